@@ -1,0 +1,191 @@
+//! A message that is kept as its bytes.
+//!
+//! An embedded message and its encoded bytes are the same on the wire. A gateway
+//! that embeds a service's reply in its own can therefore pass the bytes on: it saves
+//! decoding and encoding, and fields that a newer service added survive a gateway
+//! that does not know them.
+
+use std::{fmt, marker::PhantomData};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::{
+    DecodeError, Message,
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field},
+};
+
+/// The bytes of an encoded message of type `M`.
+///
+/// Cloning it costs a reference count.
+pub struct Encoded<M> {
+    bytes: Bytes,
+    message: PhantomData<fn() -> M>,
+}
+
+// === impl Encoded ===
+
+impl<M: Message + Default> Encoded<M> {
+    /// Takes bytes that claim to be an encoded `M`.
+    ///
+    /// Only the outermost fields' boundaries are checked, which tells garbage from a
+    /// message at the price of a few instructions a field; what is inside them is the
+    /// reader's to decode.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are no sequence of protobuf fields.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut rest = &bytes[..];
+        while rest.has_remaining() {
+            let (tag, wire_type) = decode_key(&mut rest)?;
+            skip_field(wire_type, tag, &mut rest, DecodeContext::default())?;
+        }
+        Ok(Self { bytes, message: PhantomData })
+    }
+
+    /// Encodes a message.
+    pub fn new(message: &M) -> Self {
+        Self { bytes: message.encode_to_vec().into(), message: PhantomData }
+    }
+
+    /// Decodes the message.
+    ///
+    /// # Errors
+    ///
+    /// Where the bytes are no `M`.
+    pub fn decode(&self) -> Result<M, DecodeError> {
+        M::decode(&self.bytes[..])
+    }
+
+    /// The bytes as they go over the wire.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl<M> Clone for Encoded<M> {
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes.clone(), message: PhantomData }
+    }
+}
+
+impl<M> Default for Encoded<M> {
+    fn default() -> Self {
+        Self { bytes: Bytes::new(), message: PhantomData }
+    }
+}
+
+impl<M> PartialEq for Encoded<M> {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl<M> fmt::Debug for Encoded<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoded({} bytes)", self.bytes.len())
+    }
+}
+
+impl<M> Message for Encoded<M> {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        buf.put_slice(&self.bytes);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        encode_key(tag, wire_type, &mut bytes);
+        let fixed = match wire_type {
+            WireType::Varint => {
+                encode_varint(decode_varint(buf)?, &mut bytes);
+                0
+            }
+            WireType::ThirtyTwoBit => 4,
+            WireType::SixtyFourBit => 8,
+            WireType::LengthDelimited => {
+                let len = decode_varint(buf)?;
+                encode_varint(len, &mut bytes);
+                usize::try_from(len).unwrap_or(usize::MAX)
+            }
+            // Groups are gone from proto3: there is none to keep.
+            WireType::StartGroup | WireType::EndGroup => return skip_field(wire_type, tag, buf, context),
+        };
+        if buf.remaining() < fixed {
+            // Lets prost word the error: it finds the same lack.
+            return skip_field(WireType::SixtyFourBit, tag, &mut &[][..], context);
+        }
+        bytes.put(buf.take(fixed));
+        self.bytes = bytes.freeze();
+        Ok(())
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn clear(&mut self) {
+        self.bytes = Bytes::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        country::v1::{Country, ListCountriesResponse},
+        gateway::v1::{FanOutReport, GetProfileResponse, spliced},
+        user::v1::User,
+    };
+
+    fn user() -> User {
+        User { id: "ada".into(), display_name: "Ada Lovelace".into(), country_code: "GB".into(), ..User::default() }
+    }
+
+    #[test]
+    fn a_spliced_reply_reads_like_a_decoded_one() {
+        let countries = ListCountriesResponse {
+            countries: vec![Country { code: "GB".into(), numeric_code: 826, ..Country::default() }],
+        };
+        let sent = spliced::GetProfileResponse {
+            user: Some(Encoded::new(&user())),
+            country_list: Some(Encoded::new(&countries)),
+            report: Some(FanOutReport { trace_id: "0af7".into(), ..FanOutReport::default() }),
+        };
+        let read = GetProfileResponse::decode(&sent.encode_to_vec()[..]).unwrap();
+        assert_eq!(read.user, Some(user()));
+        assert_eq!(read.country_list, Some(countries));
+        assert_eq!(read.report.unwrap().trace_id, "0af7");
+    }
+
+    #[test]
+    fn a_field_that_nobody_here_knows_survives() {
+        let mut newer = user().encode_to_vec();
+        prost::encoding::string::encode(99, &"new".to_owned(), &mut newer);
+        prost::encoding::uint64::encode(98, &7, &mut newer);
+        prost::encoding::fixed64::encode(97, &7, &mut newer);
+        prost::encoding::fixed32::encode(96, &7, &mut newer);
+        let reply = spliced::GetProfileResponse {
+            user: Some(Encoded::from_bytes(newer.clone().into()).unwrap()),
+            ..spliced::GetProfileResponse::default()
+        };
+        let again = spliced::GetProfileResponse::decode(&reply.encode_to_vec()[..]).unwrap();
+        assert_eq!(again.user.unwrap().as_bytes(), &newer);
+    }
+
+    #[test]
+    fn garbage_is_told_from_a_message() {
+        assert!(Encoded::<User>::from_bytes(Bytes::from_static(b"<html>502</html>")).is_err());
+        let mut cut = user().encode_to_vec();
+        cut.pop();
+        assert!(Encoded::<User>::from_bytes(cut.clone().into()).is_err());
+        let mut reply = vec![10, u8::try_from(cut.len()).unwrap()];
+        reply.extend_from_slice(&cut);
+        assert!(spliced::GetProfileResponse::decode(&reply[..]).is_err());
+        assert!(Encoded::<User>::from_bytes(Bytes::new()).is_ok(), "a message with no field set is empty");
+    }
+}
