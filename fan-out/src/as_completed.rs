@@ -1,0 +1,161 @@
+//! Many calls of one type, each answer as soon as it is there.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures::{
+    Stream,
+    future::BoxFuture,
+    stream::{FusedStream, FuturesUnordered, StreamExt as _},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+
+use crate::{
+    call::Call,
+    outcome::CallError,
+    recorder::{Finish, Recorder},
+    report::Report,
+    strategy::{FailurePolicy, Strategy},
+};
+
+/// The results of many calls in the order in which they end: see
+/// [`FanOut::as_completed`](crate::FanOut::as_completed).
+///
+/// Under [`FailurePolicy::FailFast`] the first failure is the last item; calls that it
+/// cancelled or skipped are in the report alone.
+///
+/// # Cancel safety
+///
+/// A result is never lost between two polls. Dropping the stream drops every call that
+/// runs, and aborts the tasks of [`Strategy::Spawned`].
+#[must_use = "a stream runs no call until it is polled"]
+pub struct AsCompleted<I, T, E> {
+    strategy: Strategy,
+    width: usize,
+    /// Calls that have not started. None are left where this is `None`.
+    waiting: Option<I>,
+    running: FuturesUnordered<BoxFuture<'static, Completed<T, E>>>,
+    recorder: Arc<Recorder>,
+    finish: Option<Finish>,
+    report: Option<Report>,
+}
+
+/// What came of one call of many.
+#[derive(Debug)]
+pub struct Completed<T, E> {
+    /// Where the call stood in the iterator, and stands in [`Report::calls`].
+    pub index: usize,
+    /// Its own result.
+    pub result: Result<T, CallError<E>>,
+}
+
+// === impl AsCompleted ===
+
+impl<I, F, T, E> AsCompleted<I, T, E>
+where
+    I: Iterator<Item = Call<F>>,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    pub(crate) fn new(strategy: Strategy, policy: FailurePolicy, width: usize, calls: I) -> Self {
+        let recorder = Arc::new(Recorder::new(strategy, policy));
+        let finish = Finish::new(Arc::clone(&recorder), recorder.span(width));
+        let (waiting, running) = (Some(calls), FuturesUnordered::new());
+        Self { strategy, width, waiting, running, recorder, finish: Some(finish), report: None }
+    }
+
+    /// The report: complete when the stream has ended, until then the state so far, in
+    /// which a call that runs counts as cancelled.
+    pub fn report(&self) -> Report {
+        self.report.clone().unwrap_or_else(|| self.recorder.report())
+    }
+
+    /// Starts calls until `width` are running.
+    fn fill(&mut self) {
+        let Some(finish) = &self.finish else { return };
+        while self.running.len() < self.width && !self.recorder.is_stopped() {
+            let Some(Call { label, future }) = self.waiting.as_mut().and_then(Iterator::next) else {
+                self.waiting = None;
+                return;
+            };
+            let index = self.recorder.declare(label, None);
+            let recorder = Arc::clone(&self.recorder);
+            let run = async move { Completed { index, result: recorder.run(index, future).await } };
+            let run = run.instrument(finish.span().clone());
+            self.running.push(match self.strategy {
+                Strategy::Sequential | Strategy::Concurrent => Box::pin(run),
+                Strategy::Spawned => {
+                    let task = AbortOnDropHandle::new(tokio::spawn(run));
+                    // An error means that the runtime went away under the task.
+                    let lost = move |_| Completed { index, result: Err(CallError::Cancelled) };
+                    Box::pin(async move { task.await.unwrap_or_else(lost) })
+                }
+            });
+        }
+    }
+
+    /// Notes the calls that never started, and closes the span.
+    fn end(&mut self) {
+        for call in self.waiting.take().into_iter().flatten() {
+            self.recorder.declare(call.label, None);
+        }
+        if let Some(finish) = self.finish.take() {
+            self.report = Some(finish.report());
+        }
+    }
+}
+
+// The iterator is never pinned, only called.
+impl<I, T, E> Unpin for AsCompleted<I, T, E> {}
+
+impl<I, F, T, E> Stream for AsCompleted<I, T, E>
+where
+    I: Iterator<Item = Call<F>>,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    type Item = Completed<T, E>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            this.fill();
+            match ready!(this.running.poll_next_unpin(cx)) {
+                // Stopped by the failure that was yielded before.
+                Some(Completed { result: Err(CallError::Cancelled | CallError::Skipped), .. }) => {}
+                Some(completed) => return Poll::Ready(Some(completed)),
+                None => {
+                    this.end();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+impl<I, F, T, E> FusedStream for AsCompleted<I, T, E>
+where
+    I: Iterator<Item = Call<F>>,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    fn is_terminated(&self) -> bool {
+        self.finish.is_none()
+    }
+}
+
+impl<I, T, E> fmt::Debug for AsCompleted<I, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = self.running.len();
+        f.debug_struct("AsCompleted").field("width", &self.width).field("running", &running).finish_non_exhaustive()
+    }
+}

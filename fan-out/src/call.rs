@@ -1,0 +1,222 @@
+//! A named future, and chains of them.
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::{
+    outcome::{CallError, Results},
+    recorder::Recorder,
+};
+
+/// Names a future, so that it can be run and reported.
+///
+/// The future starts when a strategy first polls it, not here.
+pub fn call<F, T, E>(name: impl Into<Cow<'static, str>>, future: F) -> Call<F>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    Call { label: Label::new(name.into()), future }
+}
+
+/// A named future: see [`call`].
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is joined"]
+pub struct Call<F> {
+    pub(crate) label: Label,
+    pub(crate) future: F,
+}
+
+/// A chain: calls of which each needs the answer of the one before.
+#[derive(Debug)]
+#[must_use = "a chain does nothing until it is joined"]
+pub struct Then<B, G> {
+    before: B,
+    label: Label,
+    make: G,
+}
+
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Label {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) method: Cow<'static, str>,
+    pub(crate) attempts: Option<Attempts>,
+}
+
+/// Counts how often a call was really sent.
+///
+/// Clones share one count. A client that retries, hedges or refuses to send keeps it;
+/// a call without one counts as sent once when it starts.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts(Arc<AtomicU32>);
+
+/// What can be joined: a [`Call`] or a chain of them.
+///
+/// Implemented here only: it is public so that signatures can name it.
+pub trait Branch: Send + 'static {
+    /// Each call's own result: a `Result`, or a pair `(before, last)` for a chain.
+    type Results: Results + Send + 'static;
+    /// What the last call answers with.
+    type Last;
+    /// How many calls it holds.
+    const CALLS: usize;
+
+    #[doc(hidden)]
+    fn declare(&self, recorder: &Recorder, chain: u32);
+    #[doc(hidden)]
+    fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static;
+    #[doc(hidden)]
+    fn last(results: &Self::Results) -> Option<&Self::Last>;
+    #[doc(hidden)]
+    fn lost() -> Self::Results;
+}
+
+// === impl Call ===
+
+impl<F> Call<F> {
+    /// The method that is called, for the report: `fanout.user.v1.UserService/GetUser`.
+    pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
+        self.label.method = method.into();
+        self
+    }
+
+    /// Reports this count instead of 1.
+    pub fn attempts(mut self, attempts: &Attempts) -> Self {
+        self.label.attempts = Some(attempts.clone());
+        self
+    }
+
+    /// Runs another call on this one's answer.
+    ///
+    /// The other is skipped where this one fails: its input is missing, whatever the
+    /// failure policy.
+    pub fn then<G, F2>(self, name: impl Into<Cow<'static, str>>, make: G) -> Then<Self, G>
+    where
+        Self: Branch,
+        G: FnOnce(&<Self as Branch>::Last) -> F2,
+    {
+        Then { before: self, label: Label::new(name.into()), make }
+    }
+}
+
+impl<F, T, E> Branch for Call<F>
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    type Results = Result<T, CallError<E>>;
+    type Last = T;
+    const CALLS: usize = 1;
+
+    fn declare(&self, recorder: &Recorder, chain: u32) {
+        recorder.declare(self.label.clone(), Some(chain));
+    }
+
+    async fn run(self, recorder: Arc<Recorder>, first: usize) -> Self::Results {
+        recorder.run(first, self.future).await
+    }
+
+    fn last(results: &Self::Results) -> Option<&T> {
+        results.as_ref().ok()
+    }
+
+    fn lost() -> Self::Results {
+        Err(CallError::Cancelled)
+    }
+}
+
+// === impl Then ===
+
+impl<B, G> Then<B, G> {
+    /// The method that the chain's last call calls, for the report.
+    pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
+        self.label.method = method.into();
+        self
+    }
+
+    /// Reports this count for the chain's last call instead of 1.
+    pub fn attempts(mut self, attempts: &Attempts) -> Self {
+        self.label.attempts = Some(attempts.clone());
+        self
+    }
+
+    /// Runs another call on the last one's answer.
+    pub fn then<G2, F2>(self, name: impl Into<Cow<'static, str>>, make: G2) -> Then<Self, G2>
+    where
+        Self: Branch,
+        G2: FnOnce(&<Self as Branch>::Last) -> F2,
+    {
+        Then { before: self, label: Label::new(name.into()), make }
+    }
+}
+
+impl<B, G, F, T, E> Branch for Then<B, G>
+where
+    B: Branch<Results: Results<Error = E>>,
+    B::Last: Sync,
+    G: FnOnce(&B::Last) -> F + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+    (B::Results, Result<T, CallError<E>>): Results,
+{
+    type Results = (B::Results, Result<T, CallError<E>>);
+    type Last = T;
+    const CALLS: usize = B::CALLS + 1;
+
+    fn declare(&self, recorder: &Recorder, chain: u32) {
+        self.before.declare(recorder, chain);
+        recorder.declare(self.label.clone(), Some(chain));
+    }
+
+    async fn run(self, recorder: Arc<Recorder>, first: usize) -> Self::Results {
+        let before = self.before.run(Arc::clone(&recorder), first).await;
+        let last = first + B::CALLS;
+        let result = match B::last(&before) {
+            // Made inside the call, so that a panic there is this call's failure too.
+            Some(input) => {
+                let make = self.make;
+                recorder.run(last, async { make(input).await }).await
+            }
+            None => Err(recorder.skip(last)),
+        };
+        (before, result)
+    }
+
+    fn last(results: &Self::Results) -> Option<&T> {
+        results.1.as_ref().ok()
+    }
+
+    fn lost() -> Self::Results {
+        (B::lost(), Err(CallError::Cancelled))
+    }
+}
+
+// === impl Label ===
+
+impl Label {
+    fn new(name: Cow<'static, str>) -> Self {
+        Self { name, method: Cow::Borrowed(""), attempts: None }
+    }
+}
+
+// === impl Attempts ===
+
+impl Attempts {
+    /// Counts one more, and returns its number: 1 for the first.
+    pub fn add(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many there were.
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,201 @@
+//! The figures of a fan-out, and how they follow from its calls' times.
+
+use std::{borrow::Cow, time::Duration};
+
+use crate::strategy::Strategy;
+
+/// How the calls of a fan-out overlapped.
+///
+/// All times are of one monotonic clock, tokio's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The strategy that ran.
+    pub strategy: Strategy,
+    /// From the first call's start to the last call's end.
+    pub wall: Duration,
+    /// The sum of the calls' durations: the price of awaiting them in turn.
+    pub total: Duration,
+    /// `total` less `wall`, at least zero: what overlapping saved.
+    pub saved: Duration,
+    /// `wall` less the longest chain of calls that need one another: what joining would
+    /// still save.
+    pub avoidable: Duration,
+    /// The calls, in the order in which they were named.
+    pub calls: Vec<CallReport>,
+}
+
+/// What came of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallReport {
+    /// The name given to [`call`](crate::call()).
+    pub name: Cow<'static, str>,
+    /// The method, where one was given.
+    pub method: Cow<'static, str>,
+    /// How it ended.
+    pub state: CallState,
+    /// When it ran: none where it was skipped.
+    pub time: Option<CallTime>,
+    /// How often it was sent: see [`Attempts`](crate::Attempts).
+    pub attempts: u32,
+    /// Whether it is the call that ended last: the one to speed up first.
+    pub critical: bool,
+    /// Calls of one number need one another: a chain. Others do not.
+    pub chain: u32,
+}
+
+/// When a call ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallTime {
+    /// When it was first polled, since the fan-out began.
+    pub start: Duration,
+    /// From there to its end.
+    pub duration: Duration,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallState {
+    /// With a value.
+    Ok,
+    /// With an error, or by a panic.
+    Failed,
+    /// Stopped while it ran, because another call failed or nobody waits any more.
+    Cancelled,
+    /// Never started.
+    Skipped,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Computes the figures from the calls' times and chains, and marks the critical
+    /// call.
+    pub fn new(strategy: Strategy, mut calls: Vec<CallReport>) -> Self {
+        let times = || calls.iter().filter_map(|call| call.time.map(|time| (call.chain, time)));
+        let first_start = times().map(|(_, time)| time.start).min().unwrap_or_default();
+        let last_end = times().map(|(_, time)| time.end()).max().unwrap_or_default();
+        let wall = last_end.saturating_sub(first_start);
+        let total = times().map(|(_, time)| time.duration).sum::<Duration>();
+        let avoidable = wall.saturating_sub(longest_chain(times()));
+        // Of calls that ended at the same instant the one that took longer.
+        let critical = (0..calls.len())
+            .filter(|index| calls[*index].time.is_some())
+            .max_by_key(|index| calls[*index].time.map(|time| (time.end(), time.duration)));
+        for (index, call) in calls.iter_mut().enumerate() {
+            call.critical = Some(index) == critical;
+        }
+        Self { strategy, wall, total, saved: total.saturating_sub(wall), avoidable, calls }
+    }
+}
+
+/// The longest sum of durations among the calls of one chain, which arrive in order.
+fn longest_chain(times: impl Iterator<Item = (u32, CallTime)>) -> Duration {
+    let (mut longest, mut current, mut sum) = (Duration::ZERO, None, Duration::ZERO);
+    for (chain, time) in times {
+        sum = if current == Some(chain) { sum + time.duration } else { time.duration };
+        current = Some(chain);
+        longest = longest.max(sum);
+    }
+    longest
+}
+
+// === impl CallReport ===
+
+impl CallReport {
+    /// When it ended, since the fan-out began: none where it was skipped.
+    pub fn end(&self) -> Option<Duration> {
+        self.time.map(CallTime::end)
+    }
+}
+
+// === impl CallTime ===
+
+impl CallTime {
+    /// When it ended, since the fan-out began.
+    pub fn end(self) -> Duration {
+        self.start + self.duration
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn ran(chain: u32, start: u64, duration: u64) -> CallReport {
+        CallReport {
+            name: Cow::Borrowed("call"),
+            method: Cow::Borrowed(""),
+            state: CallState::Ok,
+            time: Some(CallTime { start: ms(start), duration: ms(duration) }),
+            attempts: 1,
+            critical: false,
+            chain,
+        }
+    }
+
+    fn skipped(chain: u32) -> CallReport {
+        CallReport { state: CallState::Skipped, time: None, attempts: 0, ..ran(chain, 0, 0) }
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[track_caller]
+    fn figures(calls: Vec<CallReport>, wall: u64, total: u64, saved: u64, avoidable: u64, critical: Option<usize>) {
+        let report = Report::new(Strategy::Concurrent, calls);
+        assert_eq!(
+            (report.wall, report.total, report.saved, report.avoidable),
+            (ms(wall), ms(total), ms(saved), ms(avoidable))
+        );
+        assert_eq!(report.calls.iter().position(|call| call.critical), critical);
+    }
+
+    #[test]
+    fn in_turn_nothing_is_saved_and_joining_would_save_the_shorter() {
+        figures(vec![ran(0, 0, 3000), ran(1, 3000, 2000)], 5000, 5000, 0, 2000, Some(1));
+    }
+
+    #[test]
+    fn together_the_shorter_is_saved() {
+        figures(vec![ran(0, 0, 3000), ran(1, 0, 2000)], 3000, 5000, 2000, 0, Some(0));
+    }
+
+    #[test]
+    fn a_chain_has_nothing_to_avoid() {
+        figures(vec![ran(0, 0, 3000), ran(0, 3000, 2000)], 5000, 5000, 0, 0, Some(1));
+    }
+
+    #[test]
+    fn a_chain_beside_a_call_is_as_long_as_its_parts() {
+        figures(vec![ran(0, 0, 2000), ran(0, 2000, 2000), ran(1, 0, 3000)], 4000, 7000, 3000, 0, Some(1));
+        figures(vec![ran(0, 0, 2000), ran(0, 2000, 2000), ran(1, 4000, 3000)], 7000, 7000, 0, 3000, Some(2));
+    }
+
+    #[test]
+    fn skipped_calls_have_no_time() {
+        figures(vec![ran(0, 0, 300), skipped(1)], 300, 300, 0, 0, Some(0));
+        figures(vec![skipped(0), skipped(1)], 0, 0, 0, 0, None);
+        figures(vec![], 0, 0, 0, 0, None);
+    }
+
+    #[test]
+    fn wall_time_begins_with_the_first_call() {
+        figures(vec![ran(0, 50, 100), ran(1, 60, 100)], 110, 200, 90, 10, Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn the_figures_hold_together(calls in proptest::collection::vec((0_u64..9999, 0_u64..9999), 0..20)) {
+            let calls = (0..).zip(calls).map(|(chain, (start, duration))| ran(chain, start, duration)).collect();
+            let report = Report::new(Strategy::Concurrent, calls);
+            prop_assert!(report.saved <= report.total);
+            prop_assert!(report.avoidable <= report.wall);
+            prop_assert!(report.saved + report.wall >= report.total);
+            let longest = report.calls.iter().filter_map(|call| call.time).map(|time| time.duration).max();
+            prop_assert_eq!(report.wall.saturating_sub(report.avoidable), longest.unwrap_or_default());
+        }
+    }
+}
