@@ -5,11 +5,16 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 use protox::prost_reflect::prost_types::FileDescriptorSet;
 
-const SERVICES: [&str; 2] = ["fanout/user/v1/user.proto", "fanout/country/v1/country.proto"];
+const USER: &str = "fanout/user/v1/user.proto";
+const COUNTRY: &str = "fanout/country/v1/country.proto";
 const GATEWAY: &str = "fanout/gateway/v1/gateway.proto";
 
+/// Messages that the country service's server shares with its client: all but the list,
+/// which never changes and is encoded once, not for every request.
+const COUNTRY_SHARED: [&str; 3] = ["Country", "GetCountryRequest", "ListCountriesRequest"];
+
 /// Messages and enumerations that the gateway's server shares with its client.
-const SHARED: [&str; 8] = [
+const GATEWAY_SHARED: [&str; 8] = [
     "GetProfileRequest",
     "GetHomeCountryRequest",
     "StreamUsersRequest",
@@ -20,11 +25,15 @@ const SHARED: [&str; 8] = [
     "CallState",
 ];
 
+/// The one reply that the country service has ready as bytes.
+const COUNTRY_LIST: (&str, &str) =
+    (".fanout.country.v1.ListCountriesResponse", "crate::country::v1::ListCountriesResponse");
+
 /// Replies of services that the gateway embeds as they came.
 const SPLICED: [(&str, &str); 3] = [
     (".fanout.user.v1.User", "crate::user::v1::User"),
     (".fanout.country.v1.Country", "crate::country::v1::Country"),
-    (".fanout.country.v1.ListCountriesResponse", "crate::country::v1::ListCountriesResponse"),
+    COUNTRY_LIST,
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,11 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     // What the servers' reflection answers with.
-    let everything = compile(&[SERVICES[0], SERVICES[1], GATEWAY])?;
+    let everything = compile(&[USER, COUNTRY, GATEWAY])?;
     fs::write(out.join("fanout.binpb"), everything.encode_to_vec())?;
 
     let google = |builder: tonic_prost_build::Builder| builder.extern_path(".google.rpc", "::tonic_types::pb");
-    google(tonic_prost_build::configure()).compile_fds(compile(&SERVICES)?)?;
+    google(tonic_prost_build::configure()).compile_fds(compile(&[USER])?)?;
+    google(tonic_prost_build::configure()).build_server(false).compile_fds(compile(&[COUNTRY])?)?;
 
     let messages = |builder: tonic_prost_build::Builder| {
         google(builder)
@@ -46,16 +56,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     messages(tonic_prost_build::configure()).build_server(false).compile_fds(only(&everything, GATEWAY))?;
 
+    // Servers that answer with bytes: the same on the wire.
     let spliced = out.join("spliced");
     fs::create_dir_all(&spliced)?;
-    let mut server = messages(tonic_prost_build::configure()).build_client(false).out_dir(spliced);
-    for name in SHARED {
-        server = server.extern_path(format!(".fanout.gateway.v1.{name}"), format!("crate::gateway::v1::{name}"));
+    let server = || tonic_prost_build::configure().build_client(false).out_dir(&spliced);
+    let encoded = |path: &str| format!("crate::Encoded::<{path}>");
+
+    let mut country = google(server());
+    for name in COUNTRY_SHARED {
+        country = country.extern_path(format!(".fanout.country.v1.{name}"), format!("crate::country::v1::{name}"));
+    }
+    let (list, list_path) = COUNTRY_LIST;
+    country.extern_path(list, encoded(list_path)).compile_fds(compile(&[COUNTRY])?)?;
+
+    let mut gateway = messages(server());
+    for name in GATEWAY_SHARED {
+        gateway = gateway.extern_path(format!(".fanout.gateway.v1.{name}"), format!("crate::gateway::v1::{name}"));
     }
     for (message, path) in SPLICED {
-        server = server.extern_path(message, format!("crate::Encoded::<{path}>"));
+        gateway = gateway.extern_path(message, encoded(path));
     }
-    server.compile_fds(only(&everything, GATEWAY))?;
+    gateway.compile_fds(only(&everything, GATEWAY))?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use fan_out::{FanOut, Report, Strategy, call};
+use fan_out::{FanOut, Report, Strategy, call, step};
 use tokio::time::{Instant, sleep};
 
 const DELAY: Duration = Duration::from_secs(3);
@@ -32,7 +32,7 @@ async fn handler(strategy: Strategy) -> Report {
 }
 
 async fn dependent_handler() -> Report {
-    let chain = call("user", get_user()).then("country", |user: &&'static str| get_country_of(user));
+    let chain = call("user", get_user()).then(step("country", |user: &&'static str| get_country_of(user)));
     FanOut::new(Strategy::Concurrent).join((chain,)).await.report
 }
 

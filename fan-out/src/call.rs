@@ -32,13 +32,25 @@ pub struct Call<F> {
     pub(crate) future: F,
 }
 
+/// Names a call that is made from another one's answer.
+pub fn step<G>(name: impl Into<Cow<'static, str>>, make: G) -> Step<G> {
+    Step { label: Label::new(name.into()), make }
+}
+
+/// A named function from an answer to the next call of a chain: see [`step`].
+#[derive(Debug)]
+#[must_use = "a step does nothing until a call is chained to it"]
+pub struct Step<G> {
+    label: Label,
+    make: G,
+}
+
 /// A chain: calls of which each needs the answer of the one before.
 #[derive(Debug)]
 #[must_use = "a chain does nothing until it is joined"]
 pub struct Then<B, G> {
     before: B,
-    label: Label,
-    make: G,
+    step: Step<G>,
 }
 
 #[doc(hidden)]
@@ -80,6 +92,12 @@ pub trait Branch: Send + 'static {
 // === impl Call ===
 
 impl<F> Call<F> {
+    /// Another name than the one it was made with.
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.label.name = name.into();
+        self
+    }
+
     /// The method that is called, for the report: `fanout.user.v1.UserService/GetUser`.
     pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
         self.label.method = method.into();
@@ -96,12 +114,12 @@ impl<F> Call<F> {
     ///
     /// The other is skipped where this one fails: its input is missing, whatever the
     /// failure policy.
-    pub fn then<G, F2>(self, name: impl Into<Cow<'static, str>>, make: G) -> Then<Self, G>
+    pub fn then<G, F2>(self, step: Step<G>) -> Then<Self, G>
     where
         Self: Branch,
         G: FnOnce(&<Self as Branch>::Last) -> F2,
     {
-        Then { before: self, label: Label::new(name.into()), make }
+        Then { before: self, step }
     }
 }
 
@@ -132,28 +150,32 @@ where
     }
 }
 
-// === impl Then ===
+// === impl Step ===
 
-impl<B, G> Then<B, G> {
-    /// The method that the chain's last call calls, for the report.
+impl<G> Step<G> {
+    /// The method that is called, for the report.
     pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
         self.label.method = method.into();
         self
     }
 
-    /// Reports this count for the chain's last call instead of 1.
+    /// Reports this count instead of 1.
     pub fn attempts(mut self, attempts: &Attempts) -> Self {
         self.label.attempts = Some(attempts.clone());
         self
     }
+}
 
+// === impl Then ===
+
+impl<B, G> Then<B, G> {
     /// Runs another call on the last one's answer.
-    pub fn then<G2, F2>(self, name: impl Into<Cow<'static, str>>, make: G2) -> Then<Self, G2>
+    pub fn then<G2, F2>(self, step: Step<G2>) -> Then<Self, G2>
     where
         Self: Branch,
         G2: FnOnce(&<Self as Branch>::Last) -> F2,
     {
-        Then { before: self, label: Label::new(name.into()), make }
+        Then { before: self, step }
     }
 }
 
@@ -173,7 +195,7 @@ where
 
     fn declare(&self, recorder: &Recorder, chain: u32) {
         self.before.declare(recorder, chain);
-        recorder.declare(self.label.clone(), Some(chain));
+        recorder.declare(self.step.label.clone(), Some(chain));
     }
 
     async fn run(self, recorder: Arc<Recorder>, first: usize) -> Self::Results {
@@ -182,7 +204,7 @@ where
         let result = match B::last(&before) {
             // Made inside the call, so that a panic there is this call's failure too.
             Some(input) => {
-                let make = self.make;
+                let make = self.step.make;
                 recorder.run(last, async { make(input).await }).await
             }
             None => Err(recorder.skip(last)),

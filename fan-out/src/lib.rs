@@ -33,14 +33,14 @@
 //! Calls of which one needs the other's answer are a chain, which no strategy shortens:
 //!
 //! ```
-//! # use fan_out::{FanOut, Strategy, call};
+//! use fan_out::{FanOut, Strategy, call, step};
 //! # use std::{io, time::Duration};
 //! # async fn get_user(id: &str) -> io::Result<String> { tokio::time::sleep(Duration::from_secs(3)).await; Ok(id.to_owned()) }
 //! # async fn get_country_of(_: String) -> io::Result<&'static str> { tokio::time::sleep(Duration::from_secs(3)).await; Ok("GB") }
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let outcome = FanOut::new(Strategy::Concurrent)
-//!     .join((call("user", get_user("ada")).then("country", |user: &String| get_country_of(user.clone())),))
+//!     .join((call("user", get_user("ada")).then(step("country", |user: &String| get_country_of(user.clone()))),))
 //!     .await;
 //! let (((user, country),), report) = outcome.into_result()?;
 //!
@@ -85,8 +85,8 @@ pub mod report;
 pub mod strategy;
 
 pub use as_completed::{AsCompleted, Completed};
-pub use call::{Attempts, Call, Then, call};
+pub use call::{Attempts, Call, Step, Then, call, step};
 pub use join::FanOut;
-pub use outcome::{CallError, FanOutError, Outcome};
+pub use outcome::{CallError, FanOutError, Outcome, Results};
 pub use report::{CallReport, CallState, Report};
 pub use strategy::{FailurePolicy, Strategy};

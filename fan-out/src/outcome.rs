@@ -76,21 +76,28 @@ impl<R: Results> Outcome<R> {
     #[allow(clippy::missing_panics_doc, reason = "the invariants hold for every `Results`")]
     #[allow(clippy::result_large_err, reason = "moved once, on the way out of a failed request")]
     pub fn into_result(self) -> Result<(R::Values, Report), FanOutError<R::Error>> {
+        let first = self.first_failure().map(|(index, _)| index);
         let Self { results, report } = self;
         let mut errors = Vec::with_capacity(report.calls.len());
         if let Some(values) = results.split(&mut errors) {
             return Ok((values, report));
         }
-        let end = |index: usize| report.calls[index].end();
-        let failed = |index: &usize| report.calls[*index].state == CallState::Failed;
-        let index = (0..errors.len())
-            .filter(failed)
-            .min_by_key(|index| end(*index))
-            // Without a failure a call can only have been lost with its runtime.
-            .or_else(|| errors.iter().position(Option::is_some))
-            .expect("values are missing only where a call has an error");
+        let index = first.expect("values are missing only where a call has an error");
         let error = errors.swap_remove(index).expect("a failed call has an error");
         Err(FanOutError { name: report.calls[index].name.clone(), index, error, report })
+    }
+
+    /// The failure that came first in time, and where its call stands in
+    /// [`Report::calls`].
+    pub fn first_failure(&self) -> Option<(usize, &CallError<R::Error>)> {
+        let errors = self.errors();
+        let calls = &self.report.calls;
+        let index = (0..errors.len())
+            .filter(|index| calls[*index].state == CallState::Failed)
+            .min_by_key(|index| calls[*index].end())
+            // Without a failure a call can only have been lost with its runtime.
+            .or_else(|| errors.iter().position(Option::is_some))?;
+        Some((index, errors[index]?))
     }
 
     /// Each call's error, in the order of [`Report::calls`].

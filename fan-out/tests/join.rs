@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use fan_out::{Attempts, CallError, CallState, FailurePolicy, FanOut, Outcome, Strategy, call};
+use fan_out::{Attempts, CallError, CallState, FailurePolicy, FanOut, Outcome, Strategy, call, step};
 use tokio::time::{Instant, sleep};
 
 const ALL: [Strategy; 3] = [Strategy::Sequential, Strategy::Concurrent, Strategy::Spawned];
@@ -174,7 +174,8 @@ async fn the_failure_that_came_first_is_the_one_reported() {
 #[tokio::test(start_paused = true)]
 async fn a_chain_takes_the_sum_whatever_the_strategy() {
     for strategy in ALL {
-        let chain = call("user", answer(3)).method("U/Get").then("country", |n: &u64| answer(n - 1)).method("C/Get");
+        let chain =
+            call("user", answer(3)).method("U/Get").then(step("country", |n: &u64| answer(n - 1)).method("C/Get"));
         let outcome = FanOut::new(strategy).join((chain,)).await;
         let (((user, country),), report) = outcome.into_result().unwrap();
         assert_eq!((user, country), (3, 2));
@@ -187,10 +188,10 @@ async fn a_chain_takes_the_sum_whatever_the_strategy() {
 #[tokio::test(start_paused = true)]
 async fn a_broken_chain_skips_its_rest_and_leaves_the_others() {
     for strategy in ALL {
-        let chain = call("a", fail(1)).then("b", |n: &u64| answer(*n)).then("c", |n: &u64| answer(*n));
+        let chain = call("a", fail(1)).then(step("b", |n: &u64| answer(*n))).then(step("c", |n: &u64| answer(*n)));
         let outcome = FanOut::new(strategy)
             .on_failure(FailurePolicy::BestEffort)
-            .join((chain, call("d", answer(2)), call("e", answer(1)).then("f", |n: &u64| answer(*n))))
+            .join((chain, call("d", answer(2)), call("e", answer(1)).then(step("f", |n: &u64| answer(*n)))))
             .await;
         let (failed, skipped, ok) = (CallState::Failed, CallState::Skipped, CallState::Ok);
         assert_eq!(states(&outcome), [failed, skipped, skipped, ok, ok, ok], "{strategy}");
@@ -216,9 +217,8 @@ async fn a_panic_is_the_failure_of_its_call() {
         assert_eq!(states(&outcome), [CallState::Failed, CallState::Ok]);
 
         let outcome = FanOut::new(strategy)
-            .join((
-                call("a", answer(1)).then("b", |_: &u64| -> std::future::Ready<Result<(), String>> { panic!("made") }),
-            ))
+            .join((call("a", answer(1))
+                .then(step("b", |_: &u64| -> std::future::Ready<Result<(), String>> { panic!("made") })),))
             .await;
         assert_eq!(outcome.results.0.1, Err(CallError::Panicked("made".into())), "{strategy}");
     }

@@ -23,7 +23,7 @@ pub struct Encoded<M> {
 
 // === impl Encoded ===
 
-impl<M: Message + Default> Encoded<M> {
+impl<M> Encoded<M> {
     /// Takes bytes that claim to be an encoded `M`.
     ///
     /// Only the outermost fields' boundaries are checked, which tells garbage from a
@@ -42,6 +42,13 @@ impl<M: Message + Default> Encoded<M> {
         Ok(Self { bytes, message: PhantomData })
     }
 
+    /// The bytes as they go over the wire.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl<M: Message + Default> Encoded<M> {
     /// Encodes a message.
     pub fn new(message: &M) -> Self {
         Self { bytes: message.encode_to_vec().into(), message: PhantomData }
@@ -52,13 +59,8 @@ impl<M: Message + Default> Encoded<M> {
     /// # Errors
     ///
     /// Where the bytes are no `M`.
-    pub fn decode(&self) -> Result<M, DecodeError> {
+    pub fn to_message(&self) -> Result<M, DecodeError> {
         M::decode(&self.bytes[..])
-    }
-
-    /// The bytes as they go over the wire.
-    pub fn as_bytes(&self) -> &Bytes {
-        &self.bytes
     }
 }
 
@@ -89,6 +91,18 @@ impl<M> fmt::Debug for Encoded<M> {
 impl<M> Message for Encoded<M> {
     fn encode_raw(&self, buf: &mut impl BufMut) {
         buf.put_slice(&self.bytes);
+    }
+
+    /// Takes a whole message as it is: without a copy where `buf` holds `Bytes`.
+    fn merge(&mut self, mut buf: impl Buf) -> Result<(), DecodeError> {
+        let more = Self::from_bytes(buf.copy_to_bytes(buf.remaining()))?;
+        if self.bytes.is_empty() {
+            *self = more;
+        } else {
+            // Two encoded messages in a row are one: the later field wins.
+            self.bytes = [&self.bytes[..], &more.bytes[..]].concat().into();
+        }
+        Ok(())
     }
 
     fn merge_field(
@@ -175,6 +189,22 @@ mod tests {
         };
         let again = spliced::GetProfileResponse::decode(&reply.encode_to_vec()[..]).unwrap();
         assert_eq!(again.user.unwrap().as_bytes(), &newer);
+    }
+
+    #[test]
+    fn decoding_copies_nothing() {
+        let bytes = Bytes::from(user().encode_to_vec());
+        let encoded = Encoded::<User>::decode(bytes.clone()).unwrap();
+        assert_eq!(encoded.as_bytes().as_ptr(), bytes.as_ptr());
+        assert_eq!(encoded.to_message().unwrap(), user());
+    }
+
+    #[test]
+    fn a_later_field_wins() {
+        let mut both = Encoded::new(&user());
+        both.merge(&User { display_name: "Countess".into(), ..User::default() }.encode_to_vec()[..]).unwrap();
+        let both = both.to_message().unwrap();
+        assert_eq!((both.id.as_str(), both.display_name.as_str()), ("ada", "Countess"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! # Layout
 //!
-//! * [`user`], [`country`]: messages, clients and servers of the two services.
+//! * [`user`]: messages, client and server of the user service.
+//! * [`country`]: messages and client of the country service, and, in
+//!   [`country::v1::spliced`], its server.
 //! * [`gateway`]: messages and client of the aggregator, and, in
 //!   [`gateway::v1::spliced`], its server.
 //! * [`encoded`]: a message that is kept as its bytes, so that the gateway can pass
@@ -33,6 +35,13 @@ pub mod country {
     #[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
     pub mod v1 {
         include!(concat!(env!("OUT_DIR"), "/fanout.country.v1.rs"));
+
+        /// The server's side: the same messages on the wire, in which the list of all
+        /// countries is [`Encoded`](crate::Encoded). It never changes, so that a server
+        /// encodes it once; an answer costs a reference count and one copy of the bytes.
+        pub mod spliced {
+            include!(concat!(env!("OUT_DIR"), "/spliced/fanout.country.v1.rs"));
+        }
     }
 }
 

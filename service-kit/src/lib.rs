@@ -1,1 +1,27 @@
-//! stub
+//! What every process of fanout shares: the microservice chassis.
+//!
+//! # Layout
+//!
+//! * [`settings`]: flags and environment variables, and one line for a bad one.
+//! * [`process`]: a service as a process, from its settings to its exit code.
+//! * [`telemetry`]: logs and the export of spans.
+//! * [`serve`]: listen, answer, drain; health and reflection beside the services.
+//! * [`late`]: a service that is not there yet.
+//! * [`health`]: asking another server for its health.
+//! * [`trace`], [`deadline`], [`delay`]: tower layers, in the order in which a request
+//!   passes them.
+//! * [`handed_on`]: what a request hands on to the calls made for it.
+
+pub mod deadline;
+pub mod delay;
+pub mod handed_on;
+pub mod health;
+pub mod late;
+pub mod process;
+pub mod serve;
+pub mod settings;
+pub mod telemetry;
+pub mod trace;
+
+pub use handed_on::HandedOn;
+pub use tower::BoxError;

@@ -1,0 +1,128 @@
+//! The gateway's settings, and how it is put together from them.
+
+use std::{str::FromStr, time::Duration};
+
+use clap::Parser;
+use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
+use http::Uri;
+use service_kit::{
+    health::{self, Unhealthy},
+    process::Shutdown,
+    serve::{ServeError, Server},
+    settings::{ServiceArgs, Settings},
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    backend::{Backend, Countries, Users},
+    service::Gateway,
+};
+
+/// Answers from several services at once, and says how much the calls overlapped.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// What every service has.
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// Where the user service listens
+    #[arg(long, env = "USER_SERVICE_URL", default_value = "http://127.0.0.1:50052", value_name = "URL")]
+    pub user_service: BackendUrl,
+    /// Where the country service listens
+    #[arg(long, env = "COUNTRY_SERVICE_URL", default_value = "http://127.0.0.1:50053", value_name = "URL")]
+    pub country_service: BackendUrl,
+}
+
+/// Where a service listens: `http://`, a host, and a port unless it is 80.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendUrl(Uri);
+
+// === impl Config ===
+
+impl Settings for Config {
+    const NAME: &'static str = "gateway";
+    const PORT: u16 = 50051;
+
+    fn service(&self) -> &ServiceArgs {
+        &self.service
+    }
+}
+
+impl Config {
+    /// Serves until `shutdown`. Health turns to `SERVING` when both services behind the
+    /// gateway have.
+    ///
+    /// # Errors
+    ///
+    /// Where the transport fails.
+    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
+        let users = Backend::connect_lazy("user", self.user_service.0);
+        let countries = Backend::connect_lazy("country", self.country_service.0);
+        let backends = [users.clone(), countries.clone()];
+        let gateway = Gateway::new(Users::new(users), Countries::new(countries));
+        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)?
+            .add(GatewayServiceServer::new(gateway))
+            .serve(listener, all_serving(backends), shutdown.wait())
+            .await
+    }
+}
+
+/// Waits until every backend says that it is serving.
+async fn all_serving(backends: [Backend; 2]) -> Result<(), std::convert::Infallible> {
+    for backend in backends {
+        let mut pause = Duration::from_millis(10);
+        while let Err(reason) = ask(&backend).await {
+            if pause >= Duration::from_millis(500) {
+                tracing::info!(backend = backend.name(), url = %backend.url(), %reason, "waiting for a service");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+    Ok(())
+}
+
+async fn ask(backend: &Backend) -> Result<(), Unhealthy> {
+    health::check(&backend.url().to_string(), Duration::from_secs(1)).await
+}
+
+// === impl BackendUrl ===
+
+impl FromStr for BackendUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let allowed = "http:// with a host and a port is allowed, such as http://127.0.0.1:50052";
+        let uri: Uri = text.parse().map_err(|error| format!("{error}: {allowed}"))?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() => {}
+            (Some("https"), _) => return Err(format!("TLS is not built in: {allowed}")),
+            _ => return Err(allowed.to_owned()),
+        }
+        if uri.path_and_query().is_some_and(|path| path != "/") {
+            return Err(format!("has a path: {allowed}"));
+        }
+        Ok(Self(uri))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_host_and_nothing_beyond() {
+        for good in ["http://127.0.0.1:50052", "http://user-service:50052/", "http://[::1]:1", "http://users"] {
+            assert!(good.parse::<BackendUrl>().is_ok(), "{good}");
+        }
+        for (bad, named) in [
+            ("", "is allowed"),
+            ("127.0.0.1:50052", "is allowed"),
+            ("https://users:443", "TLS"),
+            ("http://users/api", "path"),
+            ("http://us ers", "is allowed"),
+        ] {
+            assert!(bad.parse::<BackendUrl>().unwrap_err().contains(named), "{bad}");
+        }
+    }
+}

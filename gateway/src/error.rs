@@ -1,0 +1,194 @@
+//! One table from what can go wrong to gRPC's status.
+
+use std::{collections::HashMap, error::Error as StdError, fmt};
+
+use fan_out::CallError;
+use fanout_proto::gateway::v1::FanOutReport;
+use http::Uri;
+use prost::Message as _;
+use prost_types::Any;
+use tonic::{Code, ConnectError, Status, metadata::MetadataValue};
+use tonic_types::{BadRequest, FieldViolation, pb};
+
+/// The domain of the gateway's own reasons in `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "fanout.gateway.v1";
+
+/// The trailer with the encoded report of a request that failed.
+const REPORT_TRAILER: &str = "fanout-report-bin";
+
+/// The longest report that goes into a trailer. Many clients take 8 KiB of metadata at
+/// most, and base64 adds a third.
+const MAX_REPORT: usize = 5 * 1024;
+
+/// Why the gateway does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request asks for what is not allowed.
+    #[error("{}", join(.0))]
+    Invalid(Vec<FieldViolation>),
+    /// A call failed, and with it the whole.
+    #[error("{}", .0)]
+    Call(Box<CallFailure>),
+}
+
+/// A call that failed the whole request.
+#[derive(Debug)]
+pub struct CallFailure {
+    name: String,
+    error: CallError<BackendError>,
+    report: FanOutReport,
+}
+
+/// What a backend answered instead of a reply, or what kept it from answering.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{}", .0.message)]
+pub struct BackendError(pb::Status);
+
+// === impl Error ===
+
+impl Error {
+    /// The call of this name failed the whole; the report is the contract's.
+    pub fn call(name: String, error: CallError<BackendError>, report: FanOutReport) -> Self {
+        Self::Call(Box::new(CallFailure { name, error, report }))
+    }
+}
+
+fn join(violations: &[FieldViolation]) -> String {
+    let one = |violation: &FieldViolation| format!("{}: {}", violation.field, violation.description);
+    violations.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Invalid(violations) => {
+                to_status(&status(Code::InvalidArgument, message, vec![detail("BadRequest", &pb::BadRequest::from(BadRequest::new(violations)))]))
+            }
+            Error::Call(failure) => failure.into_status(),
+        }
+    }
+}
+
+// === impl CallFailure ===
+
+impl CallFailure {
+    fn into_status(self) -> Status {
+        let mut status = to_status(&call_status(&self.name, &self.error));
+        let value = MetadataValue::from_bytes(&encode(self.report));
+        status.metadata_mut().insert_bin(REPORT_TRAILER, value);
+        status
+    }
+}
+
+impl fmt::Display for CallFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.error)
+    }
+}
+
+/// The report, cut down to the calls that failed and then to none where it is too long.
+fn encode(mut report: FanOutReport) -> Vec<u8> {
+    if report.encoded_len() > MAX_REPORT {
+        report.calls.retain(|call| call.error.is_some());
+    }
+    if report.encoded_len() > MAX_REPORT {
+        report.calls.clear();
+    }
+    report.encode_to_vec()
+}
+
+/// The status of a call that has no reply: its own code, and which call it was.
+pub fn call_status(name: &str, error: &CallError<BackendError>) -> pb::Status {
+    let own = |code, reason: &str| {
+        let mut details = Vec::new();
+        name_backend(&mut details, name, reason);
+        status(code, format!("{name}: {error}"), details)
+    };
+    match error {
+        CallError::Failed(BackendError(status)) => status.clone(),
+        CallError::Panicked(_) => own(Code::Internal, "CALL_PANICKED"),
+        // Only a runtime that ends takes a call away without another one's failure.
+        CallError::Cancelled => own(Code::Unavailable, "CALL_CANCELLED"),
+        CallError::Skipped => own(Code::Unavailable, "CALL_SKIPPED"),
+    }
+}
+
+// === impl BackendError ===
+
+impl BackendError {
+    /// What a call to this backend ended with.
+    pub(crate) fn new(name: &str, url: &Uri, status: &Status) -> Self {
+        let unreachable = is_unreachable(status);
+        let mut error = pb::Status::decode(status.details()).unwrap_or_default();
+        error.code = status.code().into();
+        error.message = if unreachable {
+            format!("the {name} service at {url} is unreachable: {}", causes(status))
+        } else {
+            format!("{name}: {}", status.message())
+        };
+        let reason = if unreachable { "BACKEND_UNREACHABLE" } else { "BACKEND_FAILED" };
+        name_backend(&mut error.details, name, reason);
+        Self(error)
+    }
+
+    /// A reply that is none.
+    pub(crate) fn malformed(name: &str, error: &dyn StdError) -> Self {
+        let mut details = Vec::new();
+        name_backend(&mut details, name, "BACKEND_MALFORMED_REPLY");
+        Self(status(Code::Internal, format!("{name}: the reply cannot be read: {error}"), details))
+    }
+}
+
+/// Adds which backend it was to the `ErrorInfo` that the backend sent, or an own one:
+/// there may be only one of each kind of detail (google.aip.dev/193).
+fn name_backend(details: &mut Vec<Any>, name: &str, reason: &str) {
+    let url = |detail: &Any| detail.type_url.ends_with("/google.rpc.ErrorInfo");
+    let place = details.iter().position(url);
+    let sent = place.and_then(|place| pb::ErrorInfo::decode(&details[place].value[..]).ok());
+    let mut info = sent.unwrap_or_else(|| pb::ErrorInfo {
+        reason: reason.to_owned(),
+        domain: DOMAIN.to_owned(),
+        metadata: HashMap::new(),
+    });
+    info.metadata.insert("backend".to_owned(), name.to_owned());
+    let info = detail("ErrorInfo", &info);
+    match place {
+        Some(place) => details[place] = info,
+        None => details.insert(0, info),
+    }
+}
+
+/// Whether no connection could be made, found by the cause's type.
+fn is_unreachable(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The innermost cause: the words of the operating system.
+fn causes(status: &Status) -> String {
+    let mut innermost: &dyn StdError = status;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
+}
+
+fn status(code: Code, message: String, details: Vec<Any>) -> pb::Status {
+    pb::Status { code: code.into(), message, details }
+}
+
+fn detail(name: &str, message: &impl prost::Message) -> Any {
+    Any { type_url: format!("type.googleapis.com/google.rpc.{name}"), value: message.encode_to_vec() }
+}
+
+fn to_status(status: &pb::Status) -> Status {
+    let details = status.encode_to_vec().into();
+    Status::with_details(Code::from_i32(status.code), status.message.clone(), details)
+}

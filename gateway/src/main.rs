@@ -1,0 +1,11 @@
+//! The gateway as a process of its own.
+
+use std::process::ExitCode;
+
+use gateway::Config;
+use service_kit::process;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    process::main(Config::serve).await
+}

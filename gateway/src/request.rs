@@ -1,0 +1,206 @@
+//! What a request asks for, checked: everything that is wrong with it is named at once.
+
+use fan_out::{FailurePolicy, Strategy};
+use fanout_proto::{
+    gateway::v1::{self as proto, GetHomeCountryRequest, GetProfileRequest, StreamUsersRequest},
+    user_id,
+};
+use tonic_types::FieldViolation;
+
+use crate::error::Error;
+
+/// How many users may be asked for at once.
+pub const MAX_USER_IDS: usize = 1000;
+/// How many calls may run at once.
+pub const MAX_IN_FLIGHT: u32 = 256;
+/// How many run where the request does not say.
+pub const DEFAULT_IN_FLIGHT: u32 = 16;
+
+/// How to run the calls of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// The strategy, chosen where the request leaves it open.
+    pub strategy: Strategy,
+    /// The policy, chosen where the request leaves it open.
+    pub policy: FailurePolicy,
+}
+
+/// A request for one user and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneUser {
+    /// The user's id.
+    pub id: String,
+    /// How to run the calls.
+    pub how: How,
+}
+
+/// A request for many users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManyUsers {
+    /// Their ids.
+    pub ids: Vec<String>,
+    /// How many calls may run at once.
+    pub max_in_flight: usize,
+    /// How to run the calls.
+    pub how: How,
+}
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+struct Check(Vec<FieldViolation>);
+
+// === impl OneUser ===
+
+impl TryFrom<GetProfileRequest> for OneUser {
+    type Error = Error;
+
+    fn try_from(request: GetProfileRequest) -> Result<Self, Error> {
+        Self::new(request.user_id, request.strategy, request.failure_policy)
+    }
+}
+
+impl TryFrom<GetHomeCountryRequest> for OneUser {
+    type Error = Error;
+
+    fn try_from(request: GetHomeCountryRequest) -> Result<Self, Error> {
+        Self::new(request.user_id, request.strategy, request.failure_policy)
+    }
+}
+
+impl OneUser {
+    fn new(id: String, strategy: i32, policy: i32) -> Result<Self, Error> {
+        let mut check = Check::default();
+        check.user_id("user_id".to_owned(), &id);
+        let how = check.how(strategy, policy);
+        check.done(Self { id, how })
+    }
+}
+
+// === impl ManyUsers ===
+
+impl TryFrom<StreamUsersRequest> for ManyUsers {
+    type Error = Error;
+
+    fn try_from(request: StreamUsersRequest) -> Result<Self, Error> {
+        let mut check = Check::default();
+        let StreamUsersRequest { user_ids: ids, max_in_flight, strategy, failure_policy } = request;
+        match ids.len() {
+            1..=MAX_USER_IDS => {
+                for (index, id) in ids.iter().enumerate() {
+                    check.user_id(format!("user_ids[{index}]"), id);
+                }
+            }
+            given => check.wrong("user_ids", format!("holds {given} ids: 1 to {MAX_USER_IDS} are allowed")),
+        }
+        if max_in_flight > MAX_IN_FLIGHT {
+            check.wrong("max_in_flight", format!("is {max_in_flight}: 1 to {MAX_IN_FLIGHT} are allowed, or 0 for {DEFAULT_IN_FLIGHT}"));
+        }
+        let how = check.how(strategy, failure_policy);
+        let width = if max_in_flight == 0 { DEFAULT_IN_FLIGHT } else { max_in_flight.min(MAX_IN_FLIGHT) };
+        check.done(Self { ids, max_in_flight: width as usize, how })
+    }
+}
+
+// === impl Check ===
+
+impl Check {
+    /// Of this many wrong fields the message still helps.
+    const MOST: usize = 10;
+
+    fn wrong(&mut self, field: impl Into<String>, description: String) {
+        if self.0.len() < Self::MOST {
+            self.0.push(FieldViolation::new(field, description));
+        }
+    }
+
+    fn user_id(&mut self, field: String, id: &str) {
+        if let Err(description) = user_id::check(id) {
+            self.wrong(field, description);
+        }
+    }
+
+    fn how(&mut self, strategy: i32, policy: i32) -> How {
+        let strategy = match proto::Strategy::try_from(strategy) {
+            Ok(proto::Strategy::Unspecified | proto::Strategy::Concurrent) => Strategy::Concurrent,
+            Ok(proto::Strategy::Sequential) => Strategy::Sequential,
+            Ok(proto::Strategy::Spawned) => Strategy::Spawned,
+            Err(_) => {
+                let allowed = "0 to 3 are allowed: STRATEGY_UNSPECIFIED, STRATEGY_SEQUENTIAL, STRATEGY_CONCURRENT, STRATEGY_SPAWNED";
+                self.wrong("strategy", format!("is {strategy}: {allowed}"));
+                Strategy::default()
+            }
+        };
+        let policy = match proto::FailurePolicy::try_from(policy) {
+            Ok(proto::FailurePolicy::Unspecified | proto::FailurePolicy::FailFast) => FailurePolicy::FailFast,
+            Ok(proto::FailurePolicy::BestEffort) => FailurePolicy::BestEffort,
+            Err(_) => {
+                let allowed = "0 to 2 are allowed: FAILURE_POLICY_UNSPECIFIED, FAILURE_POLICY_FAIL_FAST, FAILURE_POLICY_BEST_EFFORT";
+                self.wrong("failure_policy", format!("is {policy}: {allowed}"));
+                FailurePolicy::default()
+            }
+        };
+        How { strategy, policy }
+    }
+
+    fn done<T>(self, value: T) -> Result<T, Error> {
+        if self.0.is_empty() { Ok(value) } else { Err(Error::Invalid(self.0)) }
+    }
+}
+
+/// The strategy as the contract has it.
+pub(crate) fn to_proto(strategy: Strategy) -> proto::Strategy {
+    match strategy {
+        Strategy::Sequential => proto::Strategy::Sequential,
+        Strategy::Concurrent => proto::Strategy::Concurrent,
+        Strategy::Spawned => proto::Strategy::Spawned,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(result: Result<impl std::fmt::Debug, Error>) -> Vec<FieldViolation> {
+        match result.unwrap_err() {
+            Error::Invalid(violations) => violations,
+            Error::Call(_) => panic!("no call was made"),
+        }
+    }
+
+    #[test]
+    fn what_is_left_open_is_concurrent_and_fails_fast() {
+        let request = GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() };
+        let how = How { strategy: Strategy::Concurrent, policy: FailurePolicy::FailFast };
+        assert_eq!(OneUser::try_from(request).unwrap(), OneUser { id: "ada".into(), how });
+        let request = StreamUsersRequest { user_ids: vec!["ada".into()], ..StreamUsersRequest::default() };
+        assert_eq!(ManyUsers::try_from(request).unwrap().max_in_flight, 16);
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        let request = GetHomeCountryRequest { user_id: String::new(), strategy: 9, failure_policy: -1 };
+        let violations = wrong(OneUser::try_from(request));
+        let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["user_id", "strategy", "failure_policy"]);
+        assert!(violations[1].description.starts_with("is 9: 0 to 3"));
+        assert!(violations[2].description.starts_with("is -1: 0 to 2"));
+    }
+
+    #[test]
+    fn too_many_ids_and_too_wide_a_stream_are_refused() {
+        let ids = |n: usize| vec!["ada".to_owned(); n];
+        let request = |user_ids, max_in_flight| StreamUsersRequest { user_ids, max_in_flight, ..Default::default() };
+        assert!(ManyUsers::try_from(request(ids(1000), 256)).is_ok());
+        for (request, field, description) in [
+            (request(ids(0), 1), "user_ids", "holds 0 ids: 1 to 1000"),
+            (request(ids(1001), 1), "user_ids", "holds 1001 ids: 1 to 1000"),
+            (request(ids(1), 257), "max_in_flight", "is 257: 1 to 256"),
+            (request(vec!["ada".into(), "Ada".into()], 1), "user_ids[1]", "holds 'A'"),
+        ] {
+            let violations = wrong(ManyUsers::try_from(request));
+            assert_eq!(violations[0].field, field);
+            assert!(violations[0].description.starts_with(description), "{}", violations[0].description);
+        }
+        assert_eq!(wrong(ManyUsers::try_from(request(vec![String::new(); 1000], 0))).len(), 10);
+    }
+}

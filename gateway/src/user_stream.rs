@@ -1,0 +1,85 @@
+//! A stream of users as messages, of which the last is the report.
+
+use std::collections::HashMap;
+
+use fan_out::{AsCompleted, Call, CallError, Completed, FailurePolicy};
+use fanout_proto::{
+    Encoded,
+    gateway::v1::{
+        FanOutReport,
+        spliced::{StreamUsersResponse, stream_users_response::Content},
+    },
+    user::v1::User,
+};
+use futures::{Stream, StreamExt as _, stream};
+use tonic::Status;
+
+use crate::{
+    error::{BackendError, Error, call_status},
+    report,
+};
+
+/// Calls that are under way, and what has failed of them.
+struct Messages<I> {
+    users: AsCompleted<I, Encoded<User>, BackendError>,
+    ids: Vec<String>,
+    policy: FailurePolicy,
+    errors: HashMap<usize, CallError<BackendError>>,
+}
+
+/// A message for each call as it ends, then the report; or, under fail-fast, the status
+/// of the call that failed.
+pub fn messages<I, F>(
+    users: AsCompleted<I, Encoded<User>, BackendError>,
+    ids: Vec<String>,
+    policy: FailurePolicy,
+) -> impl Stream<Item = Result<StreamUsersResponse, Status>> + Send
+where
+    I: Iterator<Item = Call<F>> + Send,
+    F: Future<Output = Result<Encoded<User>, BackendError>> + Send + 'static,
+{
+    let messages = Messages { users, ids, policy, errors: HashMap::new() };
+    stream::unfold(Some(messages), |messages| async {
+        let mut messages = messages?;
+        match messages.next().await {
+            Ok(message @ StreamUsersResponse { content: Some(Content::Report(_)), .. }) => Some((Ok(message), None)),
+            Ok(message) => Some((Ok(message), Some(messages))),
+            Err(error) => Some((Err(error.into()), None)),
+        }
+    })
+}
+
+// === impl Messages ===
+
+impl<I, F> Messages<I>
+where
+    I: Iterator<Item = Call<F>>,
+    F: Future<Output = Result<Encoded<User>, BackendError>> + Send + 'static,
+{
+    async fn next(&mut self) -> Result<StreamUsersResponse, Error> {
+        let Some(Completed { index, result }) = self.users.next().await else {
+            let content = Some(Content::Report(self.report()));
+            return Ok(StreamUsersResponse { user_id: String::new(), content });
+        };
+        let user_id = self.ids[index].clone();
+        let content = match result {
+            Ok(user) => Content::User(user),
+            Err(error) if self.policy == FailurePolicy::BestEffort => {
+                let status = call_status(&user_id, &error);
+                self.errors.insert(index, error);
+                Content::Error(status)
+            }
+            Err(error) => {
+                // Waits for what was cancelled to be gone, so that the report is complete.
+                while self.users.next().await.is_some() {}
+                self.errors.insert(index, error.clone());
+                return Err(Error::call(user_id, error, self.report()));
+            }
+        };
+        Ok(StreamUsersResponse { user_id, content: Some(content) })
+    }
+
+    fn report(&self) -> FanOutReport {
+        report::to_proto(&self.users.report(), |index| self.errors.get(&index))
+    }
+}

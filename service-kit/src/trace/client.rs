@@ -1,0 +1,170 @@
+//! A CLIENT span for each call.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, Request, Response, Uri};
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry_http::HeaderInjector;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use pin_project_lite::pin_project;
+use tonic::Status;
+use tower::{BoxError, Layer, Service};
+use tracing::{Instrument as _, Span, field::Empty, instrument::Instrumented};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::{
+    body::{TracedBody, Watch},
+    ending::{Ending, Kind},
+    rpc_method,
+};
+use crate::handed_on::Baggage;
+
+/// Wraps each call to a server in a CLIENT span, and tells the server of it.
+///
+/// The call's headers get `traceparent`, and the baggage that
+/// [`HandedOn`](crate::HandedOn) put into its extensions.
+#[derive(Clone, Debug)]
+pub struct ClientTraceLayer {
+    server: Arc<Server>,
+}
+
+/// The service that [`ClientTraceLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct ClientTrace<S> {
+    inner: S,
+    server: Arc<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    address: Option<String>,
+    port: Option<u16>,
+}
+
+pin_project! {
+    /// The reply to come of a [`ClientTrace`].
+    #[derive(Debug)]
+    pub struct ClientTraceFuture<F> {
+        #[pin]
+        inner: Instrumented<F>,
+        watch: Option<Watch>,
+    }
+}
+
+// === impl ClientTraceLayer ===
+
+impl ClientTraceLayer {
+    /// For calls to this server.
+    pub fn new(server: &Uri) -> Self {
+        let port = server.port_u16().or_else(|| match server.scheme_str() {
+            Some("http") => Some(80),
+            Some("https") => Some(443),
+            _ => None,
+        });
+        Self { server: Arc::new(Server { address: server.host().map(str::to_owned), port }) }
+    }
+}
+
+impl<S> Layer<S> for ClientTraceLayer {
+    type Service = ClientTrace<S>;
+
+    fn layer(&self, inner: S) -> ClientTrace<S> {
+        ClientTrace { inner, server: Arc::clone(&self.server) }
+    }
+}
+
+// === impl ClientTrace ===
+
+impl<S, B, R> Service<Request<B>> for ClientTrace<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<TracedBody<R>>;
+    type Error = BoxError;
+    type Future = ClientTraceFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let span = self.server.span(&request);
+        let baggage = request.extensions_mut().remove::<Baggage>();
+        hand_on(request.headers_mut(), &span, baggage);
+        let watch = Watch::new(Kind::Client, rpc_method(request.uri()).to_owned(), span.clone());
+        let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
+        ClientTraceFuture { inner, watch: Some(watch) }
+    }
+}
+
+fn hand_on(headers: &mut HeaderMap, span: &Span, baggage: Option<Baggage>) {
+    TraceContextPropagator::new().inject_context(&span.context(), &mut HeaderInjector(headers));
+    if let Some(baggage) = baggage {
+        baggage.put_into(headers);
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    fn span<B>(&self, request: &Request<B>) -> Span {
+        tracing::info_span!(
+            "client",
+            otel.name = rpc_method(request.uri()),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system.name = "grpc",
+            rpc.method = rpc_method(request.uri()),
+            rpc.response.status_code = Empty,
+            server.address = self.address.as_deref(),
+            server.port = self.port,
+            error.type = Empty,
+        )
+    }
+}
+
+// === impl ClientTraceFuture ===
+
+impl<F, R, E> Future for ClientTraceFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<TracedBody<R>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx)).map_err(Into::into);
+        let watch = this.watch.take();
+        let (result, ending) = match result {
+            Ok(response) => {
+                let ending = Ending::of(response.headers());
+                (Ok(response), ending)
+            }
+            Err(error) => {
+                // What tonic's client will make of the error; it is handed on as it came.
+                let (code, error) = code_of(error);
+                (Err(error), Some(Ending::Status(code)))
+            }
+        };
+        let watch = match (watch, ending) {
+            (Some(watch), Some(ending)) => {
+                watch.end(ending);
+                None
+            }
+            (watch, _) => watch,
+        };
+        Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, watch))))
+    }
+}
+
+fn code_of(error: BoxError) -> (tonic::Code, BoxError) {
+    let status = Status::from_error(error);
+    (status.code(), status.into())
+}

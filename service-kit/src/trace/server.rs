@@ -1,0 +1,155 @@
+//! A SERVER span for each request.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, HeaderValue, Request, Response, header::HeaderName};
+use opentelemetry::{propagation::TextMapPropagator as _, trace::TraceContextExt as _};
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use pin_project_lite::pin_project;
+use tonic::server::NamedService;
+use tower::{Layer, Service};
+use tracing::{Span, field::Empty, instrument::Instrumented};
+use tracing::Instrument as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::{
+    body::{TracedBody, Watch},
+    ending::{Ending, Kind},
+    rpc_method,
+};
+
+/// W3C Trace Context, Level 2: the trace of a reply.
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+
+/// Continues the caller's trace, or begins one, with a SERVER span around a service.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerTraceLayer {
+    _private: (),
+}
+
+/// The service that [`ServerTraceLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct ServerTrace<S> {
+    inner: S,
+}
+
+pin_project! {
+    /// The reply to come of a [`ServerTrace`].
+    #[derive(Debug)]
+    pub struct ServerTraceFuture<F> {
+        #[pin]
+        inner: Instrumented<F>,
+        watch: Option<Watch>,
+    }
+}
+
+// === impl ServerTraceLayer ===
+
+impl ServerTraceLayer {
+    /// A layer with nothing to set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<S> Layer<S> for ServerTraceLayer {
+    type Service = ServerTrace<S>;
+
+    fn layer(&self, inner: S) -> ServerTrace<S> {
+        ServerTrace { inner }
+    }
+}
+
+// === impl ServerTrace ===
+
+impl<S: NamedService> NamedService for ServerTrace<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, B, R> Service<Request<B>> for ServerTrace<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+{
+    type Response = Response<TracedBody<R>>;
+    type Error = Infallible;
+    type Future = ServerTraceFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let span = server_span(&request);
+        let watch = Watch::new(Kind::Server, rpc_method(request.uri()).to_owned(), span.clone());
+        let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
+        ServerTraceFuture { inner, watch: Some(watch) }
+    }
+}
+
+fn server_span<B>(request: &Request<B>) -> Span {
+    let span = tracing::info_span!(
+        "server",
+        otel.name = rpc_method(request.uri()),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        rpc.system.name = "grpc",
+        rpc.method = rpc_method(request.uri()),
+        rpc.response.status_code = Empty,
+        server.address = request.uri().host(),
+        server.port = request.uri().port_u16(),
+        error.type = Empty,
+    );
+    if request.headers().contains_key("traceparent") {
+        let caller = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
+        // The span has not been entered yet, so it can only be disabled: then there is
+        // no trace to continue.
+        let _ = span.set_parent(caller);
+    }
+    span
+}
+
+// === impl ServerTraceFuture ===
+
+impl<F, R> Future for ServerTraceFuture<F>
+where
+    F: Future<Output = Result<Response<R>, Infallible>>,
+{
+    type Output = Result<Response<TracedBody<R>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.inner.poll(cx));
+        let watch = this.watch.take();
+        if let Some(watch) = &watch {
+            put_traceresponse(response.headers_mut(), watch.span());
+        }
+        let watch = match Ending::of(response.headers()) {
+            Some(ending) => {
+                watch.map(|watch| watch.end(ending));
+                None
+            }
+            None => watch,
+        };
+        Poll::Ready(Ok(response.map(|body| TracedBody::new(body, watch))))
+    }
+}
+
+/// The trace and span that answered, in the form of `traceparent`.
+fn put_traceresponse(headers: &mut HeaderMap, span: &Span) {
+    let context = span.context();
+    let span = context.span();
+    let ids = span.span_context();
+    if !ids.is_valid() {
+        return;
+    }
+    let value = format!("00-{}-{}-{:02x}", ids.trace_id(), ids.span_id(), ids.trace_flags());
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(TRACERESPONSE, value);
+    }
+}
