@@ -1,1 +1,18 @@
-//! stub
+//! The countries of ISO 3166-1, over gRPC.
+//!
+//! # Layout
+//!
+//! * [`config`]: the service's settings, and how it is put together from them.
+//! * [`service`]: adapts the RPCs to the domain and back.
+//! * [`catalogue`]: the domain: all countries, found by code, encoded once.
+//! * [`error`]: what can go wrong, and the one table to gRPC codes.
+
+pub mod catalogue;
+pub mod config;
+pub mod error;
+pub mod service;
+
+pub use catalogue::Catalogue;
+pub use config::Config;
+pub use error::CountryError;
+pub use service::Countries;

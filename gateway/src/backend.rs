@@ -73,9 +73,9 @@ impl Backend {
         self.name
     }
 
-    /// Where it listens.
-    pub fn url(&self) -> &Uri {
-        &self.url
+    /// Where it listens, as it was given but for a slash at the end.
+    pub fn url(&self) -> String {
+        self.url.to_string().trim_end_matches('/').to_owned()
     }
 
     /// Calls a method, and leaves the reply as the bytes it came as.
@@ -97,8 +97,8 @@ impl Backend {
         request.extensions_mut().insert(attempts);
         let codec = ProstCodec::<Q, Encoded<R>>::default();
         // The stack is always ready: it waits for the channel within the deadline.
-        let reply = Grpc::new(self.stack).unary(request, PathAndQuery::from_static(method.0), codec).await;
-        reply.map(tonic::Response::into_inner).map_err(|status| BackendError::new(self.name, &self.url, &status))
+        let reply = Grpc::new(self.stack.clone()).unary(request, PathAndQuery::from_static(method.0), codec).await;
+        reply.map(tonic::Response::into_inner).map_err(|status| BackendError::new(self.name, &self.url(), &status))
     }
 }
 

@@ -83,7 +83,7 @@ async fn all_serving(backends: [Backend; 2]) -> Result<(), std::convert::Infalli
 }
 
 async fn ask(backend: &Backend) -> Result<(), Unhealthy> {
-    health::check(&backend.url().to_string(), Duration::from_secs(1)).await
+    health::check(&backend.url(), Duration::from_secs(1)).await
 }
 
 // === impl BackendUrl ===

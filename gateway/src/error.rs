@@ -4,7 +4,6 @@ use std::{collections::HashMap, error::Error as StdError, fmt};
 
 use fan_out::CallError;
 use fanout_proto::gateway::v1::FanOutReport;
-use http::Uri;
 use prost::Message as _;
 use prost_types::Any;
 use tonic::{Code, ConnectError, Status, metadata::MetadataValue};
@@ -62,9 +61,11 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::Invalid(violations) => {
-                to_status(&status(Code::InvalidArgument, message, vec![detail("BadRequest", &pb::BadRequest::from(BadRequest::new(violations)))]))
-            }
+            Error::Invalid(violations) => to_status(&status(
+                Code::InvalidArgument,
+                message,
+                vec![detail("BadRequest", &pb::BadRequest::from(BadRequest::new(violations)))],
+            )),
             Error::Call(failure) => failure.into_status(),
         }
     }
@@ -118,7 +119,7 @@ pub fn call_status(name: &str, error: &CallError<BackendError>) -> pb::Status {
 
 impl BackendError {
     /// What a call to this backend ended with.
-    pub(crate) fn new(name: &str, url: &Uri, status: &Status) -> Self {
+    pub(crate) fn new(name: &str, url: &str, status: &Status) -> Self {
         let unreachable = is_unreachable(status);
         let mut error = pb::Status::decode(status.details()).unwrap_or_default();
         error.code = status.code().into();

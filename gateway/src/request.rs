@@ -93,7 +93,10 @@ impl TryFrom<StreamUsersRequest> for ManyUsers {
             given => check.wrong("user_ids", format!("holds {given} ids: 1 to {MAX_USER_IDS} are allowed")),
         }
         if max_in_flight > MAX_IN_FLIGHT {
-            check.wrong("max_in_flight", format!("is {max_in_flight}: 1 to {MAX_IN_FLIGHT} are allowed, or 0 for {DEFAULT_IN_FLIGHT}"));
+            check.wrong(
+                "max_in_flight",
+                format!("is {max_in_flight}: 1 to {MAX_IN_FLIGHT} are allowed, or 0 for {DEFAULT_IN_FLIGHT}"),
+            );
         }
         let how = check.how(strategy, failure_policy);
         let width = if max_in_flight == 0 { DEFAULT_IN_FLIGHT } else { max_in_flight.min(MAX_IN_FLIGHT) };

@@ -9,7 +9,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
     /// It cannot be reached.
-    #[error("not reachable: {0}")]
+    #[error("not reachable: {}", innermost(.0))]
     Unreachable(#[from] tonic::transport::Error),
     /// It answered with an error.
     #[error("{}: {}", .0.code(), .0.message())]
@@ -17,6 +17,14 @@ pub enum Unhealthy {
     /// It says so itself.
     #[error("{0}")]
     Status(&'static str),
+}
+
+/// The words of the operating system, which tonic wraps in its own.
+fn innermost(mut error: &(dyn std::error::Error + 'static)) -> String {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
 }
 
 /// Asks once for the health of the whole server at this URL.

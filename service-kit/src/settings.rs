@@ -93,9 +93,10 @@ pub fn command<S: Settings>() -> clap::Command {
     S::command()
         .name(S::NAME)
         .subcommand(
-            clap::Command::new("healthcheck").about("Ask the service that listens there for its health, and exit with 0 or 1"),
+            clap::Command::new("healthcheck")
+                .about("Ask the service that listens there for its health, and exit with 0 or 1"),
         )
-        .mut_arg("listen", |arg| arg.default_value(format!("127.0.0.1:{}", S::PORT)))
+        .mut_arg("listen", |arg| arg.required(false).default_value(format!("127.0.0.1:{}", S::PORT)))
         .mut_args(|arg| match arg.get_long() {
             // Every flag has its variable; those shared with other programs name their own.
             Some(long) if arg.get_env().is_none() && long != "help" && long != "version" => {
@@ -114,7 +115,7 @@ pub fn unusable(error: &clap::Error, command: &clap::Command) -> Unusable {
     let text = error.render().to_string();
     // Usage and tips follow after an empty line.
     let first = text.split("\n\n").next().unwrap_or_default();
-    let mut message = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut message = first.split_whitespace().collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
     if let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
         && let Some(variable) = variable_of(arg, command)
     {
@@ -146,7 +147,8 @@ impl FromStr for Listen {
         if text == "stdin" {
             return Ok(Self::Stdin);
         }
-        let wrong = |_| "an IP address with a port is allowed, such as 127.0.0.1:50051 or [::]:50051, or stdin".to_owned();
+        let wrong =
+            |_| "an IP address with a port is allowed, such as 127.0.0.1:50051 or [::]:50051, or stdin".to_owned();
         text.parse().map(Self::Address).map_err(wrong)
     }
 }
@@ -175,7 +177,9 @@ mod tests {
 
     #[test]
     fn a_flag_has_a_default_and_a_variable() {
-        let Task::Serve(example) = parse::<Example>(["example"]).unwrap() else { panic!("no healthcheck was asked for") };
+        let Task::Serve(example) = parse::<Example>(["example"]).unwrap() else {
+            panic!("no healthcheck was asked for")
+        };
         assert_eq!(example.service.listen, Listen::Address(([127, 0, 0, 1], 50059).into()));
         let command = command::<Example>();
         let variable = |long: &str| variable_of(&format!("--{long} <X>"), &command);
@@ -187,7 +191,10 @@ mod tests {
     #[test]
     fn a_bad_setting_is_one_line_that_names_it() {
         for (args, needed) in [
-            (&["x", "--listen", "50051"][..], &["'50051'", "--listen", "EXAMPLE_SERVICE_LISTEN", "127.0.0.1:50051"][..]),
+            (
+                &["x", "--listen", "50051"][..],
+                &["'50051'", "--listen", "EXAMPLE_SERVICE_LISTEN", "127.0.0.1:50051"][..],
+            ),
             (&["x", "--deadline", "0s"], &["'0s'", "--deadline", "longer than 0"]),
             (&["x", "--drain", "soon"], &["'soon'", "--drain"]),
             (&["x", "--log", "loud"], &["'loud'", "--log", "info"]),

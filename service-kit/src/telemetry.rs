@@ -115,7 +115,11 @@ fn ours() -> Targets {
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("{error}: a level (error, warn, info, debug, trace, off) or directives such as info,h2=debug are allowed");
+    let wrong = |error: &dyn std::fmt::Display| {
+        format!(
+            "{error}: a level (error, warn, info, debug, trace, off) or directives such as info,h2=debug are allowed"
+        )
+    };
     // A directive such as `loud` would be taken for a target and silence everything.
     let known = |part: &str| part.contains('=') || part.contains('[') || part.parse::<LevelFilter>().is_ok();
     if let Some(part) = text.split(',').find(|part| !known(part.trim())) {

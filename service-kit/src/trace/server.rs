@@ -14,8 +14,8 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use pin_project_lite::pin_project;
 use tonic::server::NamedService;
 use tower::{Layer, Service};
-use tracing::{Span, field::Empty, instrument::Instrumented};
 use tracing::Instrument as _;
+use tracing::{Span, field::Empty, instrument::Instrumented};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{

@@ -224,9 +224,11 @@ async fn the_server_is_ahead_of_tonics_own_timer() -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     let server = tonic::transport::Server::builder()
         .layer(ServerDeadlineLayer::new(Some(Duration::from_secs(5))))
-        .serve_with_incoming(HealthServer::new(Silent), TcpIncoming::from(listener));
+        .serve_with_incoming(HealthServer::new(Silent), TcpIncoming::from(listener).with_nodelay(Some(true)));
     tokio::spawn(server);
-    let (sender, connection) = h2::client::handshake(TcpStream::connect(address).await?).await?;
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = h2::client::handshake(stream).await?;
     tokio::spawn(connection);
 
     let mut counts = std::collections::BTreeMap::new();

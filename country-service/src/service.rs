@@ -1,0 +1,52 @@
+//! The RPCs: adapts each to the catalogue and back.
+
+use std::sync::Arc;
+
+use fanout_proto::{
+    Encoded,
+    country::v1::{
+        Country, GetCountryRequest, ListCountriesRequest, ListCountriesResponse,
+        spliced::country_service_server::CountryService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    catalogue::{Catalogue, NotAlpha2},
+    error::CountryError,
+};
+
+/// Answers `fanout.country.v1.CountryService`. Cloning it costs a reference count.
+#[derive(Clone, Debug)]
+pub struct Countries {
+    catalogue: Arc<Catalogue>,
+}
+
+// === impl Countries ===
+
+impl Countries {
+    /// Answers from this catalogue.
+    pub fn new(catalogue: Catalogue) -> Self {
+        Self { catalogue: Arc::new(catalogue) }
+    }
+}
+
+#[tonic::async_trait]
+impl CountryService for Countries {
+    async fn get_country(&self, request: Request<GetCountryRequest>) -> Result<Response<Country>, Status> {
+        let code = request.into_inner().code;
+        let country = match self.catalogue.get(&code) {
+            Ok(Some(country)) => country.clone(),
+            Ok(None) => return Err(CountryError::NotFound { code: code.to_ascii_uppercase() }.into()),
+            Err(NotAlpha2) => return Err(CountryError::IllFormed { code }.into()),
+        };
+        Ok(Response::new(country))
+    }
+
+    async fn list_countries(
+        &self,
+        _: Request<ListCountriesRequest>,
+    ) -> Result<Response<Encoded<ListCountriesResponse>>, Status> {
+        Ok(Response::new(self.catalogue.encoded()))
+    }
+}
