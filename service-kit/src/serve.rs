@@ -19,6 +19,12 @@ use crate::{deadline::ServerDeadlineLayer, trace::ServerTraceLayer};
 /// How long a connection may be silent before the server asks whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How many calls may be cancelled before the server has seen them, on one connection.
+///
+/// h2 closes a connection with more (CVE-2023-44487), and 20, its default, is fewer than
+/// a fan-out that fails fast or a burst of short deadlines cancels at once.
+const MAX_PENDING_ACCEPT_RESETS: usize = 10_000;
+
 /// A gRPC server: services behind the trace and deadline layers, beside them health and
 /// reflection, which answer at once and are not traced.
 pub struct Server {
@@ -106,6 +112,7 @@ impl Server {
         let stop = CancellationToken::new();
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_ACCEPT_RESETS))
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),

@@ -116,18 +116,27 @@ pub fn unusable(error: &clap::Error, command: &clap::Command) -> Unusable {
     // Usage and tips follow after an empty line.
     let first = text.split("\n\n").next().unwrap_or_default();
     let mut message = first.split_whitespace().collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
-    if let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg)
-        && let Some(variable) = variable_of(arg, command)
+    if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg)
+        && let Some(arg) = arg_of(name, command)
     {
-        message = format!("{message} (environment variable {variable})");
+        // Such as a database's URL, which holds a password.
+        if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+            && arg.is_hide_env_values_set()
+            && !value.is_empty()
+        {
+            message = message.replace(value.as_str(), "...");
+        }
+        if let Some(variable) = arg.get_env() {
+            message = format!("{message} (environment variable {})", variable.to_string_lossy());
+        }
     }
     Unusable { message, exit_code: EX_USAGE }
 }
 
-fn variable_of(arg: &str, command: &clap::Command) -> Option<String> {
-    let long = arg.strip_prefix("--")?.split([' ', '=']).next()?;
-    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long))?;
-    Some(arg.get_env()?.to_string_lossy().into_owned())
+/// The argument that clap's errors call `--name <VALUE>`.
+fn arg_of<'a>(name: &str, command: &'a clap::Command) -> Option<&'a clap::Arg> {
+    let long = name.strip_prefix("--")?.split([' ', '=']).next()?;
+    command.get_arguments().find(|arg| arg.get_long() == Some(long))
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
@@ -162,8 +171,8 @@ mod tests {
         #[command(flatten)]
         service: ServiceArgs,
         /// Where users live
-        #[arg(long, env = "DATABASE_URL", default_value = "sqlite:users.db")]
-        database: String,
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = "7")]
+        database: u16,
     }
 
     impl Settings for Example {
@@ -182,10 +191,10 @@ mod tests {
         };
         assert_eq!(example.service.listen, Listen::Address(([127, 0, 0, 1], 50059).into()));
         let command = command::<Example>();
-        let variable = |long: &str| variable_of(&format!("--{long} <X>"), &command);
-        assert_eq!(variable("listen").unwrap(), "EXAMPLE_SERVICE_LISTEN");
-        assert_eq!(variable("log-format").unwrap(), "EXAMPLE_SERVICE_LOG_FORMAT");
-        assert_eq!(variable("database").unwrap(), "DATABASE_URL");
+        let variable = |long: &str| arg_of(&format!("--{long} <X>"), &command).unwrap().get_env().unwrap();
+        assert_eq!(variable("listen"), "EXAMPLE_SERVICE_LISTEN");
+        assert_eq!(variable("log-format"), "EXAMPLE_SERVICE_LOG_FORMAT");
+        assert_eq!(variable("database"), "DATABASE_URL");
     }
 
     #[test]
@@ -208,6 +217,13 @@ mod tests {
                 assert!(error.message.contains(needed), "{needed} in {}", error.message);
             }
         }
+    }
+
+    #[test]
+    fn a_secret_is_not_repeated() {
+        let error = parse::<Example>(["x", "--database", "postgres://ada:hunter2@db"]).unwrap_err().message;
+        assert!(error.contains("--database") && error.contains("DATABASE_URL"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
 
     #[test]

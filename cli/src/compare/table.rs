@@ -1,0 +1,68 @@
+//! The figures of the runs, side by side.
+
+use crate::{
+    compare::run::Run,
+    report::{CallState, Report},
+    rpc_error::code_name,
+    style::{Role, Style},
+    text_layout::{align, width},
+};
+
+/// What is told of each run, behind its strategy.
+const COLUMNS: [&str; 6] = ["waited", "wall", "total", "saved", "avoidable", "calls"];
+
+/// The figures as a table: a row for each run, or, where that is wider than the width, a column.
+pub fn table(runs: &[Run], columns: usize, style: Style) -> String {
+    let mut rows = vec![std::iter::once("strategy").chain(COLUMNS).map(str::to_owned).collect()];
+    rows.extend(runs.iter().map(|run| row(run, style)));
+    let fits = |lines: &Vec<String>| lines.iter().all(|line| width(line) <= columns);
+    let lines = [3, 2].map(|gap| align(&rows, gap)).into_iter().find(fits);
+    let lines = lines.unwrap_or_else(|| align(&transposed(&rows, runs), 1));
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let line = if index == 0 { style.paint(Role::Quiet, line) } else { line.clone() };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+fn row(run: &Run, style: Style) -> Vec<String> {
+    let missing = || style.glyph("–", "-").to_owned();
+    let figure =
+        |of: fn(&Report) -> std::time::Duration| run.report().map_or_else(missing, |report| style.duration(of(report)));
+    let calls = match &run.outcome {
+        Ok(report) => report.as_ref().map_or_else(missing, Report::counts),
+        Err(error) => match &error.report {
+            Some(report) => report.counts(),
+            None => code_name(error.code).to_owned(),
+        },
+    };
+    vec![
+        run.strategy.name().to_owned(),
+        style.duration(run.waited),
+        figure(|report| report.wall),
+        figure(|report| report.total),
+        figure(|report| report.saved),
+        figure(|report| report.avoidable),
+        calls,
+    ]
+}
+
+/// A column for each run. Its calls are a row for each way to end: in words they are too wide.
+fn transposed(rows: &[Vec<String>], runs: &[Run]) -> Vec<Vec<String>> {
+    let figures = 0..COLUMNS.len();
+    let mut lines: Vec<Vec<String>> =
+        figures.map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect();
+    for word in CallState::WORDS {
+        let count = |run: &Run| {
+            let calls = run.report().map(|report| &report.calls);
+            calls.map_or(0, |calls| calls.iter().filter(|call| call.state.word() == word).count())
+        };
+        if runs.iter().any(|run| count(run) > 0) {
+            let counts = runs.iter().map(|run| count(run).to_string());
+            lines.push(std::iter::once(word.to_owned()).chain(counts).collect());
+        }
+    }
+    lines
+}

@@ -1,0 +1,100 @@
+//! Where the gateway is, and connections to it.
+
+use std::{error::Error, fmt, str::FromStr, time::Duration};
+
+use http::Uri;
+use tonic::transport::{Channel, Endpoint};
+
+/// Longer than any connection takes that will come about, shorter than a person's patience.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Room for replies that have arrived and are not read yet. A peer that holds many
+/// small frames unread is taken for an attack by h2 and loses the connection with
+/// every request on it; the allowance follows these windows.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+const STREAM_WINDOW: u32 = 1 << 20;
+
+/// The address of a gateway: `http`, a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayAddress(Uri);
+
+/// Nobody answers at the address.
+#[derive(Debug, thiserror::Error)]
+#[error("no gateway at {address} ({reason}): start one with `fanout up`, or name another with --gateway")]
+pub struct Unreachable {
+    address: String,
+    reason: String,
+}
+
+// === impl GatewayAddress ===
+
+impl GatewayAddress {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody answers at the address.
+    pub async fn connect(&self) -> Result<Channel, Unreachable> {
+        Endpoint::from(self.0.clone())
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .connect()
+            .await
+            .map_err(|error| Unreachable { address: self.to_string(), reason: innermost(&error) })
+    }
+}
+
+impl FromStr for GatewayAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "http://HOST:PORT is wanted, such as http://127.0.0.1:50051";
+        // A bare host and port can only mean one thing.
+        let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri = whole.parse().map_err(|_| FORM)?;
+        match (uri.scheme_str(), uri.path()) {
+            (Some("http"), "/" | "") if uri.query().is_none() => Ok(Self(uri)),
+            (Some("https"), _) => Err("https is not supported: http://HOST:PORT is wanted".to_owned()),
+            _ => Err(FORM.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for GatewayAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_string().trim_end_matches('/'))
+    }
+}
+
+/// The message of the cause at the end of the chain: what the operating system says.
+fn innermost(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    // "Connection refused (os error 111)": the number helps nobody here.
+    let text = cause.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_http_with_a_host() {
+        for (text, shown) in [
+            ("http://127.0.0.1:50051", "http://127.0.0.1:50051"),
+            ("http://gateway:50051/", "http://gateway:50051"),
+            ("localhost:50051", "http://localhost:50051"),
+            ("http://[::1]:50051", "http://[::1]:50051"),
+        ] {
+            assert_eq!(text.parse::<GatewayAddress>().unwrap().to_string(), shown);
+        }
+        for wrong in ["", "http://", "ftp://x", "https://x:1", "http://x/path", "http://x?q", "a b"] {
+            assert!(wrong.parse::<GatewayAddress>().unwrap_err().contains("http://HOST:PORT"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One request of the load.
+//!
+//! The load generator must not be what limits the load. So the message is encoded once, and of
+//! a reply nothing is read but its status and three durations: decoding the 249 countries of each
+//! profile would take longer than everything else that is done here for a request.
+
+use std::time::{Duration, Instant};
+
+use fanout_proto::Encoded;
+use http::uri::PathAndQuery;
+use prost::Message;
+use tonic::{
+    Code, Status,
+    client::Grpc,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+use tonic_prost::ProstCodec;
+
+use crate::{
+    request::{Method, RequestArgs, Strategy, with_metadata},
+    rpc_error::{self, RpcError},
+};
+
+/// A request that is made again and again.
+#[derive(Debug)]
+pub struct Caller {
+    channels: Vec<Channel>,
+    path: PathAndQuery,
+    /// Whose type does not matter any more: it is only sent.
+    message: Encoded<()>,
+    baggage: Option<MetadataValue<Ascii>>,
+    timeout: Duration,
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub struct Answer {
+    /// Which caller's it is.
+    pub slot: usize,
+    /// From when its latency counts.
+    pub due: Instant,
+    /// When it was sent, if it was: where the time ran out before, it never is.
+    pub sent: Option<Instant>,
+    /// When it was over.
+    pub ended: Instant,
+    /// The times that the gateway reports, or why there is no reply.
+    pub outcome: Result<Option<Times>, (Code, String)>,
+}
+
+/// Of a reply of any method, the part that is read: its report is field 3 of each.
+#[derive(Clone, PartialEq, Message)]
+struct ReplyTimes {
+    #[prost(message, optional, tag = "3")]
+    report: Option<Times>,
+}
+
+/// Of a report, the part that is read.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Times {
+    /// See `FanOutReport.wall_time`.
+    #[prost(message, optional, tag = "3")]
+    pub wall_time: Option<prost_types::Duration>,
+    /// See `FanOutReport.total_time`.
+    #[prost(message, optional, tag = "4")]
+    pub total_time: Option<prost_types::Duration>,
+    /// See `FanOutReport.saved_time`.
+    #[prost(message, optional, tag = "5")]
+    pub saved_time: Option<prost_types::Duration>,
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// Prepares the request, to be made over these connections.
+    pub(crate) fn new(request: &RequestArgs, strategy: Option<Strategy>, channels: Vec<Channel>) -> Self {
+        let (path, message) = match request.method {
+            Method::GetProfile => {
+                ("/fanout.gateway.v1.GatewayService/GetProfile", request.profile(strategy).encode_to_vec())
+            }
+            Method::GetHomeCountry => {
+                ("/fanout.gateway.v1.GatewayService/GetHomeCountry", request.home_country(strategy).encode_to_vec())
+            }
+        };
+        Self {
+            channels,
+            path: PathAndQuery::from_static(path),
+            message: Encoded::from_bytes(message.into()).expect("what was just encoded is a message"),
+            baggage: request.baggage_header(),
+            timeout: request.timeout,
+        }
+    }
+
+    /// Makes the request that was due at an instant; its timeout counts from there too.
+    pub async fn call(&self, slot: usize, due: Instant) -> Answer {
+        let left = self.timeout.saturating_sub(due.elapsed());
+        let deadline = || (Code::DeadlineExceeded, RpcError::deadline_exceeded().message);
+        if left.is_zero() {
+            return Answer { slot, due, sent: None, ended: Instant::now(), outcome: Err(deadline()) };
+        }
+        let sent = Instant::now();
+        // tonic's own timer does not cover the wait for the connection.
+        let outcome = match tokio::time::timeout(left, self.send(slot, left)).await {
+            Ok(Ok(times)) => Ok(times),
+            Ok(Err(status)) => Err(rpc_error::read(&status)),
+            Err(_) => Err(deadline()),
+        };
+        Answer { slot, due, sent: Some(sent), ended: Instant::now(), outcome }
+    }
+
+    /// Sends it, and reads the reply up to the status in its trailers.
+    async fn send(&self, slot: usize, timeout: Duration) -> Result<Option<Times>, Status> {
+        let channel = self.channels[slot % self.channels.len()].clone();
+        let mut client = Grpc::new(channel);
+        client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let request = with_metadata(self.message.clone(), self.baggage.as_ref(), timeout);
+        let codec = ProstCodec::<Encoded<()>, ReplyTimes>::default();
+        let reply = client.unary(request, self.path.clone(), codec).await?;
+        Ok(reply.into_inner().report)
+    }
+}

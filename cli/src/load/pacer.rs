@@ -1,0 +1,83 @@
+//! The instants at which an open loop's requests are due.
+//!
+//! A thread of its own: the runtime's timer ticks once a millisecond, and that much would be in
+//! every latency, because a latency counts from the instant at which the request was due.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc::UnboundedSender, watch};
+
+use super::plan::Limit;
+
+/// How soon a pacer that sleeps notices that all shall end.
+const NOTICE: Duration = Duration::from_millis(100);
+
+/// Which requests are due when.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Requests per second.
+    pub rate: f64,
+    /// When it is enough.
+    pub quota: Limit,
+    /// When the first one is due.
+    pub began: Instant,
+}
+
+/// Sends each instant, when it has come, to the shards by turns; they are told that it was
+/// the last by their channels' end.
+pub fn start(schedule: Schedule, shards: Vec<UnboundedSender<Instant>>, stopped: watch::Receiver<bool>) {
+    thread::spawn(move || {
+        let mut shards = shards.iter().cycle();
+        for due in schedule.instants() {
+            while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+                if *stopped.borrow() {
+                    return;
+                }
+                thread::sleep(wait.min(NOTICE));
+            }
+            // A shard that has ended was told to: the next look at `stopped` ends this thread too.
+            if shards.next().is_none_or(|shard| shard.send(due).is_err()) {
+                return;
+            }
+        }
+    });
+}
+
+// === impl Schedule ===
+
+impl Schedule {
+    /// The instants, in order.
+    pub fn instants(self) -> impl Iterator<Item = Instant> {
+        let enough = move |index: u64, after: Duration| match self.quota {
+            Limit::Requests(requests) => index >= requests,
+            Limit::Duration(duration) => after >= duration,
+        };
+        (0_u64..).map_while(move |index| {
+            // From the start each time: steps that are added up would drift.
+            #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
+            let after = Duration::try_from_secs_f64(index as f64 / self.rate).ok()?;
+            (!enough(index, after)).then(|| self.began + after)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(rate: f64, quota: Limit) -> Vec<u128> {
+        let began = Instant::now();
+        let instants = Schedule { rate, quota, began }.instants();
+        instants.map(|due| (due - began).as_millis()).collect()
+    }
+
+    #[test]
+    fn requests_are_due_at_even_distances_until_it_is_enough() {
+        assert_eq!(after(100.0, Limit::Requests(4)), [0, 10, 20, 30]);
+        assert_eq!(after(4.0, Limit::Duration(Duration::from_secs(1))), [0, 250, 500, 750]);
+        assert_eq!(after(0.5, Limit::Duration(Duration::from_secs(1))), [0]);
+    }
+}

@@ -1,0 +1,50 @@
+//! What runs where, and what to type next.
+
+use std::{fmt::Write as _, io, time::Duration};
+
+use serde_json::json;
+
+use super::{Running, UpArgs};
+use crate::{
+    style::{Role, Style},
+    terminal,
+};
+
+/// Says on standard output that all is up: for eyes, or as one line of JSON.
+pub(super) fn print(args: &UpArgs, running: &[Running], after: Duration) -> io::Result<()> {
+    if args.output.json {
+        let ready_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        let line = json!({ "message": "up", "ready_ms": ready_ms, "services": running });
+        return terminal::print(&format!("{line}\n"));
+    }
+    let style = args.output.terminal().style;
+    terminal::print(&text(style, args, running, after))
+}
+
+fn text(style: Style, args: &UpArgs, running: &[Running], after: Duration) -> String {
+    let mut text = String::new();
+    let heading = format!("fanout is up after {}", style.duration(after));
+    let _ = writeln!(text, "\n{}\n", style.paint(Role::Heading, &heading));
+    for Running { service, address, pid } in running {
+        let note = if *service == "gateway" {
+            "calls the other two".to_owned()
+        } else {
+            format!("answers after {}", args.delay)
+        };
+        let note = style.paint(Role::Quiet, &format!("process {pid}, {note}"));
+        let _ = writeln!(text, "  {service:<16} {address:<16}  {note}");
+    }
+    let gateway = running.iter().find(|running| running.service == "gateway").map(|running| running.address);
+    let Some(gateway) = gateway else { return text };
+    let flag = if gateway.port() == 50051 { String::new() } else { format!(" --gateway http://{gateway}") };
+    let _ = writeln!(text, "\nSee it:");
+    let _ = writeln!(text, "  fanout compare{flag}");
+    let _ = writeln!(text, "\nCall it:");
+    let _ = writeln!(
+        text,
+        "  grpcurl -plaintext -d '{{\"user_id\": \"ada\", \"strategy\": \"STRATEGY_CONCURRENT\"}}' \\\n    \
+         {gateway} fanout.gateway.v1.GatewayService/GetProfile"
+    );
+    let _ = writeln!(text, "\n{}\n", style.paint(Role::Quiet, "Ctrl-C stops all three. The log follows."));
+    text
+}

@@ -1,0 +1,148 @@
+//! An OTLP collector that keeps the spans it gets.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
+    common::v1::{AnyValue, any_value::Value},
+    trace::v1::{Span, span::SpanKind},
+};
+use tokio::{net::TcpListener, sync::Notify};
+use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+
+use super::PATIENCE;
+
+/// A collector on a port of its own.
+pub struct Collector {
+    pub endpoint: String,
+    received: Arc<Received>,
+}
+
+#[derive(Default)]
+struct Received {
+    spans: Mutex<Vec<Seen>>,
+    changed: Notify,
+}
+
+/// A span with what the tests ask of it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub service: String,
+    pub name: String,
+    pub kind: SpanKind,
+    pub trace: String,
+    pub id: String,
+    pub parent: String,
+    pub start: u64,
+    pub end: u64,
+    pub failed: bool,
+    pub attributes: BTreeMap<String, String>,
+}
+
+struct Export(Arc<Received>);
+
+// === impl Collector ===
+
+impl Collector {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let received = Arc::new(Received::default());
+        let service = TraceServiceServer::new(Export(Arc::clone(&received)));
+        let server = tonic::transport::Server::builder().add_service(service);
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        Self { endpoint, received }
+    }
+
+    /// The environment that sends a process's spans here, without waiting long for a batch.
+    pub fn env(&self) -> [(&str, &str); 2] {
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
+    }
+
+    /// Waits until this trace has `count` spans that are `wanted`, and returns all it has.
+    pub async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+        let found = async {
+            loop {
+                let changed = self.received.changed.notified();
+                let spans: Vec<Seen> =
+                    self.received.spans.lock().unwrap().iter().filter(|span| span.trace == id).cloned().collect();
+                if spans.iter().filter(|span| wanted(span)).count() >= count {
+                    return spans;
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(spans) => spans,
+            Err(_) => panic!("trace {id} is not complete: {:#?}", self.received.spans.lock().unwrap()),
+        }
+    }
+}
+
+// === impl Export ===
+
+#[tonic::async_trait]
+impl TraceService for Export {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        for resource in request.into_inner().resource_spans {
+            let attributes = resource.resource.unwrap_or_default().attributes;
+            let service = attributes.iter().find(|attribute| attribute.key == "service.name");
+            let service = text(service.and_then(|service| service.value.as_ref()));
+            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            self.0.spans.lock().unwrap().extend(spans.map(|span| Seen::new(&service, span)));
+        }
+        self.0.changed.notify_waiters();
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn new(service: &str, span: Span) -> Self {
+        let attributes = span.attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute.value.as_ref())));
+        Self {
+            service: service.to_owned(),
+            attributes: attributes.collect(),
+            kind: span.kind(),
+            name: span.name,
+            trace: hex(&span.trace_id),
+            id: hex(&span.span_id),
+            parent: hex(&span.parent_span_id),
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+            failed: span.status.is_some_and(|status| status.code == 2),
+        }
+    }
+
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    pub fn attribute(&self, name: &str) -> &str {
+        self.attributes.get(name).map_or("", String::as_str)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::BoolValue(yes)) => yes.to_string(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,157 @@
+//! Which database keeps the users, and where it is.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use sqlx::{
+    ConnectOptions as _,
+    postgres::{PgConnectOptions, PgSslMode},
+};
+
+/// A database, parsed once from `--database`.
+///
+/// Neither `Display` nor `Debug` shows a password.
+#[derive(Clone)]
+pub struct Database(pub(crate) Kind);
+
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Sqlite(PathBuf),
+    Postgres(Box<PgConnectOptions>),
+}
+
+/// Why a text names no database. It repeats no more of the text than cannot be secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}: allowed are \"sqlite:PATH\" and \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"")]
+pub struct ParseDatabaseError(String);
+
+// === impl Database ===
+
+impl FromStr for Database {
+    type Err = ParseDatabaseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some(("sqlite", rest)) => sqlite(rest.strip_prefix("//").unwrap_or(rest)).map(Kind::Sqlite),
+            Some(("postgres" | "postgresql", _)) => postgres(text).map(|options| Kind::Postgres(Box::new(options))),
+            Some((scheme, _)) if !scheme.contains('@') => {
+                Err(format!("starts with \"{}:\"", scheme.chars().take(32).collect::<String>().escape_debug()))
+            }
+            Some(_) | None => Err("has no scheme".to_owned()),
+        }
+        .map(Self)
+        .map_err(ParseDatabaseError)
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Kind::Postgres(options) => {
+                write!(f, "postgres://{}@", options.get_username())?;
+                match options.get_socket() {
+                    Some(socket) => write!(f, "{}", socket.display())?,
+                    None => write!(f, "{}:{}", options.get_host(), options.get_port())?,
+                }
+                write!(f, "/{}", options.get_database().unwrap_or(options.get_username()))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({self})")
+    }
+}
+
+/// The path of an SQLite file.
+fn sqlite(path: &str) -> Result<PathBuf, String> {
+    if path.is_empty() {
+        return Err("\"sqlite:\" names no file".to_owned());
+    }
+    // An answer to CreateUser means that the user is on disk; and each connection of a
+    // pool would have a memory of its own.
+    if path.contains(":memory:") {
+        return Err("a database in memory forgets the users that it acknowledged; name a file".to_owned());
+    }
+    // SQLite would read such a name as a URI and its parameters, which could turn off
+    // what durability rests on.
+    if path.starts_with("file:") || path.contains(['?', '\0']) {
+        return Err("\"sqlite:\" takes a plain path, no URI and no parameters".to_owned());
+    }
+    Ok(Path::new(path).to_owned())
+}
+
+/// The options in a PostgreSQL URL; what it leaves out is taken from `PG*` variables.
+fn postgres(url: &str) -> Result<PgConnectOptions, String> {
+    let options: PgConnectOptions = url.parse().map_err(|error| match error {
+        sqlx::Error::Configuration(cause) => format!("is no PostgreSQL URL ({cause})"),
+        _ => "is no PostgreSQL URL".to_owned(),
+    })?;
+    match options.get_ssl_mode() {
+        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => {}
+        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => {
+            return Err("asks for TLS by its sslmode, which is not built in (disable, allow and prefer are)".to_owned());
+        }
+    }
+    // Each query is a span of its own; sqlx's log line would say it again.
+    Ok(options.application_name("fanout-user-service").disable_statement_logging())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        text.parse::<Database>().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_path_is_taken_as_it_is() {
+        assert_eq!(shown("sqlite:users.db"), "sqlite:users.db");
+        assert_eq!(shown("sqlite:/var/lib/my users.db"), "sqlite:/var/lib/my users.db");
+        assert_eq!(shown("sqlite:///var/lib/users.db"), "sqlite:/var/lib/users.db");
+        assert_eq!(shown("sqlite://users.db"), "sqlite:users.db");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let database: Database = "postgresql://fan:s3cret@db.example:6432/users".parse().unwrap();
+        assert_eq!(database.to_string(), "postgres://fan@db.example:6432/users");
+        assert_eq!(format!("{database:?}"), "Database(postgres://fan@db.example:6432/users)");
+        let database = shown("postgres://fan@localhost/users?host=/run/postgresql&password=s3cret");
+        assert_eq!(database, "postgres://fan@/run/postgresql/users");
+        for text in [
+            "postgres://fan:s3cret@db:port/users",
+            "postgres://fan:s3cret@db/u?sslmode=s",
+            "mysql://fan:s3cret@db",
+            "s3cret@db:1",
+        ] {
+            let error = text.parse::<Database>().unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_error_names_what_is_allowed() {
+        for (text, wrong) in [
+            ("", "has no scheme"),
+            ("users.db", "has no scheme"),
+            ("mysql://db/users", "starts with \"mysql:\""),
+            ("sqlite:", "names no file"),
+            ("sqlite::memory:", "in memory"),
+            ("sqlite:file:users.db", "plain path"),
+            ("sqlite:users.db?mode=ro", "plain path"),
+            ("postgres://db:99999/users", "no PostgreSQL URL"),
+            ("postgres://db/users?sslmode=verify-full", "TLS"),
+        ] {
+            let error = text.parse::<Database>().unwrap_err().to_string();
+            assert!(error.contains(wrong) && error.contains("sqlite:PATH"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The user service as a process of its own.
+
+use std::process::ExitCode;
+
+use service_kit::process;
+use user_service::Config;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    process::main(Config::serve).await
+}

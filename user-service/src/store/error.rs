@@ -1,0 +1,226 @@
+//! Why the store did not do what it was asked.
+//!
+//! A cause is told by its type and code, never by its text.
+
+use std::io::ErrorKind;
+
+use sqlx::{error::DatabaseError, migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
+
+use crate::database::Database;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the store did not do what it was asked. `Display` says the cause too, in one line
+/// and without a password; callers over the network are told less.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is not there, not yet, not any more, or too slow. Waiting may cure it.
+    #[error("{database} does not answer: {source}")]
+    Unavailable {
+        /// Which database.
+        database: String,
+        /// What the driver said.
+        source: BoxError,
+    },
+    /// The database is there and cannot be used as it is: a wrong password, no right to
+    /// the file, a schema of a newer version. Waiting cures nothing.
+    #[error("{database} cannot be used: {source}")]
+    Unusable {
+        /// Which database.
+        database: String,
+        /// What the driver said.
+        source: BoxError,
+    },
+    /// What is stored is damaged, or was never a database.
+    #[error("{database} is corrupt, or no database: {source}")]
+    Corrupt {
+        /// Which database.
+        database: String,
+        /// What the driver said.
+        source: BoxError,
+    },
+    /// The id of a new user is taken.
+    #[error("a user with the id {id:?} exists already")]
+    Exists {
+        /// The id.
+        id: String,
+    },
+    /// A query that can only be our mistake.
+    #[error("{database} answered unexpectedly: {source}")]
+    Internal {
+        /// Which database.
+        database: String,
+        /// What the driver said.
+        source: BoxError,
+    },
+}
+
+/// What a cause means for those who wait for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Unavailable,
+    Unusable,
+    Corrupt,
+    Internal,
+}
+
+/// Why opening failed, before it is said which database it was.
+#[derive(Debug)]
+pub(super) struct OpenError {
+    class: Class,
+    source: BoxError,
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    /// Whether trying again later may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Unusable { .. } | Self::Corrupt { .. } | Self::Exists { .. } | Self::Internal { .. } => false,
+        }
+    }
+
+    pub(super) fn from_sqlx(error: sqlx::Error, database: &Database) -> Self {
+        OpenError::from(error).at(database)
+    }
+}
+
+// === impl OpenError ===
+
+impl OpenError {
+    /// A cause that no waiting cures.
+    pub(super) fn unusable(source: impl Into<BoxError>) -> Self {
+        Self { class: Class::Unusable, source: source.into() }
+    }
+
+    pub(super) fn at(self, database: &Database) -> StoreError {
+        let Self { class, source } = self;
+        let database = database.to_string();
+        match class {
+            Class::Unavailable => StoreError::Unavailable { database, source },
+            Class::Unusable => StoreError::Unusable { database, source },
+            Class::Corrupt => StoreError::Corrupt { database, source },
+            Class::Internal => StoreError::Internal { database, source },
+        }
+    }
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self { class: Class::of(&error), source: error.into() }
+    }
+}
+
+impl From<MigrateError> for OpenError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            // What remains tells of a schema that is not ours, or of a newer version.
+            error => Self::unusable(error),
+        }
+    }
+}
+
+// === impl Class ===
+
+impl Class {
+    fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(error) if error.kind() == ErrorKind::PermissionDenied => Self::Unusable,
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable
+            }
+            sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Unusable,
+            sqlx::Error::Database(error) => Self::of_database(&**error),
+            // The driver's enumeration is open: what is new to us is unexpected.
+            _ => Self::Internal,
+        }
+    }
+
+    fn of_database(error: &dyn DatabaseError) -> Self {
+        if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
+            return Self::of_sqlstate(error.code());
+        }
+        let code = error.try_downcast_ref::<SqliteError>().and_then(|error| error.code()?.parse().ok());
+        code.map_or(Self::Internal, Self::of_result_code)
+    }
+
+    /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+    fn of_sqlstate(code: &str) -> Self {
+        match code {
+            // insufficient_privilege
+            "42501" => Self::Unusable,
+            // data_corrupted, index_corrupted
+            "XX001" | "XX002" => Self::Corrupt,
+            // read_only_sql_transaction: a standby that is about to be promoted
+            "25006" => Self::Unavailable,
+            _ => match code.get(..2) {
+                // connection, rollback, resources, lock, operator intervention, system
+                Some("08" | "40" | "53" | "55" | "57" | "58") => Self::Unavailable,
+                // authorization, no such database, no such schema
+                Some("28" | "3D" | "3F") => Self::Unusable,
+                _ => Self::Internal,
+            },
+        }
+    }
+
+    /// <https://www.sqlite.org/rescode.html>: the lowest byte is the primary code.
+    fn of_result_code(code: i32) -> Self {
+        match (code, code & 0xff) {
+            // CORRUPT, NOTADB, IOERR_DATA, IOERR_CORRUPTFS
+            (_, 11 | 26) | (8202 | 8458, _) => Self::Corrupt,
+            // PERM, READONLY, CANTOPEN, AUTH
+            (_, 3 | 8 | 14 | 23) => Self::Unusable,
+            // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL
+            (_, 5 | 6 | 7 | 9 | 10 | 13 | 15) => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn what_waiting_may_cure_is_told_from_what_it_cannot() {
+        for kind in [ErrorKind::ConnectionRefused, ErrorKind::NotFound, ErrorKind::TimedOut, ErrorKind::UnexpectedEof] {
+            assert_eq!(Class::of(&io::Error::from(kind).into()), Class::Unavailable, "{kind}");
+        }
+        assert_eq!(Class::of(&io::Error::from(ErrorKind::PermissionDenied).into()), Class::Unusable);
+        for (code, class) in [
+            ("57P03", Class::Unavailable),
+            ("57P01", Class::Unavailable),
+            ("53300", Class::Unavailable),
+            ("40P01", Class::Unavailable),
+            ("25006", Class::Unavailable),
+            ("28P01", Class::Unusable),
+            ("3D000", Class::Unusable),
+            ("42501", Class::Unusable),
+            ("XX001", Class::Corrupt),
+            ("42P01", Class::Internal),
+            ("", Class::Internal),
+        ] {
+            assert_eq!(Class::of_sqlstate(code), class, "{code}");
+        }
+        for (code, class) in [
+            (5, Class::Unavailable),
+            (517, Class::Unavailable),
+            (10, Class::Unavailable),
+            (13, Class::Unavailable),
+            (14, Class::Unusable),
+            (1032, Class::Unusable),
+            (11, Class::Corrupt),
+            (26, Class::Corrupt),
+            (8458, Class::Corrupt),
+            (1, Class::Internal),
+            (1555, Class::Internal),
+        ] {
+            assert_eq!(Class::of_result_code(code), class, "{code}");
+        }
+    }
+}

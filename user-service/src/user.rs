@@ -1,0 +1,119 @@
+//! A user, and what a new one must look like.
+
+use crate::validate::{self, Violations};
+
+/// A user as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The key.
+    pub id: String,
+    /// The name as the user writes it.
+    pub display_name: String,
+    /// The address for mail; may be empty.
+    pub email: String,
+    /// ISO 3166-1 alpha-2, in upper case.
+    pub country_code: String,
+    /// When the user was stored: microseconds since the epoch.
+    pub create_time: i64,
+}
+
+/// A user who may be stored: each field has the form that the contract asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewUser {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    pub(crate) email: String,
+    pub(crate) country_code: String,
+}
+
+/// How many users a page holds at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize(u16);
+
+/// A page of users in the order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The users.
+    pub users: Vec<User>,
+    /// Whether there were users after these.
+    pub more: bool,
+}
+
+// === impl NewUser ===
+
+impl NewUser {
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, at once, by the names that the request's fields have.
+    pub fn new(id: String, display_name: String, email: String, country_code: String) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        violations.note("user_id", validate::user_id(&id));
+        violations.note("display_name", validate::display_name(&display_name));
+        violations.note("email", validate::email(&email));
+        violations.note("country_code", validate::country_code(&country_code));
+        violations.none_or()?;
+        Ok(Self { id, display_name, email, country_code })
+    }
+
+    /// The key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The user that is stored at a time.
+    pub(crate) fn at(self, create_time: i64) -> User {
+        let Self { id, display_name, email, country_code } = self;
+        User { id, display_name, email, country_code, create_time }
+    }
+}
+
+// === impl PageSize ===
+
+impl PageSize {
+    /// Where a request does not say.
+    pub const DEFAULT: Self = Self(50);
+    /// The most that a request may ask for.
+    pub const MAX: Self = Self(1000);
+
+    /// Checks a size; 0 stands for [`DEFAULT`](Self::DEFAULT).
+    ///
+    /// # Errors
+    ///
+    /// Where it is negative or more than [`MAX`](Self::MAX), in words.
+    pub fn new(size: i32) -> Result<Self, String> {
+        match u16::try_from(size) {
+            Ok(0) => Ok(Self::DEFAULT),
+            Ok(size) if size <= Self::MAX.0 => Ok(Self(size)),
+            _ => Err(format!("is {size}: must be 0 to {}, where 0 stands for {}", Self::MAX.0, Self::DEFAULT.0)),
+        }
+    }
+
+    /// The number of users.
+    pub fn get(self) -> usize {
+        self.0.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        let violations = NewUser::new("Ada".into(), String::new(), "ada".into(), "gb".into()).unwrap_err();
+        let fields: Vec<_> = violations.iter().map(|violation| violation.field).collect();
+        assert_eq!(fields, ["user_id", "display_name", "email", "country_code"]);
+    }
+
+    #[test]
+    fn a_page_has_a_default_and_a_largest_size() {
+        assert_eq!(PageSize::new(0), Ok(PageSize::DEFAULT));
+        assert_eq!(PageSize::new(1).unwrap().get(), 1);
+        assert_eq!(PageSize::new(1000), Ok(PageSize::MAX));
+        for size in [-1, 1001, 65_537, i32::MIN, i32::MAX] {
+            assert!(PageSize::new(size).unwrap_err().contains(&format!("is {size}: must be 0 to 1000")));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The form of a request's fields.
+//!
+//! A check says what is wrong, what was given (of bounded length: a caller's text of
+//! megabytes must not come back in the reply's headers) and what is allowed.
+
+use std::fmt;
+
+/// The longest display name, in characters.
+const MAX_DISPLAY_NAME: usize = 200;
+/// The longest address, in bytes: what a mail server takes (RFC 5321, 4.5.3.1.3).
+const MAX_EMAIL: usize = 254;
+/// How much of what a caller sent is sent back, in characters.
+const SHOWN: usize = 64;
+
+/// One field of a request, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's name in the request.
+    pub field: &'static str,
+    /// What is wrong, what was given and what is allowed.
+    pub description: String,
+}
+
+/// All that is wrong with a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations(Vec<Violation>);
+
+// === impl Violations ===
+
+impl Violations {
+    /// One field that is wrong.
+    pub fn of(field: &'static str, description: impl Into<String>) -> Self {
+        Self(vec![Violation { field, description: description.into() }])
+    }
+
+    /// Takes a check's result: the value where it passed, and note of what is wrong
+    /// where it did not.
+    pub fn note<T>(&mut self, field: &'static str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|description| self.0.push(Violation { field, description })).ok()
+    }
+
+    /// # Errors
+    ///
+    /// Itself, where anything was noted.
+    pub fn none_or(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// Each field that is wrong.
+    pub fn iter(&self) -> impl Iterator<Item = &Violation> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Violations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, Violation { field, description }) in self.0.iter().enumerate() {
+            let separator = if place == 0 { "" } else { "; " };
+            write!(f, "{separator}{field} {description}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violations {}
+
+/// A caller's text, quoted, its control characters escaped, of bounded length.
+pub(crate) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+pub(crate) fn user_id(id: &str) -> Result<(), String> {
+    fanout_proto::user_id::check(id).map_err(|wrong| {
+        // The check repeats an id only where it has at most 64 characters; escaped, they
+        // may still be many more.
+        if wrong.len() <= 1024 { wrong } else { format!("is {}", shown(id)) }
+    })
+}
+
+pub(crate) fn display_name(name: &str) -> Result<(), String> {
+    const FORM: &str = "1 to 200 characters, none of them a control character";
+    let len = name.chars().count();
+    if !(1..=MAX_DISPLAY_NAME).contains(&len) {
+        return Err(format!("has {len} characters: must have {FORM}"));
+    }
+    match name.chars().find(|c| c.is_control()) {
+        Some(control) => Err(format!("holds {control:?} in {}: must have {FORM}", shown(name))),
+        None => Ok(()),
+    }
+}
+
+/// Whether mail arrives at an address only sending tells; this finds what cannot be one.
+pub(crate) fn email(email: &str) -> Result<(), String> {
+    const FORM: &str =
+        "empty, or at most 254 bytes with one '@' between two parts, without spaces and control characters";
+    if email.len() > MAX_EMAIL {
+        return Err(format!("has {} bytes: must be {FORM}", email.len()));
+    }
+    let blank = |c: char| c.is_control() || c.is_whitespace();
+    let well_formed = match email.split_once('@') {
+        Some((local, domain)) => !local.is_empty() && !domain.is_empty() && !domain.contains('@'),
+        None => email.is_empty(),
+    };
+    if well_formed && !email.contains(blank) { Ok(()) } else { Err(format!("is {}: must be {FORM}", shown(email))) }
+}
+
+pub(crate) fn country_code(code: &str) -> Result<(), String> {
+    match code.as_bytes() {
+        [b'A'..=b'Z', b'A'..=b'Z'] => Ok(()),
+        _ => Err(format!("is {}: must be two letters from A to Z in upper case, such as \"GB\"", shown(code))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_display_name_is_counted_in_characters() {
+        for name in ["A", "Ada Lovelace", "Çağrı", "李", &"é".repeat(200)] {
+            assert_eq!(display_name(name), Ok(()), "{name}");
+        }
+        for (name, wrong) in
+            [("", "has 0 characters"), (&*"x".repeat(201), "has 201 characters"), ("Ada\0", "'\\0'"), ("A\nB", "'\\n'")]
+        {
+            assert!(display_name(name).unwrap_err().contains(wrong), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_something_on_both_sides_of_one_at() {
+        let longest = format!("{}@example.org", "x".repeat(242));
+        for address in ["", "ada@example.org", "a@b", "ada+x@bücher.example", &longest] {
+            assert_eq!(email(address), Ok(()), "{address}");
+        }
+        let longer = format!("x{longest}");
+        for address in ["ada", "@", "ada@", "@example.org", "a@b@c", "a b@c", "a@b\0", "a@b\n", &longer] {
+            assert!(email(address).unwrap_err().contains("254 bytes"), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_country_is_two_upper_case_letters() {
+        assert_eq!(country_code("GB"), Ok(()));
+        for code in ["", "G", "gb", "Gb", "GBR", "G1", "ÄÖ", "é"] {
+            assert!(country_code(code).unwrap_err().contains("upper case"), "{code}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_or_comes_back_at_length(text in any::<String>(), times in 1_usize..2000) {
+            let text = text.repeat(times);
+            for check in [user_id, display_name, email, country_code] {
+                if let Err(description) = check(&text) {
+                    prop_assert!(description.len() < 1200, "{} bytes", description.len());
+                }
+            }
+        }
+    }
+}

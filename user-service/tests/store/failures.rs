@@ -1,0 +1,202 @@
+//! Databases that are broken, closed, missing or gone.
+
+use std::{
+    fs,
+    io::{Seek as _, SeekFrom, Write as _},
+    net::TcpListener,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use user_service::{Database, Store, StoreError, user::PageSize};
+
+use crate::{
+    Fresh,
+    cluster::{Cluster, PASSWORD, USER},
+    new_user,
+};
+
+fn at(path: &Path) -> Database {
+    format!("sqlite:{}", path.display()).parse().unwrap()
+}
+
+/// Opens a database that cannot be opened; tells the error after some checks on it.
+async fn refused(database: &Database) -> StoreError {
+    let error = Store::open(database).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains(&database.to_string()) && !told.contains('\n'), "one line that names the database: {told}");
+    assert!(!format!("{error:?} {told}").contains(PASSWORD), "{told}");
+    error
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_corrupt() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.db");
+    let text = "this is a letter to a friend and not a database\n".repeat(100);
+    fs::write(&path, &text).unwrap();
+    let error = refused(&at(&path)).await;
+    assert!(matches!(error, StoreError::Corrupt { .. }) && !error.is_transient(), "{error:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "and is left alone");
+}
+
+#[tokio::test]
+async fn a_damaged_schema_is_corrupt_at_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.db");
+    Store::open(&at(&path)).await.unwrap().close().await;
+    // The first page: the header stays, the tree behind it goes.
+    overwrite(&path, 100, 3900);
+    let error = refused(&at(&path)).await;
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn damage_that_is_met_later_is_corrupt_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.db");
+    let store = Store::open(&at(&path)).await.unwrap();
+    for number in 0..500 {
+        store.create(new_user(&format!("user-{number}"))).await.unwrap();
+    }
+    store.close().await;
+    let pages = fs::metadata(&path).unwrap().len() / 4096;
+    assert!(pages > 8, "{pages}");
+    // The schema is on the first page; the rows are on the last ones.
+    overwrite(&path, 5 * 4096, usize::try_from((pages - 5) * 4096).unwrap());
+    let store = Store::open(&at(&path)).await.unwrap();
+    let error = store.list(PageSize::MAX, None).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }) && !error.is_transient(), "{error:?}");
+}
+
+fn overwrite(path: &Path, from: u64, len: usize) {
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(from)).unwrap();
+    file.write_all(&vec![0xa5; len]).unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_directory_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b c/users.db");
+    let store = Store::open(&at(&path)).await.unwrap();
+    store.create(new_user("ada")).await.unwrap();
+    assert!(path.is_file());
+}
+
+#[tokio::test]
+async fn a_place_where_no_file_can_be_is_unusable() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    // Even root makes nothing in /proc; nobody makes a file in a file, or of a directory.
+    for path in [Path::new("/proc/fanout/users.db"), Path::new("/proc/users.db"), &file.join("users.db"), dir.path()] {
+        let error = refused(&at(path)).await;
+        assert!(matches!(error, StoreError::Unusable { .. }) && !error.is_transient(), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_file_is_unusable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("users.db");
+    fs::write(&path, "").unwrap();
+    let mut permissions = fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&path, permissions).unwrap();
+    if fs::OpenOptions::new().write(true).open(&path).is_ok() {
+        writeln!(std::io::stderr(), "SKIPPED a_read_only_file_is_unusable: root may write everything").unwrap();
+        return;
+    }
+    let error = refused(&at(&path)).await;
+    assert!(matches!(error, StoreError::Unusable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_postgres_that_is_not_there_is_transient_and_said_at_once() {
+    // Bound and dropped: nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for address in [format!("127.0.0.1:{port}"), "nowhere.invalid".to_owned()] {
+        let started = Instant::now();
+        let error = refused(&format!("postgres://{USER}:{PASSWORD}@{address}/users").parse().unwrap()).await;
+        assert!(matches!(error, StoreError::Unavailable { .. }) && error.is_transient(), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_that_says_nothing_is_transient_after_a_bound() {
+    // The kernel accepts; nobody answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let error = refused(&format!("postgres://{USER}:{PASSWORD}@{address}/users").parse().unwrap()).await;
+    assert!(error.is_transient(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_or_a_missing_database_is_not_transient() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let wrong_password = cluster.url("postgres").replace(PASSWORD, "wrong");
+    let missing = cluster.url("missing");
+    for url in [wrong_password, missing] {
+        let error = refused(&url.parse().unwrap()).await;
+        assert!(matches!(error, StoreError::Unusable { .. }) && !error.is_transient(), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_goes_and_comes_back_needs_no_restart() {
+    let Some(cluster) = Cluster::start() else { return };
+    let store = Store::open(&cluster.database().await.parse().unwrap()).await.unwrap();
+    let created = store.create(new_user("ada")).await.unwrap();
+    // Several connections, all of which the stop leaves dead in the pool.
+    let gets: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn({
+                let store = store.clone();
+                async move { store.get("ada").await }
+            })
+        })
+        .collect();
+    for get in gets {
+        assert_eq!(get.await.unwrap().unwrap().as_ref(), Some(&created));
+    }
+
+    cluster.stop();
+    let started = Instant::now();
+    for error in [
+        store.get("ada").await.unwrap_err(),
+        store.create(new_user("grace")).await.unwrap_err(),
+        store.ping().await.unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Unavailable { .. }) && error.is_transient(), "{error:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+
+    cluster.start_again();
+    assert_eq!(store.get("ada").await.unwrap(), Some(created), "the very first query");
+    store.create(new_user("grace")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_query_leaves_the_store_whole() {
+    let fresh = Fresh::sqlite();
+    let mut stores = vec![fresh.open().await];
+    if let Some(cluster) = Cluster::shared() {
+        stores.push(Store::open(&cluster.database().await.parse().unwrap()).await.unwrap());
+    }
+    for store in stores {
+        for number in 0..200_u64 {
+            let create = store.create(new_user(&format!("u{number}")));
+            let _ = tokio::time::timeout(Duration::from_micros(number * 5), create).await;
+        }
+        for number in 0..200 {
+            let id = format!("u{number}");
+            match store.create(new_user(&id)).await {
+                Ok(_) | Err(StoreError::Exists { .. }) => {}
+                Err(error) => panic!("{id}: {error}"),
+            }
+        }
+        assert_eq!(store.list(PageSize::MAX, None).await.unwrap().users.len(), 200);
+    }
+}
