@@ -18,8 +18,7 @@ use clap::Args;
 use serde::Serialize;
 use service_kit::{
     delay::Distribution,
-    health,
-    process::Shutdown,
+    health, process,
     telemetry::{LogArgs, LogFormat},
 };
 use tokio::time::{Instant, sleep};
@@ -32,8 +31,9 @@ use crate::{live_line::LiveLine, output::OutputArgs};
 /// How long the services may take until they are healthy.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long one may take to end after SIGTERM: its own drain, and a little more.
-const STOP_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long one may take to end after SIGTERM: its own drain, its last spans, and a little
+/// more.
+const STOP_TIMEOUT: Duration = Duration::from_secs(14);
 
 /// Flags of `fanout up`.
 #[derive(Args, Clone, Debug)]
@@ -131,7 +131,7 @@ pub struct Running {
 ///
 /// Where one cannot be started, or ends by itself. The others are stopped then.
 pub async fn up(args: &UpArgs) -> Result<(), UpError> {
-    let stop = Shutdown::listen()?;
+    let stop = process::signals()?;
     let mut children = Vec::new();
     // Backends first: the gateway is the one that needs the others.
     for plan in plan(args)? {
@@ -139,12 +139,13 @@ pub async fn up(args: &UpArgs) -> Result<(), UpError> {
     }
     let ended = tokio::select! {
         ended = run(args, &mut children) => ended,
-        () = stop.wait() => Ok(()),
+        () = stop => Ok(()),
     };
     // The gateway first, so that what it has in flight still finds the others.
-    for child in children.iter_mut().rev() {
-        child.stop(STOP_TIMEOUT).await?;
+    if let Some(mut gateway) = children.pop() {
+        gateway.stop(STOP_TIMEOUT).await?;
     }
+    futures::future::try_join_all(children.iter_mut().map(|child| child.stop(STOP_TIMEOUT))).await?;
     ended
 }
 

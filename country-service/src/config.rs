@@ -48,8 +48,8 @@ impl Config {
         let delay = DelayLayer::new(self.delay.for_service("country"));
         let countries = CountryServiceServer::new(Countries::new(Catalogue::new()));
         Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)?
-            .add(delay.layer(countries))
-            .serve(listener, ready(Ok::<_, Infallible>(())), shutdown.wait())
+            .service(delay.layer(countries))
+            .serve(listener, ready(Ok::<_, Infallible>(())), shutdown)
             .await
     }
 }

@@ -1,5 +1,7 @@
 //! The RPCs over a real connection, with the generated client.
 
+#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+
 use country_service::{Catalogue, Countries};
 use fanout_proto::country::v1::{
     Country, GetCountryRequest, ListCountriesRequest, country_service_client::CountryServiceClient,

@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use fan_out::Attempts;
 use fanout_proto::Encoded;
+use futures::future::BoxFuture;
 use http::{Request, Uri, uri::PathAndQuery};
 use prost::Message;
 use service_kit::{
@@ -49,6 +50,9 @@ pub struct Backend {
     stack: Stack,
 }
 
+/// The reply to come of a backend: its bytes, or why there are none.
+pub type Reply<R> = BoxFuture<'static, Result<Encoded<R>, BackendError>>;
+
 /// A method of a backend: `fanout.user.v1.UserService/GetUser` with a slash before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Method(&'static str);
@@ -81,24 +85,25 @@ impl Backend {
     /// Calls a method, and leaves the reply as the bytes it came as.
     ///
     /// Dropping the future resets the call at the backend.
-    async fn call<Q, R>(
-        self,
-        method: Method,
-        message: Q,
-        handed_on: HandedOn,
-        attempts: Attempts,
-    ) -> Result<Encoded<R>, BackendError>
+    fn call<Q, R>(&self, method: Method, message: Q, handed_on: &HandedOn, attempts: &Attempts) -> Reply<R>
     where
         Q: Message + 'static,
         R: 'static,
     {
         let mut request = tonic::Request::new(message);
         handed_on.put_into(request.extensions_mut());
-        request.extensions_mut().insert(attempts);
-        let codec = ProstCodec::<Q, Encoded<R>>::default();
-        // The stack is always ready: it waits for the channel within the deadline.
-        let reply = Grpc::new(self.stack.clone()).unary(request, PathAndQuery::from_static(method.0), codec).await;
-        reply.map(tonic::Response::into_inner).map_err(|status| BackendError::new(self.name, &self.url(), &status))
+        request.extensions_mut().insert(attempts.clone());
+        let (backend, codec) = (self.clone(), ProstCodec::<Q, Encoded<R>>::default());
+        let path = PathAndQuery::from_static(method.0);
+        // Boxed, because it is moved through several layers on its way, and each would make
+        // room for its kilobytes.
+        Box::pin(async move {
+            // The stack is always ready: it waits for the channel within the deadline.
+            match Grpc::new(backend.stack.clone()).unary(request, path, codec).await {
+                Ok(reply) => Ok(reply.into_inner()),
+                Err(status) => Err(BackendError::new(backend.name, &backend.url(), &status)),
+            }
+        })
     }
 }
 

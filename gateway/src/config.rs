@@ -61,8 +61,8 @@ impl Config {
         let backends = [users.clone(), countries.clone()];
         let gateway = Gateway::new(Users::new(users), Countries::new(countries));
         Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)?
-            .add(GatewayServiceServer::new(gateway))
-            .serve(listener, all_serving(backends), shutdown.wait())
+            .service(GatewayServiceServer::new(gateway))
+            .serve(listener, all_serving(backends), shutdown)
             .await
     }
 }

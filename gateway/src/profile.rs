@@ -11,13 +11,19 @@ use fanout_proto::{
 use service_kit::HandedOn;
 
 use crate::{
-    backend::{Countries, Users},
+    backend::{Countries, Reply, Users},
     error::BackendError,
     request::{How, ManyUsers, OneUser},
 };
 
 /// The answer of one call.
 pub type Answer<T> = Result<Encoded<T>, CallError<BackendError>>;
+
+/// Users as they come.
+pub type UserStream = AsCompleted<UserCalls, Encoded<User>, BackendError>;
+
+/// The calls for users that have not started.
+pub type UserCalls = Box<dyn Iterator<Item = Call<Reply<User>>> + Send>;
 
 /// Puts answers of several services together.
 #[derive(Clone, Debug)]
@@ -35,35 +41,28 @@ impl Profiles {
     }
 
     /// A user and all countries: two calls that do not depend on each other.
-    pub async fn profile(
+    pub fn profile(
         &self,
         OneUser { id, how }: OneUser,
         on: &HandedOn,
-    ) -> Outcome<(Answer<User>, Answer<ListCountriesResponse>)> {
-        fan_out(how).join((self.users.get(id, on), self.countries.list(on))).await
+    ) -> impl Future<Output = Outcome<(Answer<User>, Answer<ListCountriesResponse>)>> + Send + use<> {
+        fan_out(how).join((self.users.get(id, on), self.countries.list(on)))
     }
 
     /// A user, then that user's country: a chain, whatever the strategy.
-    pub async fn home_country(
+    pub fn home_country(
         &self,
         OneUser { id, how }: OneUser,
         on: &HandedOn,
-    ) -> Outcome<((Answer<User>, Answer<Country>),)> {
-        fan_out(how).join((self.users.get(id, on).then(self.countries.get_after(home, on)),)).await
+    ) -> impl Future<Output = Outcome<((Answer<User>, Answer<Country>),)>> + Send + use<> {
+        fan_out(how).join((self.users.get(id, on).then(self.countries.get_after(home, on)),))
     }
 
     /// Many users, each as soon as it is there.
-    pub fn users(
-        &self,
-        ManyUsers { ids, max_in_flight, how }: ManyUsers,
-        on: HandedOn,
-    ) -> AsCompleted<
-        impl Iterator<Item = Call<impl Future<Output = Result<Encoded<User>, BackendError>> + Send + use<>>> + use<>,
-        Encoded<User>,
-        BackendError,
-    > {
+    pub fn users(&self, ManyUsers { ids, max_in_flight, how }: ManyUsers, on: HandedOn) -> UserStream {
         let users = self.users.clone();
-        fan_out(how).as_completed(max_in_flight, ids.into_iter().map(move |id| users.get(id.clone(), &on).name(id)))
+        let calls: UserCalls = Box::new(ids.into_iter().map(move |id| users.get(id.clone(), &on).name(id)));
+        fan_out(how).as_completed(max_in_flight, calls)
     }
 }
 

@@ -2,26 +2,23 @@
 
 use std::collections::HashMap;
 
-use fan_out::{AsCompleted, Call, CallError, Completed, FailurePolicy};
-use fanout_proto::{
-    Encoded,
-    gateway::v1::{
-        FanOutReport,
-        spliced::{StreamUsersResponse, stream_users_response::Content},
-    },
-    user::v1::User,
+use fan_out::{CallError, Completed, FailurePolicy};
+use fanout_proto::gateway::v1::{
+    FanOutReport,
+    spliced::{StreamUsersResponse, stream_users_response::Content},
 };
 use futures::{Stream, StreamExt as _, stream};
 use tonic::Status;
 
 use crate::{
     error::{BackendError, Error, call_status},
+    profile::UserStream,
     report,
 };
 
 /// Calls that are under way, and what has failed of them.
-struct Messages<I> {
-    users: AsCompleted<I, Encoded<User>, BackendError>,
+struct Messages {
+    users: UserStream,
     ids: Vec<String>,
     policy: FailurePolicy,
     errors: HashMap<usize, CallError<BackendError>>,
@@ -29,15 +26,11 @@ struct Messages<I> {
 
 /// A message for each call as it ends, then the report; or, under fail-fast, the status
 /// of the call that failed.
-pub fn messages<I, F>(
-    users: AsCompleted<I, Encoded<User>, BackendError>,
+pub fn messages(
+    users: UserStream,
     ids: Vec<String>,
     policy: FailurePolicy,
-) -> impl Stream<Item = Result<StreamUsersResponse, Status>> + Send
-where
-    I: Iterator<Item = Call<F>> + Send,
-    F: Future<Output = Result<Encoded<User>, BackendError>> + Send + 'static,
-{
+) -> impl Stream<Item = Result<StreamUsersResponse, Status>> + Send {
     let messages = Messages { users, ids, policy, errors: HashMap::new() };
     stream::unfold(Some(messages), |messages| async {
         let mut messages = messages?;
@@ -51,11 +44,7 @@ where
 
 // === impl Messages ===
 
-impl<I, F> Messages<I>
-where
-    I: Iterator<Item = Call<F>>,
-    F: Future<Output = Result<Encoded<User>, BackendError>> + Send + 'static,
-{
+impl Messages {
     async fn next(&mut self) -> Result<StreamUsersResponse, Error> {
         let Some(Completed { index, result }) = self.users.next().await else {
             let content = Some(Content::Report(self.report()));

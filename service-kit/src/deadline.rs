@@ -35,6 +35,11 @@ const HORIZON: Duration = Duration::from_hours(365 * 24);
 /// The most that [`Deadline::less_reserve`] keeps back.
 const MAX_RESERVE: Duration = Duration::from_millis(20);
 
+/// How long the caller waits, by the header; nothing where it is missing or malformed.
+pub(crate) fn caller_timeout(headers: &http::HeaderMap) -> Option<Duration> {
+    grpc_timeout::from_headers(headers).ok().flatten()
+}
+
 /// The moment at which the answer to a request is of no more use, on tokio's monotonic clock.
 ///
 /// Stored in the extensions of a request: by [`ServerDeadlineLayer`] in the one a handler gets, by the handler in those it sends on

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::TcpListener;
+use futures::future::BoxFuture;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tower::BoxError;
 
 use crate::{
@@ -95,7 +99,7 @@ where
         Ok(telemetry) => telemetry,
         Err(error) => return fail(S::NAME, &error, EX_USAGE),
     };
-    let shutdown = match Shutdown::listen() {
+    let shutdown = match signals() {
         Ok(shutdown) => shutdown,
         Err(error) => return fail(S::NAME, &error, 1),
     };
@@ -137,30 +141,19 @@ fn inherited() -> io::Result<TcpListener> {
 }
 
 /// Ends when the process is told to stop.
-#[derive(Debug)]
-pub struct Shutdown {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
+pub type Shutdown = BoxFuture<'static, ()>;
 
-// === impl Shutdown ===
-
-impl Shutdown {
-    /// Takes over SIGTERM and SIGINT.
-    ///
-    /// # Errors
-    ///
-    /// Where the operating system refuses.
-    pub fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for either signal.
-    pub async fn wait(mut self) {
+/// Takes over SIGTERM and SIGINT: either ends the future.
+///
+/// # Errors
+///
+/// Where the operating system refuses.
+pub fn signals() -> io::Result<Shutdown> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(Box::pin(async move {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    }
+    }))
 }

@@ -1,6 +1,6 @@
 //! Listen, answer, drain.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, future::Future, time::Duration};
 
 use http::{Request, Response};
 use tokio::net::TcpListener;
@@ -79,7 +79,7 @@ impl Server {
 
     /// Adds a service.
     #[must_use]
-    pub fn add<S>(mut self, service: S) -> Self
+    pub fn service<S>(mut self, service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
         S: NamedService + Clone + Send + Sync + 'static,
@@ -118,7 +118,7 @@ impl Server {
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
                 stop.clone().cancelled_owned(),
             );
-        log_listening(address);
+        tracing::info!(address = address.map(tracing::field::display), "listening");
 
         tokio::pin!(server, shutdown);
         let start = async {
@@ -135,9 +135,10 @@ impl Server {
         set(ServingStatus::NotServing).await;
         tracing::info!(drain = %humantime::format_duration(drain), "draining");
         stop.cancel();
-        match tokio::time::timeout(drain, server).await {
-            Ok(ended) => ended?,
-            Err(_) => tracing::warn!("drain timed out: connections that were still open are closed"),
+        if let Ok(ended) = tokio::time::timeout(drain, server).await {
+            ended?;
+        } else {
+            tracing::warn!("drain timed out: connections that were still open are closed");
         }
         Ok(())
     }
@@ -153,12 +154,5 @@ impl std::fmt::Debug for Server {
 async fn set_health(health: &HealthReporter, names: &[&'static str], status: ServingStatus) {
     for name in names.iter().chain(&[""]) {
         health.set_service_status(*name, status).await;
-    }
-}
-
-fn log_listening(address: Option<SocketAddr>) {
-    match address {
-        Some(address) => tracing::info!(%address, "listening"),
-        None => tracing::info!("listening"),
     }
 }

@@ -7,18 +7,27 @@
 mod export;
 mod line;
 
-use std::{io::IsTerminal as _, sync::Once};
+use std::{io::IsTerminal as _, sync::Once, time::Duration};
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    filter::{FilterExt as _, LevelFilter, Targets, filter_fn},
+    filter::{FilterExt as _, LevelFilter, filter_fn},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
 use self::line::{Line, SpanFields};
+
+/// How long a process that ends waits for its last spans to be taken.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The crates whose spans are exported.
+const OURS: [&str; 5] = ["country_service", "fan_out", "gateway", "service_kit", "user_service"];
+
+/// A second start in one process, as tests do, keeps the first.
+static START: Once = Once::new();
 
 /// What is logged, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -77,10 +86,9 @@ impl Telemetry {
             .with_threads(false)
             .with_target(false)
             .with_level(false)
-            // Events are log lines; copied into spans they would cost each request.
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(filter_fn(|metadata| metadata.is_span()).and(ours()));
+            .with_filter(filter_fn(is_our_span));
         // Says the same as our own warning, but again for each batch.
         let once = filter_fn(|metadata| metadata.name() != "BatchSpanProcessor.ExportError");
         let logs = tracing_subscriber::fmt::layer()
@@ -90,16 +98,14 @@ impl Telemetry {
             // A reader of standard output that is gone must not end the service.
             .log_internal_errors(false)
             .with_filter(EnvFilter::new(&args.log).and(once));
-        // A second start in one process, as tests do, keeps the first.
-        static START: Once = Once::new();
         START.call_once(|| tracing_subscriber::registry().with(spans).with(logs).init());
         Ok(Self { provider })
     }
 
-    /// Sends what is still waiting, for at most five seconds, and ends the export.
+    /// Sends what is still waiting, for at most two seconds, and ends the export.
     pub async fn shutdown(self) {
         // The SDK blocks here until its own thread is done.
-        let ended = tokio::task::spawn_blocking(move || self.provider.shutdown()).await;
+        let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH_TIMEOUT)).await;
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the last spans were not exported"),
@@ -108,10 +114,11 @@ impl Telemetry {
     }
 }
 
-/// Spans of this workspace: those of the transport would trace the export itself.
-fn ours() -> Targets {
-    let crates = ["fan_out", "service_kit", "user_service", "country_service", "gateway"];
-    Targets::new().with_targets(crates.map(|name| (name, LevelFilter::INFO)))
+/// Spans of this workspace: those of the transport would trace the export itself. Events
+/// are log lines; copied into spans they would cost each request.
+fn is_our_span(metadata: &tracing::Metadata<'_>) -> bool {
+    let krate = metadata.target().split("::").next().unwrap_or_default();
+    metadata.is_span() && OURS.contains(&krate)
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {

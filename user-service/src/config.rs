@@ -58,33 +58,38 @@ impl Config {
         let arrive = {
             let users = users.clone();
             async move {
-                let store = wait_for(&self.database).await?;
-                if self.seed {
-                    let added = store.seed().await?;
-                    tracing::info!(added, "seeded");
-                }
+                let store = wait_for(&self.database, self.seed).await?;
                 users.arrive(delay.layer(UserServiceServer::new(Users::new(store))))?;
                 Ok::<_, service_kit::BoxError>(())
             }
         };
         Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)?
-            .add(users)
-            .serve(listener, arrive, shutdown.wait())
+            .service(users)
+            .serve(listener, arrive, shutdown)
             .await
     }
 }
 
-/// Opens the database, as often as it takes until it is there.
-async fn wait_for(database: &Database) -> Result<Store, StoreError> {
+/// Opens the database, and fills it where asked to, as often as it takes until it is there.
+async fn wait_for(database: &Database, seed: bool) -> Result<Store, StoreError> {
     let mut pause = Duration::from_millis(100);
     loop {
-        match Store::open(database).await {
+        match open(database, seed).await {
             Err(error) if error.is_transient() => {
-                tracing::warn!(%database, %error, "waiting for the database");
+                tracing::warn!(%error, "waiting for the database");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(5));
             }
             ended => return ended,
         }
     }
+}
+
+async fn open(database: &Database, seed: bool) -> Result<Store, StoreError> {
+    let store = Store::open(database).await?;
+    if seed {
+        let added = store.seed().await?;
+        tracing::info!(added, "seeded");
+    }
+    Ok(store)
 }

@@ -107,7 +107,7 @@ impl Store {
     /// Where the database does not answer.
     pub async fn list(&self, size: PageSize, after: Option<&str>) -> Result<Page, StoreError> {
         // One more than asked for tells whether there is another page.
-        let limit = i64::try_from(size.get() + 1).expect("a page size has 16 bits");
+        let limit = i64::from(size.0) + 1;
         let after = after.unwrap_or_default();
         let mut users: Vec<User> =
             on!(self.readers, LIST, |pool| query_as(LIST.text).bind(after).bind(limit).fetch_all(pool).await?)

@@ -28,7 +28,7 @@ pub struct NewUser {
 
 /// How many users a page holds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageSize(u16);
+pub struct PageSize(pub(crate) u16);
 
 /// A page of users in the order of their ids.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -89,13 +89,11 @@ impl Child {
             // It may have ended by itself in between: then there is nothing to tell.
             let _ = kill_process(pid, Signal::TERM);
         }
-        match tokio::time::timeout(patience, self.ended()).await {
-            Ok(ended) => ended.map(drop),
-            Err(_) => {
-                eprintln!("fanout: the {} (process {}) does not end; it is killed", self.name, self.pid);
-                self.process.kill().await
-            }
+        if let Ok(ended) = tokio::time::timeout(patience, self.ended()).await {
+            return ended.map(drop);
         }
+        eprintln!("fanout: the {} (process {}) does not end; it is killed", self.name, self.pid);
+        self.process.kill().await
     }
 }
 

@@ -19,8 +19,8 @@ use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 use super::PATIENCE;
 
 /// A collector on a port of its own.
-pub struct Collector {
-    pub endpoint: String,
+pub(crate) struct Collector {
+    pub(crate) endpoint: String,
     received: Arc<Received>,
 }
 
@@ -32,17 +32,17 @@ struct Received {
 
 /// A span with what the tests ask of it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub service: String,
-    pub name: String,
-    pub kind: SpanKind,
-    pub trace: String,
-    pub id: String,
-    pub parent: String,
-    pub start: u64,
-    pub end: u64,
-    pub failed: bool,
-    pub attributes: BTreeMap<String, String>,
+pub(crate) struct Seen {
+    pub(crate) service: String,
+    pub(crate) name: String,
+    pub(crate) kind: SpanKind,
+    pub(crate) trace: String,
+    pub(crate) id: String,
+    pub(crate) parent: String,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) failed: bool,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 struct Export(Arc<Received>);
@@ -50,7 +50,7 @@ struct Export(Arc<Received>);
 // === impl Collector ===
 
 impl Collector {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Received::default());
@@ -61,12 +61,12 @@ impl Collector {
     }
 
     /// The environment that sends a process's spans here, without waiting long for a batch.
-    pub fn env(&self) -> [(&str, &str); 2] {
+    pub(crate) fn env(&self) -> [(&str, &str); 2] {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
     }
 
     /// Waits until this trace has `count` spans that are `wanted`, and returns all it has.
-    pub async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+    pub(crate) async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
         let found = async {
             loop {
                 let changed = self.received.changed.notified();
@@ -78,10 +78,8 @@ impl Collector {
                 changed.await;
             }
         };
-        match tokio::time::timeout(PATIENCE, found).await {
-            Ok(spans) => spans,
-            Err(_) => panic!("trace {id} is not complete: {:#?}", self.received.spans.lock().unwrap()),
-        }
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("trace {id} is not complete: {:#?}", self.received.spans.lock().unwrap()))
     }
 }
 
@@ -109,7 +107,8 @@ impl TraceService for Export {
 
 impl Seen {
     fn new(service: &str, span: Span) -> Self {
-        let attributes = span.attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute.value.as_ref())));
+        let attributes =
+            span.attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute.value.as_ref())));
         Self {
             service: service.to_owned(),
             attributes: attributes.collect(),
@@ -124,17 +123,17 @@ impl Seen {
         }
     }
 
-    pub fn overlaps(&self, other: &Self) -> bool {
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
-    pub fn attribute(&self, name: &str) -> &str {
+    pub(crate) fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn text(value: Option<&AnyValue>) -> String {

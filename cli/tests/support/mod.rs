@@ -2,7 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
-pub mod collector;
+pub(crate) mod collector;
+pub(crate) mod service;
 
 use std::{
     collections::HashMap,
@@ -22,35 +23,36 @@ use serde_json::Value;
 use tonic::transport::Channel;
 
 /// How long anything here may take before the test counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `fanout up` as a process, on ports of its own. Dropped, it is stopped.
-pub struct Up {
+pub(crate) struct Up {
     process: Child,
     /// Address and process id of each service.
     services: HashMap<String, (String, i32)>,
     log: Arc<Mutex<Vec<Value>>>,
-    _data: Option<tempfile::TempDir>,
+    /// Removed with this.
+    data: Option<tempfile::TempDir>,
 }
 
 // === impl Up ===
 
 impl Up {
     /// Starts it with a new database.
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_with(args, &[])
     }
 
     /// Starts it with a new database and these environment variables.
-    pub fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut up = Self::start_in(data.path(), args, env);
-        up._data = Some(data);
+        up.data = Some(data);
         up
     }
 
     /// Starts it with the database in this directory.
-    pub fn start_in(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_in(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_fanout"))
             .args(["up", "--json", "--gateway-port", "0", "--user-port", "0", "--country-port", "0", "--data-dir"])
             .arg(data)
@@ -78,45 +80,50 @@ impl Up {
             let text = |key: &str| running[key].as_str().unwrap().to_owned();
             (text("service"), (text("address"), i32::try_from(running["pid"].as_i64().unwrap()).unwrap()))
         });
-        Self { process, services: services.collect(), log, _data: None }
+        Self { process, services: services.collect(), log, data: None }
     }
 
     /// `http://` and the address of a service.
-    pub fn url(&self, service: &str) -> String {
+    pub(crate) fn url(&self, service: &str) -> String {
         format!("http://{}", self.services[service].0)
     }
 
-    pub async fn gateway(&self) -> GatewayServiceClient<Channel> {
+    pub(crate) async fn gateway(&self) -> GatewayServiceClient<Channel> {
         GatewayServiceClient::connect(self.url("gateway")).await.unwrap()
     }
 
-    pub async fn users(&self) -> UserServiceClient<Channel> {
+    pub(crate) async fn users(&self) -> UserServiceClient<Channel> {
         UserServiceClient::connect(self.url("user-service")).await.unwrap()
     }
 
     /// Sends a signal to a service's process.
-    pub fn signal(&self, service: &str, signal: Signal) {
+    pub(crate) fn signal(&self, service: &str, signal: Signal) {
         kill_process(Pid::from_raw(self.services[service].1).unwrap(), signal).unwrap();
     }
 
     /// Tells `fanout up` itself to stop, and returns its exit code.
-    pub fn stop(&mut self) -> Option<i32> {
+    pub(crate) fn stop(&mut self) -> Option<i32> {
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         self.process.wait().unwrap().code()
     }
 
     /// Waits for `fanout up` to end by itself.
-    pub fn wait(&mut self) -> Option<i32> {
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
 
-    pub fn pid_of(&self, service: &str) -> i32 {
+    pub(crate) fn pid_of(&self, service: &str) -> i32 {
         self.services[service].1
     }
 
+    /// How many log lines there are so far of this kind.
+    pub(crate) fn count(&self, is_it: impl Fn(&Value) -> bool) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| is_it(line)).count()
+    }
+
     /// Waits for a log line, and returns it.
-    pub async fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let found = async {
             loop {
                 if let Some(line) = self.log.lock().unwrap().iter().find(|line| is_it(line)) {

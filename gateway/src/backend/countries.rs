@@ -1,13 +1,12 @@
 //! The country service's client.
 
+use std::future::ready;
+
 use fan_out::{Attempts, Call, Step, call, step};
-use fanout_proto::{
-    Encoded,
-    country::v1::{Country, GetCountryRequest, ListCountriesRequest, ListCountriesResponse},
-};
+use fanout_proto::country::v1::{Country, GetCountryRequest, ListCountriesRequest, ListCountriesResponse};
 use service_kit::HandedOn;
 
-use super::{Backend, Method};
+use super::{Backend, Method, Reply};
 use crate::error::BackendError;
 
 const GET_COUNTRY: Method = Method("/fanout.country.v1.CountryService/GetCountry");
@@ -26,32 +25,27 @@ impl Countries {
     }
 
     /// A call for all countries.
-    pub fn list(
-        &self,
-        handed_on: &HandedOn,
-    ) -> Call<impl Future<Output = Result<Encoded<ListCountriesResponse>, BackendError>> + Send + use<>> {
+    pub(crate) fn list(&self, on: &HandedOn) -> Call<Reply<ListCountriesResponse>> {
         let attempts = Attempts::default();
-        let request = ListCountriesRequest {};
-        let reply = self.0.clone().call(LIST_COUNTRIES, request, handed_on.clone(), attempts.clone());
+        let reply = self.0.call(LIST_COUNTRIES, ListCountriesRequest {}, on, &attempts);
         call(self.0.name(), reply).method(LIST_COUNTRIES.name()).attempts(&attempts)
     }
 
-    /// The call for one country that follows another call, whose answer `code` reads.
-    pub fn get_after<T>(
+    /// The call for one country that follows another call, from whose answer `code` reads
+    /// which.
+    pub(crate) fn get_after<T, F>(
         &self,
-        code: impl FnOnce(&T) -> Result<String, BackendError> + Send + 'static,
-        handed_on: &HandedOn,
-    ) -> Step<
-        impl FnOnce(&T) -> futures::future::BoxFuture<'static, Result<Encoded<Country>, BackendError>> + Send + 'static,
-    > {
+        code: F,
+        on: &HandedOn,
+    ) -> Step<impl FnOnce(&T) -> Reply<Country> + Send + use<T, F>>
+    where
+        F: FnOnce(&T) -> Result<String, BackendError> + Send + 'static,
+    {
         let attempts = Attempts::default();
-        let (backend, handed_on, sent) = (self.0.clone(), handed_on.clone(), attempts.clone());
-        let get = move |before: &T| -> futures::future::BoxFuture<'static, _> {
-            let code = code(before);
-            Box::pin(async move {
-                let request = GetCountryRequest { code: code? };
-                backend.call(GET_COUNTRY, request, handed_on, sent).await
-            })
+        let (backend, on, sent) = (self.0.clone(), on.clone(), attempts.clone());
+        let get = move |before: &T| match code(before) {
+            Ok(code) => backend.call(GET_COUNTRY, GetCountryRequest { code }, &on, &sent),
+            Err(error) => Box::pin(ready(Err(error))),
         };
         step(self.0.name(), get).method(GET_COUNTRY.name()).attempts(&attempts)
     }

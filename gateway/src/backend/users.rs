@@ -1,14 +1,10 @@
 //! The user service's client.
 
 use fan_out::{Attempts, Call, call};
-use fanout_proto::{
-    Encoded,
-    user::v1::{GetUserRequest, User},
-};
+use fanout_proto::user::v1::{GetUserRequest, User};
 use service_kit::HandedOn;
 
-use super::{Backend, Method};
-use crate::error::BackendError;
+use super::{Backend, Method, Reply};
 
 const GET_USER: Method = Method("/fanout.user.v1.UserService/GetUser");
 
@@ -25,14 +21,9 @@ impl Users {
     }
 
     /// A call for one user.
-    pub fn get(
-        &self,
-        id: String,
-        handed_on: &HandedOn,
-    ) -> Call<impl Future<Output = Result<Encoded<User>, BackendError>> + Send + use<>> {
+    pub(crate) fn get(&self, id: String, on: &HandedOn) -> Call<Reply<User>> {
         let attempts = Attempts::default();
-        let request = GetUserRequest { user_id: id };
-        let reply = self.0.clone().call(GET_USER, request, handed_on.clone(), attempts.clone());
+        let reply = self.0.call(GET_USER, GetUserRequest { user_id: id }, on, &attempts);
         call(self.0.name(), reply).method(GET_USER.name()).attempts(&attempts)
     }
 }

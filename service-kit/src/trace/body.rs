@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http_body::{Body, Frame, SizeHint};
@@ -31,6 +31,8 @@ pub(super) struct Watch {
     method: String,
     span: Span,
     begun: Instant,
+    /// How long the caller said it would wait.
+    patience: Option<Duration>,
     ended: bool,
 }
 
@@ -73,11 +75,23 @@ impl<B: Body> Body for TracedBody<B> {
     }
 }
 
+/// How much earlier than a deadline of its own making a caller's reset may arrive: a
+/// request spends some of its time on the way and in queues before it begins here.
+fn tolerance(patience: Duration) -> Duration {
+    patience / 10 + Duration::from_millis(10)
+}
+
 // === impl Watch ===
 
 impl Watch {
     pub(super) fn new(kind: Kind, method: String, span: Span) -> Self {
-        Self { kind, method, span, begun: Instant::now(), ended: false }
+        Self { kind, method, span, begun: Instant::now(), patience: None, ended: false }
+    }
+
+    /// Notes how long the caller said it would wait.
+    pub(super) fn with_patience(mut self, patience: Option<Duration>) -> Self {
+        self.patience = patience;
+        self
     }
 
     pub(super) fn span(&self) -> &Span {
@@ -108,8 +122,12 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.ended {
-            self.record(Ending::Dropped);
+        if self.ended {
+            return;
         }
+        // A caller whose own timer runs out resets the call, often a moment before the same
+        // deadline is noticed here. That is the deadline's doing, not a change of mind.
+        let at_deadline = self.patience.is_some_and(|patience| self.begun.elapsed() + tolerance(patience) >= patience);
+        self.record(if at_deadline { Ending::Status(Code::DeadlineExceeded) } else { Ending::Dropped });
     }
 }

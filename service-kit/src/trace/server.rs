@@ -23,6 +23,7 @@ use super::{
     ending::{Ending, Kind},
     rpc_method,
 };
+use crate::deadline::caller_timeout;
 
 /// W3C Trace Context, Level 2: the trace of a reply.
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
@@ -86,7 +87,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let span = server_span(&request);
-        let watch = Watch::new(Kind::Server, rpc_method(request.uri()).to_owned(), span.clone());
+        let watch = Watch::new(Kind::Server, rpc_method(request.uri()).to_owned(), span.clone())
+            .with_patience(caller_timeout(request.headers()));
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ServerTraceFuture { inner, watch: Some(watch) }
     }
@@ -129,12 +131,12 @@ where
         if let Some(watch) = &watch {
             put_traceresponse(response.headers_mut(), watch.span());
         }
-        let watch = match Ending::of(response.headers()) {
-            Some(ending) => {
-                watch.map(|watch| watch.end(ending));
+        let watch = match (watch, Ending::of(response.headers())) {
+            (Some(watch), Some(ending)) => {
+                watch.end(ending);
                 None
             }
-            None => watch,
+            (watch, _) => watch,
         };
         Poll::Ready(Ok(response.map(|body| TracedBody::new(body, watch))))
     }

@@ -86,3 +86,22 @@ fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
     };
     Migrator::with_migrations(migrations.iter().map(migration).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::query_scalar;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_sqlite_acknowledges_is_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let Pools::Sqlite(ReadWrite { writer, .. }) = sqlite(&dir.path().join("users.db")).await.unwrap() else {
+            panic!("these are SQLite's pools");
+        };
+        let mode: String = query_scalar("PRAGMA journal_mode").fetch_one(&writer).await.unwrap();
+        assert_eq!(mode, "wal");
+        let synchronous: i64 = query_scalar("PRAGMA synchronous").fetch_one(&writer).await.unwrap();
+        assert_eq!(synchronous, 2, "2 is FULL");
+    }
+}

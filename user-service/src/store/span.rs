@@ -1,5 +1,5 @@
-//! A span for each query, named as OpenTelemetry's conventions for database clients say
-//! (stable since semantic conventions 1.33): `{operation} {table}`, of kind CLIENT.
+//! A span for each query, named as OpenTelemetry's stable conventions for database clients
+//! say: `{operation} {table}`, of kind CLIENT.
 //!
 //! Parameters are never recorded, only the text with their places.
 

@@ -13,7 +13,7 @@ use std::{
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -25,9 +25,11 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 pub(crate) const USER: &str = "fanout";
 pub(crate) const PASSWORD: &str = "s3cret";
 
-/// Makes the cluster, says "ready", and ends with the pipe. Where ICU is built in, the
+/// Makes the cluster, says "ready", and ends with the pipe. Nobody may hear it: SIGPIPE
+/// must not end it before it has cleaned up. Where ICU is built in, the
 /// cluster sorts as people do: what relies on the order of bytes has to say so.
 const KEEPER: &str = r#"
+trap '' PIPE
 cd "$DIR" || exit 1
 init() { "$BIN/initdb" -D data -U "$PGUSER" --pwfile=password -A scram-sha-256 -E UTF8 --no-sync "$@" >initdb.log 2>&1; }
 init --locale=C.UTF-8 --locale-provider=icu --icu-locale=en-US || { rm -rf data; init --locale=C.UTF-8; } || { cat initdb.log >&2; exit 1; }
@@ -47,7 +49,8 @@ pub(crate) struct Cluster {
     /// Uid and gid under which the server runs, where it is not ours: it refuses root.
     owner: Option<(u32, u32)>,
     databases: AtomicU32,
-    _pipe: ChildStdin,
+    /// Holds the pipe.
+    keeper: Child,
 }
 
 // === impl Cluster ===
@@ -72,7 +75,7 @@ impl Cluster {
                 "FANOUT_REQUIRE_POSTGRES is 1, and PostgreSQL is not installed"
             );
             // Past the capture of the test harness: nobody should take this for a pass.
-            writeln!(std::io::stderr(), "SKIPPED a test with PostgreSQL: it is not installed").unwrap();
+            std::io::stderr().write_all(b"SKIPPED a test with PostgreSQL: it is not installed\n").unwrap();
             return None;
         };
         // Another process may take the port before the server does.
@@ -93,18 +96,10 @@ impl Cluster {
         keeper.args(["-c", KEEPER]).env("BIN", bin).env("DIR", &dir).env("PGUSER", USER).env("OPTIONS", &options);
         // Out of the terminal's reach: Ctrl-C must not stop it before it has cleaned up.
         let mut keeper = keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let pipe = keeper.stdin.take().unwrap();
         let mut line = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        (line == "ready\n").then(|| Self {
-            bin: bin.to_owned(),
-            dir,
-            port,
-            options,
-            owner,
-            databases: AtomicU32::new(0),
-            _pipe: pipe,
-        })
+        let cluster = Self { bin: bin.to_owned(), dir, port, options, owner, databases: AtomicU32::new(0), keeper };
+        (line == "ready\n").then_some(cluster)
     }
 
     /// The URL of a new, empty database.
@@ -134,6 +129,15 @@ impl Cluster {
         let mut command = as_owner(Command::new(self.bin.join("pg_ctl")), self.owner);
         command.args(["-D", "data", "-s", "-w"]).args(arguments).current_dir(&self.dir).stdin(Stdio::null());
         assert!(command.status().unwrap().success(), "pg_ctl {arguments:?}");
+    }
+}
+
+impl Drop for Cluster {
+    /// Waits until the server is gone; the shared one is never dropped, and goes after
+    /// the process.
+    fn drop(&mut self) {
+        // `wait` closes the pipe.
+        self.keeper.wait().unwrap();
     }
 }
 

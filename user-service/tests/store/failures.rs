@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::Connection as _;
 use user_service::{Database, Store, StoreError, user::PageSize};
 
 use crate::{
@@ -69,6 +70,18 @@ async fn damage_that_is_met_later_is_corrupt_too() {
     assert!(matches!(error, StoreError::Corrupt { .. }) && !error.is_transient(), "{error:?}");
 }
 
+#[tokio::test]
+async fn a_schema_of_a_newer_version_is_unusable() {
+    let fresh = Fresh::sqlite();
+    fresh.open().await.close().await;
+    let mut connection = sqlx::SqliteConnection::connect(&fresh.database.to_string()).await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations VALUES (99, 'newer', CURRENT_TIMESTAMP, TRUE, x'00', 0)";
+    sqlx::query(newer).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let error = refused(&fresh.database).await;
+    assert!(matches!(error, StoreError::Unusable { .. }), "{error:?}");
+}
+
 fn overwrite(path: &Path, from: u64, len: usize) {
     let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
     file.seek(SeekFrom::Start(from)).unwrap();
@@ -105,7 +118,7 @@ async fn a_read_only_file_is_unusable() {
     permissions.set_readonly(true);
     fs::set_permissions(&path, permissions).unwrap();
     if fs::OpenOptions::new().write(true).open(&path).is_ok() {
-        writeln!(std::io::stderr(), "SKIPPED a_read_only_file_is_unusable: root may write everything").unwrap();
+        std::io::stderr().write_all(b"SKIPPED a_read_only_file_is_unusable: root may write everything\n").unwrap();
         return;
     }
     let error = refused(&at(&path)).await;

@@ -1,5 +1,7 @@
 //! The store, by the same tests on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+
 mod cluster;
 mod failures;
 mod spans;

@@ -1,0 +1,200 @@
+//! What a collector gets of the three processes: one trace for each request, with the
+//! overlap to be seen in it.
+
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+
+mod support;
+
+use fanout_proto::gateway::v1::{FailurePolicy, GetProfileRequest, GetProfileResponse, Strategy};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use support::{
+    Up,
+    collector::{Collector, Seen},
+};
+use tonic::{Code, Request, Response, Status};
+
+const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
+const GET_USER: &str = "fanout.user.v1.UserService/GetUser";
+const LIST_COUNTRIES: &str = "fanout.country.v1.CountryService/ListCountries";
+
+async fn get_profile(up: &Up, strategy: Strategy, baggage: &str) -> Result<Response<GetProfileResponse>, Status> {
+    let (strategy, failure_policy) = (strategy.into(), FailurePolicy::FailFast.into());
+    let mut request = Request::new(GetProfileRequest { user_id: "ada".into(), strategy, failure_policy });
+    if !baggage.is_empty() {
+        request.metadata_mut().insert("baggage", baggage.parse().unwrap());
+    }
+    up.gateway().await.get_profile(request).await
+}
+
+/// The one span of this name and kind.
+fn one<'a>(spans: &'a [Seen], service: &str, name: &str, kind: SpanKind) -> &'a Seen {
+    let found: Vec<_> =
+        spans.iter().filter(|span| span.service == service && span.name == name && span.kind == kind).collect();
+    assert_eq!(found.len(), 1, "{name} {kind:?} of {service} in {spans:#?}");
+    found[0]
+}
+
+/// The trace that a failed request's report names.
+fn trace_of(status: &Status) -> String {
+    use prost::Message as _;
+    let report = status.metadata().get_bin("fanout-report-bin").expect("a report in the trailer");
+    fanout_proto::gateway::v1::FanOutReport::decode(report.to_bytes().unwrap()).unwrap().trace_id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_trace_shows_the_overlap() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "200ms"], &collector.env());
+    for (strategy, overlap) in [(Strategy::Sequential, false), (Strategy::Concurrent, true), (Strategy::Spawned, true)]
+    {
+        let reply = get_profile(&up, strategy, "").await.unwrap();
+        let traceresponse = reply.metadata().get("traceresponse").unwrap().to_str().unwrap().to_owned();
+        let report = reply.into_inner().report.unwrap();
+        let spans = collector.trace(&report.trace_id, 9, |_| true).await;
+
+        let server = one(&spans, "gateway", GET_PROFILE, SpanKind::Server);
+        assert_eq!(traceresponse, format!("00-{}-{}-01", report.trace_id, server.id));
+        assert_eq!(server.parent, "", "the caller sent no trace");
+        let fan_out = one(&spans, "gateway", "fan_out", SpanKind::Internal);
+        let user = one(&spans, "gateway", GET_USER, SpanKind::Client);
+        let country = one(&spans, "gateway", LIST_COUNTRIES, SpanKind::Client);
+        let user_server = one(&spans, "user-service", GET_USER, SpanKind::Server);
+        let country_server = one(&spans, "country-service", LIST_COUNTRIES, SpanKind::Server);
+        let user_delay = one(&spans, "user-service", "delay", SpanKind::Internal);
+        let country_delay = one(&spans, "country-service", "delay", SpanKind::Internal);
+        let select = one(&spans, "user-service", "SELECT users", SpanKind::Client);
+        for (child, parent) in [
+            (fan_out, server),
+            (user, fan_out),
+            (country, fan_out),
+            (user_server, user),
+            (country_server, country),
+            (user_delay, user_server),
+            (country_delay, country_server),
+            (select, user_server),
+        ] {
+            assert_eq!(child.parent, parent.id, "{child:#?} under {parent:#?}");
+        }
+        assert_eq!(spans.len(), 9, "nothing else: {spans:#?}");
+        assert_eq!(user.overlaps(country), overlap, "{strategy:?}");
+        assert!(spans.iter().all(|span| !span.failed));
+        check_attributes(strategy, &spans, &up);
+    }
+}
+
+fn check_attributes(strategy: Strategy, spans: &[Seen], up: &Up) {
+    let fan_out = one(spans, "gateway", "fan_out", SpanKind::Internal);
+    let name = strategy.as_str_name().trim_start_matches("STRATEGY_").to_lowercase();
+    assert_eq!(fan_out.attribute("fanout.strategy"), name);
+    assert_eq!(fan_out.attribute("fanout.width"), "2");
+    let ms = |key: &str| fan_out.attribute(key).parse::<f64>().unwrap();
+    let (wall, saved, avoidable) = (ms("fanout.wall_ms"), ms("fanout.saved_ms"), ms("fanout.avoidable_ms"));
+    if strategy == Strategy::Sequential {
+        assert!(wall >= 400.0 && saved < 0.1 * wall && avoidable > 0.3 * wall, "{wall} {saved} {avoidable}");
+    } else {
+        assert!(wall >= 200.0 && saved > 100.0, "{wall} {saved} {avoidable}");
+    }
+    let user = one(spans, "gateway", GET_USER, SpanKind::Client);
+    let user_address = up.url("user-service");
+    for span in [user, one(spans, "user-service", GET_USER, SpanKind::Server)] {
+        assert_eq!(span.attribute("rpc.system.name"), "grpc");
+        assert_eq!(span.attribute("rpc.method"), GET_USER);
+        assert_eq!(span.attribute("rpc.response.status_code"), "OK");
+        let address = format!("http://{}:{}", span.attribute("server.address"), span.attribute("server.port"));
+        assert_eq!(address, user_address);
+        for old in ["rpc.system", "rpc.service", "rpc.grpc.status_code", "net.peer.name", "error.type"] {
+            assert_eq!(span.attribute(old), "", "{old}");
+        }
+    }
+    let select = one(spans, "user-service", "SELECT users", SpanKind::Client);
+    assert_eq!(select.attribute("db.system.name"), "sqlite");
+    assert_eq!(select.attribute("db.operation.name"), "SELECT");
+    assert_eq!(select.attribute("db.collection.name"), "users");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callers_trace_is_continued() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "0"], &collector.env());
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let mut request = Request::new(GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() });
+    request.metadata_mut().insert("traceparent", format!("00-{trace}-{parent}-01").parse().unwrap());
+    let reply = up.gateway().await.get_profile(request).await.unwrap();
+    assert_eq!(reply.into_inner().report.unwrap().trace_id, trace);
+    // No delay, no span for it.
+    let spans = collector.trace(trace, 7, |_| true).await;
+    assert_eq!(one(&spans, "gateway", GET_PROFILE, SpanKind::Server).parent, parent);
+    let line = up.logged("the request's line", |line| line["trace_id"] == trace && line["service"] == "gateway").await;
+    assert_eq!((line["code"].as_str(), line["method"].as_str()), (Some("OK"), Some(GET_PROFILE)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sibling_stops_the_other_call_at_its_backend() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "20s"], &collector.env());
+    for strategy in [Strategy::Concurrent, Strategy::Spawned] {
+        let status = get_profile(&up, strategy, "user.delay=100ms,user.error-rate=1").await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        let spans = collector.trace(&trace_of(&status), 8, |_| true).await;
+        let user = one(&spans, "user-service", GET_USER, SpanKind::Server);
+        assert_eq!((user.attribute("rpc.response.status_code"), user.failed), ("UNAVAILABLE", true));
+        for (service, kind) in [("gateway", SpanKind::Client), ("country-service", SpanKind::Server)] {
+            let country = one(&spans, service, LIST_COUNTRIES, kind);
+            assert_eq!(country.attribute("rpc.response.status_code"), "CANCELLED", "{country:#?}");
+        }
+        let delay = one(&spans, "country-service", "delay", SpanKind::Internal);
+        assert!(delay.end - delay.start < 10_000_000_000, "the delay was cut: {delay:#?}");
+        assert_eq!(delay.attribute("fanout.cancelled"), "true");
+    }
+    // In turn the second call is never made.
+    let status = get_profile(&up, Strategy::Sequential, "user.delay=0,user.error-rate=1").await.unwrap_err();
+    let spans = collector.trace(&trace_of(&status), 4, |_| true).await;
+    assert!(spans.iter().all(|span| span.service != "country-service"), "{spans:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_ends_the_call_on_every_hop() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "3s"], &collector.env());
+    for strategy in [Strategy::Sequential, Strategy::Concurrent, Strategy::Spawned] {
+        let mut request = Request::new(GetProfileRequest {
+            user_id: "ada".into(),
+            strategy: strategy.into(),
+            ..GetProfileRequest::default()
+        });
+        // By hand: tonic's `set_timeout` would run a timer of its own here as well.
+        request.metadata_mut().insert("grpc-timeout", "100m".parse().unwrap());
+        let mut gateway = up.gateway().await;
+        let begun = std::time::Instant::now();
+        let status = gateway.get_profile(request).await.unwrap_err();
+        let waited = begun.elapsed().as_millis();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{strategy:?}: {status:?}");
+        // About 100 ms: the gateway keeps a tenth of it back; far from the backends' 3 s.
+        assert!((85..1000).contains(&waited), "{strategy:?}: {waited} ms");
+        let calls = if strategy == Strategy::Sequential { 1 } else { 2 };
+        let spans = collector.trace(&trace_of(&status), 2 + 3 * calls, |_| true).await;
+        for span in spans.iter().filter(|span| span.kind == SpanKind::Server || span.kind == SpanKind::Client) {
+            assert_eq!(span.attribute("rpc.response.status_code"), "DEADLINE_EXCEEDED", "{span:#?}");
+            assert_eq!((span.attribute("error.type"), span.failed), ("DEADLINE_EXCEEDED", true));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_not_there_costs_no_request() {
+    // Nobody listens on the discard port of the loopback.
+    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_BSP_SCHEDULE_DELAY", "10")];
+    let mut up = Up::start_with(&["--delay", "0"], &env);
+    for _ in 0..200 {
+        get_profile(&up, Strategy::Concurrent, "").await.unwrap();
+    }
+    let dropped = |line: &serde_json::Value| {
+        line["service"] == "gateway" && line["message"] == "spans are dropped: the collector does not take them"
+    };
+    up.logged("a warning that spans are dropped", dropped).await;
+    for _ in 0..200 {
+        get_profile(&up, Strategy::Concurrent, "").await.unwrap();
+    }
+    assert_eq!(up.stop(), Some(0));
+    assert_eq!(up.count(dropped), 1, "one warning, not one for each batch");
+}
