@@ -1,9 +1,7 @@
 //! What is wrong with a command line, in one line and with exit code 64.
 
-use clap::{Error, Parser};
-
-/// `EX_USAGE` of BSD's `sysexits.h`.
-pub const EXIT_USAGE: i32 = 64;
+use clap::Parser;
+use service_kit::settings::{Unusable, unusable};
 
 /// Reads the command line. Help and version are printed, and what is wrong is said; either ends the process.
 pub fn parse<P: Parser>() -> P {
@@ -11,29 +9,25 @@ pub fn parse<P: Parser>() -> P {
         if error.exit_code() == 0 {
             error.exit();
         }
-        eprintln!("fanout: {}", one_line(&error));
-        std::process::exit(EXIT_USAGE);
+        let Unusable { message, exit_code } = unusable(&error, &P::command());
+        eprintln!("fanout: {message}");
+        std::process::exit(exit_code.into());
     })
-}
-
-/// clap's message without its hints below: the flag, the value, what is allowed.
-pub fn one_line(error: &Error) -> String {
-    let text = error.to_string();
-    let paragraph = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<&str> = paragraph.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::*;
     use crate::command::Cli;
 
     #[test]
     fn a_bad_flag_is_one_line_with_what_is_allowed() {
-        let wrong = |flags: &[&str]| one_line(&Cli::try_parse_from([&["fanout"], flags].concat()).unwrap_err());
+        let wrong = |flags: &[&str]| {
+            let error = Cli::try_parse_from([&["fanout"], flags].concat()).unwrap_err();
+            unusable(&error, &Cli::command()).message
+        };
         assert_eq!(
             wrong(&["compare", "--method", "x"]),
             "invalid value 'x' for '--method <METHOD>' [possible values: get-profile, get-home-country]"

@@ -92,7 +92,8 @@ impl Server {
     }
 
     /// Answers until `shutdown`, then drains: health turns to `NOT_SERVING`, what is in
-    /// flight gets its time, and what is left after it is cut off.
+    /// flight gets its time, and then this ends. Connections that are still open then close
+    /// with the runtime, as a process does that has nothing left to do.
     ///
     /// Health is `NOT_SERVING` until `ready` has its value.
     ///
@@ -138,7 +139,7 @@ impl Server {
         if let Ok(ended) = tokio::time::timeout(drain, server).await {
             ended?;
         } else {
-            tracing::warn!("drain timed out: connections that were still open are closed");
+            tracing::warn!("drain timed out: what is still in flight is cut off");
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::{
     thread,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::PATIENCE;
@@ -46,6 +47,17 @@ impl Service {
                 return service;
             }
         }
+    }
+
+    /// Tells it to stop.
+    pub(crate) fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Waits for it to end by itself, and returns its exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.process.wait().unwrap().code()
     }
 
     /// Ends it as if the power had gone.

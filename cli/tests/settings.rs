@@ -1,0 +1,112 @@
+//! Bad settings and bad circumstances: each one line that says what is wrong, and an exit
+//! code that tells the two apart.
+
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+
+use std::{
+    net::TcpListener,
+    process::{Command, Output},
+};
+
+/// Runs `fanout` to its end.
+fn fanout(args: &[&str], env: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fanout")).args(args).envs(env.iter().copied()).output().unwrap()
+}
+
+/// Asserts that it ends with this code and one line on standard error, which holds all of these.
+#[track_caller]
+fn ends(args: &[&str], env: &[(&str, &str)], code: i32, named: &[&str]) {
+    let output = fanout(args, env);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{args:?}: {stderr}");
+    for named in named {
+        assert!(stderr.contains(named), "{args:?}: {named:?} in {stderr}");
+    }
+}
+
+#[test]
+fn a_bad_flag_is_named_with_what_is_allowed() {
+    for (args, named) in [
+        (&["gateway", "--listen", "50051"][..], &["'50051'", "--listen", "GATEWAY_LISTEN", "127.0.0.1:50051"][..]),
+        (&["gateway", "--user-service", "users:1"], &["'users:1'", "--user-service", "USER_SERVICE_URL", "http://"]),
+        (&["gateway", "--deadline", "0"], &["'0'", "--deadline", "GATEWAY_DEADLINE"]),
+        (&["gateway", "--nonsense"], &["--nonsense"]),
+        (&["user-service", "--delay", "soon"], &["'soon'", "--delay", "USER_SERVICE_DELAY", "300ms"]),
+        (&["user-service", "--delay", "2m"], &["'2m'", "60s"]),
+        (&["country-service", "--error-rate", "2"], &["'2'", "--error-rate", "COUNTRY_SERVICE_ERROR_RATE"]),
+        (&["country-service", "--capacity", "0"], &["'0'", "--capacity"]),
+        (&["country-service", "--log", "loud"], &["'loud'", "--log"]),
+        (&["user-service", "--database", "mysql://x"], &["--database", "DATABASE_URL", "sqlite:PATH"]),
+        (&["up", "--gateway-port", "65536"], &["'65536'", "--gateway-port"]),
+        (&["up", "--delay", "x"], &["'x'", "--delay"]),
+        (&["compare", "--strategies", "all"], &["'all'", "--strategies", "sequential"]),
+        (&["load", "--callers", "0"], &["'0'", "--callers"]),
+        (&["frobnicate"], &["'frobnicate'"]),
+    ] {
+        ends(args, &[], 64, named);
+    }
+}
+
+#[test]
+fn a_bad_environment_variable_is_named_too() {
+    for (service, variable, value) in [
+        ("gateway", "COUNTRY_SERVICE_URL", "nowhere"),
+        ("gateway", "GATEWAY_DRAIN", "soon"),
+        ("user-service", "USER_SERVICE_DELAY", "61s"),
+        ("user-service", "USER_SERVICE_ALLOW_OVERRIDES", "perhaps"),
+        ("country-service", "COUNTRY_SERVICE_LISTEN", "localhost"),
+    ] {
+        ends(&[service], &[(variable, value)], 64, &[variable, value]);
+    }
+    let grpc_only =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
+    ends(
+        &["gateway", "--listen", "127.0.0.1:0"],
+        &grpc_only,
+        64,
+        &["OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc"],
+    );
+}
+
+#[test]
+fn a_password_is_not_repeated() {
+    let output = fanout(&["user-service"], &[("DATABASE_URL", "mysql://ada:hunter2@db/users")]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("DATABASE_URL") && !stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    ends(&["country-service", "--listen", &address], &[], 1, &["country-service", &address, "in use"]);
+    let port = taken.local_addr().unwrap().port().to_string();
+    let others = ["--user-port", "0", "--country-port", "0"];
+    let up = [&["up", "--gateway-port", &port][..], &others].concat();
+    ends(&up, &[], 1, &["gateway", &port, "in use", "--gateway-port"]);
+}
+
+#[test]
+fn a_database_that_cannot_be_used_ends_the_service() {
+    let data = tempfile::tempdir().unwrap();
+    let garbage = data.path().join("garbage.db");
+    std::fs::write(&garbage, "this is no database, and it is long enough to be one of its headers, or two of them")
+        .unwrap();
+    let url = format!("sqlite:{}", garbage.display());
+    let output = fanout(&["user-service", "--listen", "127.0.0.1:0", "--database", &url], &[]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("garbage.db") && stderr.contains("not a database"), "{stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for args in
+        [&["--help"][..], &["--version"], &["up", "--help"], &["gateway", "--help"], &["user-service", "--version"]]
+    {
+        let output = fanout(args, &[]);
+        assert!(output.status.success() && !output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
+    }
+}

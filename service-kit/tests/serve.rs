@@ -1,0 +1,179 @@
+//! Start, health, drain: over real sockets, with a real client.
+
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use fanout_proto::{
+    FILE_DESCRIPTOR_SET,
+    user::v1::{
+        CreateUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse, User,
+        user_service_client::UserServiceClient,
+        user_service_server::{UserService, UserServiceServer},
+    },
+};
+use service_kit::{
+    late::Late,
+    serve::{ServeError, Server},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+/// Answers each call when it is told to.
+struct OnCommand {
+    arrived: mpsc::UnboundedSender<oneshot::Sender<()>>,
+}
+
+#[tonic::async_trait]
+impl UserService for OnCommand {
+    async fn get_user(&self, _: Request<GetUserRequest>) -> Result<Response<User>, Status> {
+        let (answer, told) = oneshot::channel();
+        self.arrived.send(answer).unwrap();
+        told.await.unwrap();
+        Ok(Response::new(User::default()))
+    }
+
+    async fn list_users(&self, _: Request<ListUsersRequest>) -> Result<Response<ListUsersResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
+    async fn create_user(&self, _: Request<CreateUserRequest>) -> Result<Response<User>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+}
+
+/// A server that runs until it is told to stop.
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Result<(), ServeError>>,
+    arrived: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+}
+
+impl Running {
+    async fn start(drain: Duration) -> Self {
+        Self::start_when(drain, ready(Ok(()))).await
+    }
+
+    async fn start_when(
+        drain: Duration,
+        is_ready: impl Future<Output = Result<(), Infallible>> + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, arrived) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), drain)
+            .unwrap()
+            .service(UserServiceServer::new(OnCommand { arrived: tell }));
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let ended = tokio::spawn(server.serve(listener, is_ready, shutdown));
+        Self { address, stop, ended, arrived }
+    }
+
+    async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+}
+
+async fn watch(channel: Channel, service: &str) -> tonic::Streaming<HealthCheckResponse> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    HealthClient::new(channel).watch(request).await.unwrap().into_inner()
+}
+
+async fn status(watch: &mut tonic::Streaming<HealthCheckResponse>) -> ServingStatus {
+    watch.message().await.unwrap().unwrap().status()
+}
+
+#[tokio::test]
+async fn health_follows_start_and_drain() {
+    let (tell, told) = oneshot::channel::<()>();
+    let ready = async {
+        told.await.unwrap();
+        Ok(())
+    };
+    let mut running = Running::start_when(Duration::from_mins(1), ready).await;
+    let channel = running.channel().await;
+    let mut whole = watch(channel.clone(), "").await;
+    let mut users = watch(channel.clone(), "fanout.user.v1.UserService").await;
+    assert_eq!(status(&mut whole).await, ServingStatus::NotServing);
+    assert_eq!(status(&mut users).await, ServingStatus::NotServing);
+    tell.send(()).unwrap();
+    assert_eq!(status(&mut whole).await, ServingStatus::Serving);
+    assert_eq!(status(&mut users).await, ServingStatus::Serving);
+
+    // A call in flight is answered although the server has been told to stop.
+    let mut client = UserServiceClient::new(channel);
+    let call = tokio::spawn(async move { client.get_user(GetUserRequest::default()).await });
+    let answer = running.arrived.recv().await.unwrap();
+    running.stop.send(()).unwrap();
+    assert_eq!(status(&mut whole).await, ServingStatus::NotServing);
+    assert_eq!(status(&mut users).await, ServingStatus::NotServing);
+    answer.send(()).unwrap();
+    call.await.unwrap().unwrap();
+    drop((whole, users));
+    running.ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_ends_although_a_call_does_not() {
+    let drain = Duration::from_millis(200);
+    let mut running = Running::start(drain).await;
+    let mut client = UserServiceClient::new(running.channel().await);
+    // Its connection closes with the runtime: a process ends when its server has.
+    let _call = tokio::spawn(async move { client.get_user(GetUserRequest::default()).await });
+    let _never_answered = running.arrived.recv().await.unwrap();
+    let begun = Instant::now();
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap().unwrap();
+    assert!(begun.elapsed() >= drain, "the call had its time: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_hold_the_process() {
+    let running = Running::start(Duration::from_millis(200)).await;
+    let _sent_nothing = TcpStream::connect(running.address).await.unwrap();
+    let _idle = running.channel().await;
+    running.stop.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.ended);
+    ended.await.expect("bounded by the drain").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_says_so() {
+    let late = Late::<UserServiceServer<OnCommand>>::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO).unwrap();
+    tokio::spawn(server.service(late.clone()).serve(listener, pending::<Result<(), Infallible>>(), pending()));
+    let mut client = UserServiceClient::connect(url).await.unwrap();
+    let status = client.get_user(GetUserRequest::default()).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "the service is still starting"));
+    let (arrived, _) = mpsc::unbounded_channel();
+    late.arrive(UserServiceServer::new(OnCommand { arrived })).unwrap();
+    let status = client.list_users(ListUsersRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented, "the service itself answers");
+}
+
+#[tokio::test]
+async fn what_cannot_start_ends_the_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO).unwrap();
+    let corrupt = ready(Err(std::io::Error::other("the database is corrupt")));
+    let error = server.serve(listener, corrupt, pending()).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot start: the database is corrupt");
+}
