@@ -21,6 +21,7 @@ mod server;
 pub use self::{
     body::TracedBody,
     client::{ClientTrace, ClientTraceLayer},
+    ending::code_name,
     server::{ServerTrace, ServerTraceLayer},
 };
 

@@ -32,12 +32,13 @@
 
 use serde::Serialize;
 
+use service_kit::trace::code_name;
+
 use crate::{
     compare::{run::Run, verdict::verdict},
     duration_format::milliseconds,
     report::{Call, CallState, Report},
     request::RequestArgs,
-    rpc_error::code_name,
     style::Style,
 };
 

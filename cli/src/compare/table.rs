@@ -1,9 +1,10 @@
 //! The figures of the runs, side by side.
 
+use service_kit::trace::code_name;
+
 use crate::{
     compare::run::Run,
     report::{CallState, Report},
-    rpc_error::code_name,
     style::{Role, Style},
     text_layout::{align, width},
 };

@@ -12,11 +12,12 @@
 
 use std::time::Duration;
 
+use service_kit::trace::code_name;
+
 use crate::{
     bar::{self, Fill},
     compare::{elision, run::Run},
     report::{Call, CallState},
-    rpc_error::code_name,
     scale::Scale,
     style::{Role, Style},
     text_layout::{cut, pad, pad_left, printable, width, wrap},

@@ -36,7 +36,9 @@ use super::{
     latencies::Latencies,
     plan::{Loop, Plan},
 };
-use crate::{duration_format::milliseconds, rpc_error::code_name};
+use service_kit::trace::code_name;
+
+use crate::duration_format::milliseconds;
 
 /// The whole document.
 #[derive(Debug, Serialize)]

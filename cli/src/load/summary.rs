@@ -9,8 +9,9 @@ use super::{
     plan::{Loop, Plan},
     tally::Tally,
 };
+use service_kit::trace::code_name;
+
 use crate::{
-    rpc_error::code_name,
     style::{Role, Style},
     terminal::Terminal,
     text_layout::{align, counted, cut, grouped, pad, pad_left, printable, width, wrap},

@@ -63,7 +63,7 @@ fn is_error(kind: Kind, code: Code) -> bool {
 }
 
 /// The code as the gRPC specification spells it, such as `DEADLINE_EXCEEDED`.
-pub(crate) fn code_name(code: Code) -> &'static str {
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
