@@ -1,0 +1,63 @@
+"""The compose file on a real engine, under a project name of its own."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+SERVICES = ["gateway", "user-service", "country-service"]
+
+
+class Compose:
+    """`docker compose` with these files and settings. What it makes, `remove` removes."""
+
+    def __init__(self, project, files, **settings):
+        self.project = project
+        self.command = ["docker", "compose", "--project-name", project]
+        for file in ["docker-compose.yml", *files]:
+            self.command += ["-f", file]
+        # Port 0 is any free one: nothing of the machine's own is in the way.
+        self.env = os.environ | {"GATEWAY_PORT": "0", "JAEGER_PORT": "0", "FANOUT_TAG": "check"} | settings
+
+    def run(self, *args, check=True, timeout=600):
+        done = subprocess.run(
+            [*self.command, *args], cwd=REPOSITORY, env=self.env, capture_output=True, text=True, timeout=timeout
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker compose {' '.join(args)}: {done.stderr}\n{self.logs()}")
+        return done
+
+    def logs(self):
+        return self.run("logs", "--tail", "30", check=False).stdout
+
+    def up(self, *args):
+        self.run("up", "--detach", "--wait", "--wait-timeout", "120", "--no-build", "--pull", "never", *args)
+
+    def address(self):
+        """Where the gateway is published on this machine."""
+        return self.run("port", "gateway", "50051").stdout.strip()
+
+    def containers(self, service):
+        ids = self.run("ps", "--all", "--quiet", service).stdout.split()
+        return json.loads(docker("inspect", *ids)) if ids else []
+
+    def remove(self):
+        self.run("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+
+
+def docker(*args, check=True):
+    done = subprocess.run(["docker", *args], cwd=REPOSITORY, capture_output=True, text=True, timeout=1800)
+    assert not check or done.returncode == 0, f"docker {' '.join(args)}: {done.stderr}"
+    return done.stdout
+
+
+def build():
+    """Builds the three images as `docker compose build` would, and says how large they are."""
+    network = os.environ.get("FANOUT_BUILD_NETWORK", "default")
+    for service in SERVICES:
+        docker("build", "--quiet", "--network", network, "--target", service, "--tag", f"fanout/{service}:check", ".")
+
+
+def remove_images():
+    docker("image", "rm", "--force", *(f"fanout/{service}:check" for service in SERVICES), check=False)

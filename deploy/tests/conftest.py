@@ -1,0 +1,68 @@
+"""The images, built once, and the whole of docker-compose.yml running from them."""
+
+import os
+
+import pytest
+from collector import Collector
+from compose import Compose, build, remove_images
+from reflected_client import ReflectedClient, open_channel
+
+DELAY = 0.5
+
+
+@pytest.fixture(scope="session")
+def images():
+    build()
+    yield
+    if not os.environ.get("FANOUT_KEEP_IMAGES"):
+        remove_images()
+
+
+@pytest.fixture(scope="session")
+def collector():
+    collector = Collector()
+    yield collector
+    collector.stop()
+
+
+def running(project, files, collector):
+    milliseconds = f"{round(DELAY * 1000)}ms"
+    compose = Compose(
+        project,
+        ["deploy/compose.bare.yml", *files],
+        USER_SERVICE_DELAY=milliseconds,
+        COUNTRY_SERVICE_DELAY=milliseconds,
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://host.docker.internal:{collector.port}",
+    )
+    compose.remove()  # what a run that was cut off has left
+    try:
+        compose.up()
+        yield compose
+    finally:
+        compose.remove()
+
+
+@pytest.fixture(scope="module")
+def compose(images, collector):
+    """Everything but the viewer, whose image may not be had: the collector is in its place."""
+    yield from running("fanout-check", [], collector)
+
+
+@pytest.fixture(scope="module")
+def embedded(images, collector):
+    """The same without PostgreSQL."""
+    yield from running("fanout-check-embedded", ["deploy/compose.embedded.yml"], collector)
+
+
+@pytest.fixture
+def gateway():
+    """Makes clients of a running gateway, from outside the containers."""
+    channels = []
+
+    def client(compose):
+        channels.append(open_channel(compose.address()))
+        return ReflectedClient(channels[-1])
+
+    yield client
+    for channel in channels:
+        channel.close()
