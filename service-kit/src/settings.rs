@@ -86,7 +86,7 @@ pub fn parse<S: Settings>(args: impl IntoIterator<Item = impl Into<OsString> + C
     Ok(if matches.subcommand_name().is_some() { Task::CheckHealth(settings) } else { Task::Serve(settings) })
 }
 
-/// The command line of a service: [`Parser::command`] with the names and defaults that
+/// The command line of a service: [`CommandFactory::command`](clap::CommandFactory::command) with the names and defaults that
 /// follow from [`Settings`].
 pub fn command<S: Settings>() -> clap::Command {
     let prefix = S::NAME.replace('-', "_").to_uppercase();

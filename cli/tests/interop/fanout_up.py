@@ -1,0 +1,135 @@
+"""`fanout up` as a process: where its services are, what it logs, how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BINARY = Path(os.environ.get("FANOUT", REPOSITORY / "target/debug/fanout")).absolute()
+
+# What the services of the shared `fanout up` take to answer, in seconds.
+DELAY = 0.3
+
+# The users that every new database begins with.
+SEEDED = [
+    "ada",
+    "alan",
+    "barbara",
+    "donald",
+    "edsger",
+    "grace",
+    "katherine",
+    "konrad",
+    "kristen",
+    "margaret",
+    "niklaus",
+    "radia",
+]
+
+# Bounds, not waits: far beyond what a slow machine needs.
+START = 30.0
+END = 30.0
+LOG = 10.0
+
+
+class Up:
+    """A running `fanout up --json`. Both its streams are read to their ends by threads of their own."""
+
+    def __init__(self, data_dir: Path, *flags: str, ports: dict[str, int] | None = None):
+        port = {"gateway": 0, "user": 0, "country": 0} | (ports or {})
+        ports_flags = [text for name, at in port.items() for text in (f"--{name}-port", str(at))]
+        self.process = subprocess.Popen(
+            [BINARY, "up", "--json", *ports_flags, "--data-dir", data_dir, *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
+        )
+        self.lines: list[dict] = []  # standard output, each line parsed
+        self.errors: list[str] = []  # standard error
+        self._news = threading.Condition()
+        self._open = 2
+        for stream, keep in [
+            (self.process.stdout, lambda line: self.lines.append(json.loads(line))),
+            (self.process.stderr, lambda line: self.errors.append(line.rstrip("\n"))),
+        ]:
+            threading.Thread(target=self._read, args=(stream, keep), daemon=True).start()
+
+    def _read(self, stream, keep: Callable[[str], None]):
+        try:
+            for line in stream:
+                with self._news:
+                    keep(line)
+                    self._news.notify_all()
+        finally:
+            with self._news:
+                self._open -= 1
+                self._news.notify_all()
+
+    def wait_line(self, timeout: float = LOG, **fields) -> dict:
+        """The first line of standard output with these fields."""
+        found = lambda: next((line for line in self.lines if fields.items() <= line.items()), None)
+        with self._news:
+            self._news.wait_for(lambda: found() or self._open == 0, timeout)
+            line = found()
+            assert line, f"no line with {fields} in {timeout} s; stdout: {self.lines[-20:]}, stderr: {self.errors}"
+            return line
+
+    def wait_up(self) -> dict:
+        """The line that says that all three are healthy."""
+        return self.wait_line(START, message="up")
+
+    def _of(self, service: str) -> dict:
+        return next(running for running in self.wait_up()["services"] if running["service"] == service)
+
+    def address(self, service: str) -> str:
+        return self._of(service)["address"]
+
+    def pid(self, service: str) -> int:
+        return self._of(service)["pid"]
+
+    def pids(self) -> list[int]:
+        return [running["pid"] for running in self.wait_up()["services"]]
+
+    def tell(self, number: signal.Signals):
+        self.process.send_signal(number)
+
+    def wait_end(self) -> int:
+        """The exit code, once it has ended and all that it said has been read."""
+        code = self.process.wait(END)
+        with self._news:
+            assert self._news.wait_for(lambda: self._open == 0, END), "somebody still holds the output of an ended `up`"
+        return code
+
+    def stop(self):
+        """Ends it, whatever state it is in."""
+        if self.process.poll() is None:
+            self.tell(signal.SIGTERM)
+        try:
+            self.wait_end()
+        except (subprocess.TimeoutExpired, AssertionError):
+            self.process.kill()
+            raise
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and more than a zombie that nobody has waited for."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def wait_gone(pids: list[int], timeout: float = END):
+    """Polls: only a parent is told of a process's end."""
+    until = time.monotonic() + timeout
+    while left := [pid for pid in pids if is_running(pid)]:
+        assert time.monotonic() < until, f"processes {left} still run after {timeout} s"
+        time.sleep(0.01)

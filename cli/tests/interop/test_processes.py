@@ -1,0 +1,110 @@
+"""`fanout up` and its processes: start, stop, and what happens when one is killed."""
+
+import os
+import signal
+import socket
+
+import pytest
+from fanout_up import BINARY, is_running, wait_gone
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from reflected_client import GATEWAY, ReflectedClient, open_channel
+
+SERVICES = ["gateway", "user-service", "country-service"]
+
+
+def test_start_names_every_service_and_how_long_it_took(up):
+    line = up.wait_up()
+    assert sorted(running["service"] for running in line["services"]) == sorted(SERVICES)
+    assert all(is_running(pid) for pid in up.pids())
+    assert line["ready_ms"] > 0
+    if "release" in BINARY.parts:
+        assert line["ready_ms"] < 1000
+
+
+@pytest.mark.parametrize("flag", ["gateway", "user", "country"])
+def test_a_taken_port_is_said_in_one_line(own_up, flag):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = own_up(ports={flag: port})
+        assert up.wait_end() == 1
+    assert up.lines == []
+    [line] = up.errors
+    assert str(port) in line and f"--{flag}-port" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_stops_all(own_up, number):
+    up = own_up("--delay", "0")
+    pids = up.pids()
+    up.tell(number)
+    assert up.wait_end() == 0
+    assert up.errors == []
+    assert not any(is_running(pid) for pid in pids), "`up` ended before its services had"
+
+
+def test_what_is_in_flight_finishes_and_health_says_that_no_more_is_taken(own_up, trace):
+    up = own_up("--delay", "1s")
+    with open_channel(up.address("gateway")) as channel:
+        client = ReflectedClient(channel)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        metadata = [*trace.metadata, ("baggage", "country.delay=0")]
+        call = client.start(f"{GATEWAY}/GetProfile", metadata=metadata, user_id="ada")
+        up.wait_line(service="country-service", trace_id=trace.id)
+        up.tell(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert call.result().user.id == "ada"
+        watch.cancel()
+    assert up.wait_end() == 0
+    assert up.wait_line(service="gateway", trace_id=trace.id)["code"] == "OK"
+
+
+@pytest.mark.parametrize("killed", SERVICES)
+def test_a_killed_service_ends_all_and_is_named(own_up, killed):
+    up = own_up("--delay", "0")
+    pids = up.pids()
+    os.kill(up.pid(killed), signal.SIGKILL)
+    assert up.wait_end() == 1
+    assert not any(is_running(pid) for pid in pids)
+    [line] = up.errors
+    assert killed in line and str(up.pid(killed)) in line and "SIGKILL" in line
+
+
+def test_a_killed_up_leaves_nobody_behind(own_up):
+    up = own_up("--delay", "0")
+    pids = up.pids()
+    with open_channel(up.address("gateway")) as channel:
+        # A client that stays connected does not keep them alive.
+        assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        up.tell(signal.SIGKILL)
+        assert up.wait_end() == -signal.SIGKILL
+        wait_gone(pids)
+
+
+@pytest.mark.xfail(strict=True, reason="a client that watches health holds the process until the drain's bound")
+def test_who_watches_health_does_not_hold_the_process(own_up):
+    up = own_up("--delay", "0")
+    with open_channel(up.address("gateway")) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        up.tell(signal.SIGTERM)
+        assert up.wait_end() == 0
+    assert not [line for line in up.lines if line.get("level") == "WARN"]
+
+
+def test_stored_users_outlive_the_processes(own_up):
+    created = {}
+    for round in ("before", "after"):
+        up = own_up("--delay", "0")
+        with open_channel(up.address("user-service")) as channel:
+            client = ReflectedClient(channel)
+            users = "fanout.user.v1.UserService"
+            if round == "before":
+                created = client.call(f"{users}/CreateUser", user_id="kept", display_name="Kept", country_code="NO")
+            found = client.call(f"{users}/GetUser", user_id="kept")
+            assert found.SerializeToString() == created.SerializeToString()
+        # Not told to stop: an acknowledged user is on disk already.
+        os.kill(up.pid("user-service"), signal.SIGKILL)
+        assert up.wait_end() == 1
