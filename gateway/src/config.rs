@@ -60,7 +60,7 @@ impl Config {
         let countries = Backend::connect_lazy("country", self.country_service.0);
         let backends = [users.clone(), countries.clone()];
         let gateway = Gateway::new(Users::new(users), Countries::new(countries));
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)?
+        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)
             .service(GatewayServiceServer::new(gateway))
             .serve(listener, all_serving(backends), shutdown)
             .await

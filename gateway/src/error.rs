@@ -23,7 +23,7 @@ const MAX_REPORT: usize = 5 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request asks for what is not allowed.
-    #[error("{}", join(.0))]
+    #[error("{}", summary(.0))]
     Invalid(Vec<FieldViolation>),
     /// A call failed, and with it the whole.
     #[error("{}", .0)]
@@ -52,9 +52,13 @@ impl Error {
     }
 }
 
-fn join(violations: &[FieldViolation]) -> String {
-    let one = |violation: &FieldViolation| format!("{}: {}", violation.field, violation.description);
-    violations.iter().map(one).collect::<Vec<_>>().join("; ")
+/// The first in full and the names of the others: all of it stands in the details, and a
+/// reply's metadata has little room.
+fn summary(violations: &[FieldViolation]) -> String {
+    let Some((first, others)) = violations.split_first() else { return String::new() };
+    let first = format!("{}: {}", first.field, first.description);
+    let others: Vec<_> = others.iter().map(|violation| violation.field.as_str()).collect();
+    if others.is_empty() { first } else { format!("{first} (also wrong: {})", others.join(", ")) }
 }
 
 impl From<Error> for Status {

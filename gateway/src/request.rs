@@ -107,8 +107,8 @@ impl TryFrom<StreamUsersRequest> for ManyUsers {
 // === impl Check ===
 
 impl Check {
-    /// Of this many wrong fields the message still helps.
-    const MOST: usize = 10;
+    /// Of this many wrong fields the list still helps, and fits into a reply's metadata.
+    const MOST: usize = 5;
 
     fn wrong(&mut self, field: impl Into<String>, description: String) {
         if self.0.len() < Self::MOST {
@@ -204,6 +204,6 @@ mod tests {
             assert_eq!(violations[0].field, field);
             assert!(violations[0].description.starts_with(description), "{}", violations[0].description);
         }
-        assert_eq!(wrong(ManyUsers::try_from(request(vec![String::new(); 1000], 0))).len(), 10);
+        assert_eq!(wrong(ManyUsers::try_from(request(vec![String::new(); 1000], 0))).len(), 5);
     }
 }

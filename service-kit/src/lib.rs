@@ -6,6 +6,7 @@
 //! * [`process`]: a service as a process, from its settings to its exit code.
 //! * [`telemetry`]: logs and the export of spans.
 //! * [`serve`]: listen, answer, drain; health and reflection beside the services.
+//! * `until_drain`: ends streams that would hold a process which drains.
 //! * [`late`]: a service that is not there yet.
 //! * [`health`]: asking another server for its health.
 //! * [`trace`], [`deadline`], [`delay`]: tower layers, in the order in which a request
@@ -22,6 +23,7 @@ pub mod serve;
 pub mod settings;
 pub mod telemetry;
 pub mod trace;
+mod until_drain;
 
 pub use handed_on::HandedOn;
 pub use tower::BoxError;

@@ -14,7 +14,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
-use crate::{deadline::ServerDeadlineLayer, trace::ServerTraceLayer};
+use crate::{deadline::ServerDeadlineLayer, trace::ServerTraceLayer, until_drain::UntilDrain};
 
 /// How long a connection may be silent before the server asks whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -31,6 +31,8 @@ pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     health: HealthReporter,
+    descriptors: &'static [u8],
+    draining: CancellationToken,
     deadline: ServerDeadlineLayer,
     drain: Duration,
 }
@@ -54,27 +56,13 @@ pub enum ServeError {
 impl Server {
     /// A server that gives each request at most `deadline`, and on shutdown the requests
     /// in flight at most `drain`. `descriptors` are what reflection answers with.
-    ///
-    /// # Errors
-    ///
-    /// Where the descriptors cannot be decoded.
-    pub fn new(descriptors: &'static [u8], deadline: Duration, drain: Duration) -> Result<Self, ServeError> {
+    pub fn new(descriptors: &'static [u8], deadline: Duration, drain: Duration) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
-        let reflection = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(descriptors)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                // Errors hold details of these types in `google.protobuf.Any`: a client that
-                // learns all by reflection could not read them otherwise.
-                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-        };
+        let draining = CancellationToken::new();
         let mut routes = Routes::builder();
-        routes
-            .add_service(health_service)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
+        routes.add_service(UntilDrain::new(health_service, draining.clone()));
         let deadline = ServerDeadlineLayer::new(Some(deadline));
-        Ok(Self { routes, names: Vec::new(), health, deadline, drain })
+        Self { routes, names: Vec::new(), health, descriptors, draining, deadline, drain }
     }
 
     /// Adds a service.
@@ -99,25 +87,25 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Where `ready` fails, or the transport does.
+    /// Where the descriptors cannot be decoded, `ready` fails, or the transport does.
     pub async fn serve<E: Into<BoxError>>(
         self,
         listener: TcpListener,
         ready: impl Future<Output = Result<(), E>>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let Self { routes, names, health, drain, .. } = self;
+        let routes = self.routes()?;
+        let Self { names, health, draining, drain, .. } = self;
         let set = |status: ServingStatus| set_health(&health, &names, status);
         set(ServingStatus::NotServing).await;
         let address = listener.local_addr().ok();
-        let stop = CancellationToken::new();
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_ACCEPT_RESETS))
-            .add_routes(routes.routes())
+            .add_routes(routes)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
-                stop.clone().cancelled_owned(),
+                draining.clone().cancelled_owned(),
             );
         tracing::info!(address = address.map(tracing::field::display), "listening");
 
@@ -135,13 +123,35 @@ impl Server {
         }
         set(ServingStatus::NotServing).await;
         tracing::info!(drain = %humantime::format_duration(drain), "draining");
-        stop.cancel();
+        draining.cancel();
         if let Ok(ended) = tokio::time::timeout(drain, server).await {
             ended?;
         } else {
             tracing::warn!("drain timed out: what is still in flight is cut off");
         }
         Ok(())
+    }
+}
+
+impl Server {
+    /// All services, with reflection on those that are here.
+    fn routes(&self) -> Result<Routes, ServeError> {
+        let reflection = || {
+            let builder = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(self.descriptors)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // Errors hold details of these types in `google.protobuf.Any`: a client that
+                // learns all by reflection could not read them otherwise.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name("grpc.health.v1.Health");
+            self.names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
+        };
+        let v1 = reflection().with_service_name("grpc.reflection.v1.ServerReflection").build_v1()?;
+        let v1alpha = reflection().with_service_name("grpc.reflection.v1alpha.ServerReflection").build_v1alpha()?;
+        let mut routes = self.routes.clone();
+        routes.add_service(UntilDrain::new(v1, self.draining.clone()));
+        routes.add_service(UntilDrain::new(v1alpha, self.draining.clone()));
+        Ok(routes.routes())
     }
 }
 

@@ -76,7 +76,6 @@ impl Running {
         let (tell, arrived) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), drain)
-            .unwrap()
             .service(UserServiceServer::new(OnCommand { arrived: tell }));
         let shutdown = async {
             let _ = stopped.await;
@@ -125,7 +124,9 @@ async fn health_follows_start_and_drain() {
     assert_eq!(status(&mut users).await, ServingStatus::NotServing);
     answer.send(()).unwrap();
     call.await.unwrap().unwrap();
-    drop((whole, users));
+    // Who watches on is told that it ends, and holds nothing.
+    assert_eq!(whole.message().await.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(users.message().await.unwrap_err().code(), Code::Unavailable);
     running.ended.await.unwrap().unwrap();
 }
 
@@ -158,7 +159,7 @@ async fn what_is_not_there_yet_says_so() {
     let late = Late::<UserServiceServer<OnCommand>>::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO).unwrap();
+    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO);
     tokio::spawn(server.service(late.clone()).serve(listener, pending::<Result<(), Infallible>>(), pending()));
     let mut client = UserServiceClient::connect(url).await.unwrap();
     let status = client.get_user(GetUserRequest::default()).await.unwrap_err();
@@ -172,7 +173,7 @@ async fn what_is_not_there_yet_says_so() {
 #[tokio::test]
 async fn what_cannot_start_ends_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO).unwrap();
+    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO);
     let corrupt = ready(Err(std::io::Error::other("the database is corrupt")));
     let error = server.serve(listener, corrupt, pending()).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot start: the database is corrupt");

@@ -83,7 +83,6 @@ def test_a_killed_up_leaves_nobody_behind(own_up):
         wait_gone(pids)
 
 
-@pytest.mark.xfail(strict=True, reason="a client that watches health holds the process until the drain's bound")
 def test_who_watches_health_does_not_hold_the_process(own_up):
     up = own_up("--delay", "0")
     with open_channel(up.address("gateway")) as channel:

@@ -19,7 +19,6 @@ def test_lists_the_services(service, name, request):
     assert {name, HEALTH, REFLECTION} <= request.getfixturevalue(service).services()
 
 
-@pytest.mark.xfail(strict=True, reason="each process lists the services of all three")
 @PROCESSES
 def test_lists_only_what_the_process_answers(service, name, request):
     assert request.getfixturevalue(service).services() == {name, HEALTH, REFLECTION}

@@ -1,0 +1,85 @@
+"""That the rules hold of both overlays, and that each rule finds what breaks it.
+
+Run by validate.sh, which renders.
+"""
+
+import copy
+
+import pytest
+
+from overlay import NAME, load
+from rules import (
+    RULES, complete, connected, data, drained, images, ports, probed, resourced, restricted, selected, settings,
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("name", ["laptop", "production"])
+def test_overlay(name, rule):
+    assert list(rule(load(name))) == []
+
+
+def pod(overlay, name="gateway"):
+    return overlay.get("Deployment", name)["spec"]["template"]["spec"]
+
+
+def variable(overlay, service, name):
+    return next(each for each in pod(overlay, service)["containers"][0]["env"] if each["name"] == name)
+
+
+def drop(overlay, kind, name):
+    overlay.docs.remove(overlay.get(kind, name))
+
+
+def policy(overlay, name):
+    return overlay.get("NetworkPolicy", name)["spec"]
+
+
+def open_country_service(overlay):
+    """Both ends have to allow a connection."""
+    policy(overlay, "country-service")["ingress"][0]["from"].append({"podSelector": {}})
+    policy(overlay, "dns")["egress"].append({"to": [{"podSelector": {}}], "ports": [{"port": 50053}]})
+
+
+# What somebody might do by mistake in production, and what has to be said about it.
+MISTAKES = [
+    (complete, lambda o: drop(o, "PodDisruptionBudget", "gateway"), "PodDisruptionBudget/gateway is missing"),
+    (complete, lambda o: o.docs.append({"kind": "Secret", "metadata": {"name": "s", "namespace": "fanout"}}), "Secret/s is not expected"),
+    (restricted, lambda o: pod(o)["securityContext"].update(runAsNonRoot=False), "gateway may run as root"),
+    (restricted, lambda o: pod(o).pop("enableServiceLinks"), "gateway gets service links"),
+    (restricted, lambda o: pod(o)["containers"][0]["securityContext"].pop("readOnlyRootFilesystem"), "gateway may write its root"),
+    (restricted, lambda o: pod(o)["containers"][0]["securityContext"]["capabilities"].update(add=["NET_RAW"]), "keeps capabilities"),
+    (resourced, lambda o: pod(o)["containers"][0]["resources"].pop("limits"), "gateway lacks"),
+    (images, lambda o: pod(o)["containers"][0].update(image="fanout/gateway"), "no fixed image"),
+    (images, lambda o: pod(o)["containers"][0].update(image="host:5000/gateway:latest"), "no fixed image"),
+    (images, lambda o: pod(o)["containers"][0].update(image="fanout/gateway:dev"), "no released image"),
+    (probed, lambda o: pod(o)["containers"][0].pop("readinessProbe"), "no readinessProbe"),
+    (probed, lambda o: pod(o)["containers"][0].update(livenessProbe={"grpc": {"port": 50051}}), "restarted by its livenessProbe"),
+    (drained, lambda o: pod(o, "user-service").update(terminationGracePeriodSeconds=40), "killed before it has drained"),
+    (drained, lambda o: pod(o)["containers"][0].pop("lifecycle"), "told to stop while"),
+    (selected, lambda o: o.get("Service", "user-service")["spec"].update(selector={NAME: "users"}), "Service/user-service does not select"),
+    (selected, lambda o: o.get("Deployment", "gateway")["spec"].update(replicas=3), "both an autoscaler and"),
+    (selected, lambda o: policy(o, "user-service")["ingress"][0]["from"][0]["podSelector"]["matchLabels"].update({NAME: "gate"}), "pods that there are not"),
+    (complete, lambda o: drop(o, "NetworkPolicy", "default-deny"), "NetworkPolicy/default-deny is missing"),
+    (connected, open_country_service, "user-service reaches country-service on 50053"),
+    (connected, lambda o: policy(o, "gateway")["ingress"][0]["from"].append({"namespaceSelector": {}}), "lets in who has no label"),
+    (connected, lambda o: policy(o, "gateway")["egress"][0]["ports"][0].update(port=50053), "gateway does not reach user-service"),
+    (connected, lambda o: policy(o, "database").update(podSelector={}), "lets others than the user service out"),
+    (ports, lambda o: o.get("Service", "gateway")["spec"]["ports"][0].update(targetPort=50052), "Service/gateway does not lead"),
+    (ports, lambda o: variable(o, "gateway", "USER_SERVICE_URL").update(value="http://users:50052"), "looks for user-service elsewhere"),
+    (settings, lambda o: variable(o, "gateway", "GATEWAY_DRAIN").update(name="GATEWAY_DRAIN_TIME"), "gateway has no setting GATEWAY_DRAIN_TIME"),
+    (settings, lambda o: variable(o, "user-service", "USER_SERVICE_DELAY").update(value="3 weeks"), "user-service refuses its settings"),
+    (settings, lambda o: variable(o, "gateway", "GATEWAY_LOG")["valueFrom"]["configMapKeyRef"].update(key="level"), "from what is not there"),
+    (data, lambda o: variable(o, "user-service", "DATABASE_URL").update(value="sqlite:users.db", valueFrom=None), "from the secret"),
+]
+
+
+@pytest.mark.parametrize("rule, mistake, said", MISTAKES, ids=[f"{rule.__name__}-{said}" for rule, _, said in MISTAKES])
+def test_a_mistake_is_found(rule, mistake, said):
+    overlay = copy.deepcopy(load("production"))
+    mistake(overlay)
+    found = list(rule(overlay))
+    if said is None:  # open at one end alone is still closed: both have to allow it
+        assert found == []
+    else:
+        assert any(said in each for each in found), found

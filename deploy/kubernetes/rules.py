@@ -1,0 +1,270 @@
+"""What must hold of the rendered manifests: each rule takes an overlay and yields what is wrong
+with it. The rules know the services by name, and their settings from `fanout <service> --help`.
+"""
+
+import re
+
+from overlay import NAME, SERVICES, environment, fanout, generated, known_settings, prefix, selects
+
+EX_USAGE = 64
+PER_SERVICE = {"laptop": ["Deployment", "Service", "NetworkPolicy"]}
+PER_SERVICE["production"] = [*PER_SERVICE["laptop"], "HorizontalPodAutoscaler", "PodDisruptionBudget"]
+EXPECTED = {
+    overlay: {(kind, name) for kind in kinds for name in SERVICES}
+    | {("Namespace", "fanout"), ("ConfigMap", "log"), ("ConfigMap", "telemetry")}
+    | {("NetworkPolicy", name) for name in ("default-deny", "dns", "telemetry")}
+    for overlay, kinds in PER_SERVICE.items()
+}
+EXPECTED["laptop"] |= {(kind, "jaeger") for kind in ("Deployment", "Service", "NetworkPolicy")}
+EXPECTED["production"] |= {("NetworkPolicy", "database")}
+
+
+def complete(overlay):
+    """Everything is there, and nothing that nobody expects: no Secret above all."""
+    hash_suffix = re.compile(r"-[a-z0-9]{10}$")
+    found = set()
+    for doc in overlay.docs:
+        name = doc["metadata"]["name"]
+        found.add((doc["kind"], hash_suffix.sub("", name) if doc["kind"] == "ConfigMap" else name))
+        if doc["kind"] != "Namespace" and doc["metadata"].get("namespace") != "fanout":
+            yield f"{doc['kind']}/{name} is not in the namespace"
+    for kind, name in EXPECTED[overlay.name] - found:
+        yield f"{kind}/{name} is missing"
+    for kind, name in found - EXPECTED[overlay.name]:
+        yield f"{kind}/{name} is not expected"
+    for mode in ("enforce", "audit", "warn"):
+        if overlay.get("Namespace", "fanout")["metadata"]["labels"].get(f"pod-security.kubernetes.io/{mode}") != "restricted":
+            yield f"the namespace does not {mode} the restricted profile"
+
+
+def restricted(overlay):
+    """The restricted profile of the pod security standards, and a read-only root on top."""
+    for name, _, spec in overlay.pods():
+        pod = spec.get("securityContext", {})
+        if not pod.get("runAsNonRoot") or not pod.get("runAsUser"):
+            yield f"{name} may run as root"
+        if pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield f"{name} has no seccomp profile"
+        if spec.get("automountServiceAccountToken") is not False:
+            yield f"{name} gets a token"
+        if spec.get("enableServiceLinks") is not False:
+            yield f"{name} gets service links"
+        if any(spec.get(host) for host in ("hostNetwork", "hostPID", "hostIPC")):
+            yield f"{name} shares the host's namespaces"
+        for volume in spec.get("volumes", []):
+            if set(volume) - {"name", "emptyDir", "configMap", "secret", "projected", "persistentVolumeClaim"}:
+                yield f"{name} has a volume of a kind that is not allowed"
+        for container in spec["containers"] + spec.get("initContainers", []):
+            context = container.get("securityContext", {})
+            if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
+                yield f"{name} may gain privileges"
+            if context.get("capabilities") != {"drop": ["ALL"]}:
+                yield f"{name} keeps capabilities"
+            if context.get("readOnlyRootFilesystem") is not True:
+                yield f"{name} may write its root file system"
+            if {"runAsUser", "runAsNonRoot", "seccompProfile"} & set(context):
+                yield f"{name} has a container that overrules its pod's security"
+            if any("hostPort" in port for port in container["ports"]):
+                yield f"{name} takes a port of the host"
+
+
+def resourced(overlay):
+    for name, _, spec in overlay.pods():
+        for container in spec["containers"]:
+            requests, limits = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
+            if not {"cpu", "memory"} <= set(requests) or "memory" not in limits:
+                yield f"{name} lacks requests or the memory's limit"
+            if "cpu" in limits:
+                yield f"{name} has a limit for the cpu"
+
+
+def images(overlay):
+    for name, _, spec in overlay.pods():
+        for container in spec["containers"]:
+            image = container["image"]
+            _, at, digest = image.partition("@")
+            tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
+            if not at and tag in ("", "latest"):
+                yield f"{name} has no fixed image: {image}"
+            if overlay.name == "production":
+                if not at and not re.fullmatch(r"v?\d+\.\d+\.\d+\S*", tag):
+                    yield f"{name} has no released image: {image}"
+                if at and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+                    yield f"{name} has no digest: {image}"
+            elif container.get("imagePullPolicy") != "IfNotPresent":
+                yield f"{name} would be pulled"
+
+
+def probed(overlay):
+    """Health decides what gets requests, and never what is restarted."""
+    for name, _, spec in overlay.pods():
+        container = spec["containers"][0]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            if probe not in container:
+                yield f"{name} has no {probe}"
+                continue
+            named = container[probe].get("tcpSocket", container[probe].get("httpGet", {})).get("port")
+            if named is not None and named not in [port["name"] for port in container["ports"]]:
+                yield f"{name} is probed on a port that it does not have: {named}"
+        if name not in SERVICES:
+            continue
+        if container.get("readinessProbe", {}).get("grpc") != {"port": SERVICES[name], "service": ""}:
+            yield f"{name} is not asked for its health before it gets requests"
+        for probe in ("startupProbe", "livenessProbe"):
+            if "tcpSocket" not in container.get(probe, {}):
+                yield f"{name} is restarted by its {probe} while its database or a service is away"
+
+
+def drained(overlay):
+    for name, _, spec in overlay.pods():
+        if name not in SERVICES:
+            continue
+        container = spec["containers"][0]
+        sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        if sleep < 5:
+            yield f"{name} is told to stop while it still gets new connections"
+        drain = environment(overlay, container).get(prefix(name) + "_DRAIN", "")
+        if not re.fullmatch(r"\d+s", drain):
+            yield f"{name} states no drain in seconds"
+        elif spec.get("terminationGracePeriodSeconds", 30) < sleep + int(drain[:-1]) + 10:
+            yield f"{name} may be killed before it has drained"
+
+
+def selected(overlay):
+    """What names pods by label or by name finds them, and nobody else's."""
+    pods = {name: labels for name, labels, _ in overlay.pods()}
+    for each in overlay.all("Deployment"):
+        name, selector = each["metadata"]["name"], each["spec"]["selector"]
+        if [pod for pod, labels in pods.items() if selects(selector, labels)] != [name]:
+            yield f"Deployment/{name} does not select its pods alone"
+    for kind in ("Service", "PodDisruptionBudget"):
+        for each in overlay.all(kind):
+            name, selector = each["metadata"]["name"], each["spec"]["selector"]
+            selector = selector if kind == "PodDisruptionBudget" else {"matchLabels": selector}
+            if [pod for pod, labels in pods.items() if selects(selector, labels)] != [name]:
+                yield f"{kind}/{name} does not select the pods of its name alone"
+    for each in overlay.all("HorizontalPodAutoscaler"):
+        name, spec = each["metadata"]["name"], each["spec"]
+        if spec["scaleTargetRef"] != {"apiVersion": "apps/v1", "kind": "Deployment", "name": name} or name not in pods:
+            yield f"HorizontalPodAutoscaler/{name} scales nothing of its name"
+        elif "replicas" in overlay.get("Deployment", name)["spec"]:
+            yield f"{name} has both an autoscaler and a fixed number of replicas"
+        if spec["minReplicas"] < 2 or spec["maxReplicas"] <= spec["minReplicas"]:
+            yield f"HorizontalPodAutoscaler/{name} has no range"
+    for each in overlay.all("NetworkPolicy"):
+        name, spec = each["metadata"]["name"], each["spec"]
+        ends = [spec["podSelector"]]
+        for rule in spec.get("ingress", []) + spec.get("egress", []):
+            if "ports" not in rule or not rule.get("from", rule.get("to")):
+                yield f"NetworkPolicy/{name} leaves open which peers or ports it means"
+            ends += [peer["podSelector"] for peer in rule.get("from", rule.get("to", [])) if set(peer) == {"podSelector"}]
+        for end in ends:
+            if not any(selects(end, labels) for labels in pods.values()):
+                yield f"NetworkPolicy/{name} names pods that there are not"
+    for name, labels, spec in overlay.pods():
+        for constraint in spec.get("topologySpreadConstraints", []):
+            if not selects(constraint["labelSelector"], labels) or NAME not in constraint["matchLabelKeys"]:
+                yield f"{name} is spread among others' pods"
+        spread = {constraint["topologyKey"] for constraint in spec.get("topologySpreadConstraints", [])}
+        if overlay.name == "production" and spread != {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}:
+            yield f"{name} is not spread over hosts and zones"
+
+
+def connected(overlay):
+    """The policies, worked out: these connections between our pods are allowed, and no others."""
+    pods = {name: labels for name, labels, _ in overlay.pods()}
+    ports = sorted({port["containerPort"] for _, _, spec in overlay.pods() for port in spec["containers"][0]["ports"]})
+    wanted = {("gateway", "user-service", 50052), ("gateway", "country-service", 50053)}
+    if overlay.name == "laptop":
+        wanted |= {(name, "jaeger", 4317) for name in SERVICES}
+
+    def passes(direction, here, there, port):
+        end, rules = ("from", "ingress") if direction == "Ingress" else ("to", "egress")
+        policies = [each["spec"] for each in overlay.all("NetworkPolicy")]
+        policies = [each for each in policies if direction in each["policyTypes"] and selects(each["podSelector"], pods[here])]
+        return not policies or any(
+            any(each["port"] == port for each in rule["ports"])
+            and any(set(peer) == {"podSelector"} and selects(peer["podSelector"], pods[there]) for peer in rule[end])
+            for policy in policies
+            for rule in policy.get(rules, [])
+        )
+
+    for here in pods:
+        for there in pods:
+            for port in ports:
+                open_ = passes("Egress", here, there, port) and passes("Ingress", there, here, port)
+                if open_ != ((here, there, port) in wanted):
+                    yield f"{here} {'reaches' if open_ else 'does not reach'} {there} on {port}"
+    for each in overlay.all("NetworkPolicy"):
+        for rule in each["spec"].get("egress", []):
+            for peer in rule.get("to", []):
+                if "ipBlock" in peer and (each["spec"]["podSelector"] != {"matchLabels": {NAME: "user-service"}} or rule["ports"] != [{"port": 5432}]):
+                    yield f"NetworkPolicy/{each['metadata']['name']} lets others than the user service out, or to more than the database"
+        for rule in each["spec"].get("ingress", []):
+            for peer in rule["from"]:
+                if set(peer) != {"podSelector"} and "fanout/gateway-client" not in str(peer):
+                    yield f"NetworkPolicy/{each['metadata']['name']} lets in who has no label for it"
+    if overlay.name == "production" and not any("ipBlock" in str(each) for each in overlay.all("NetworkPolicy")):
+        yield "user-service does not reach its database"
+    endpoint = overlay.config(generated(overlay, "telemetry")).get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if not endpoint.endswith(":4317"):
+        yield f"spans go nowhere that a policy allows: {endpoint!r}"
+
+
+def ports(overlay):
+    for name, _, container in overlay.services():
+        port = SERVICES[name]
+        if container["ports"] != [{"name": "grpc", "containerPort": port}]:
+            yield f"{name} declares other ports than grpc on {port}"
+        if environment(overlay, container).get(prefix(name) + "_LISTEN") != f"[::]:{port}":
+            yield f"{name} does not listen on {port}"
+        service = overlay.get("Service", name)["spec"]
+        if [(each["port"], each["targetPort"]) for each in service["ports"]] != [(port, "grpc")]:
+            yield f"Service/{name} does not lead to {port}"
+        if (service.get("clusterIP") == "None") != (name != "gateway"):
+            yield f"Service/{name} is headless where it should not be, or the other way round"
+    gateway = environment(overlay, overlay.get("Deployment", "gateway")["spec"]["template"]["spec"]["containers"][0])
+    for name in ("user-service", "country-service"):
+        if gateway.get(prefix(name) + "_URL") != f"http://{name}:{SERVICES[name]}":
+            yield f"gateway looks for {name} elsewhere"
+
+
+def settings(overlay):
+    """Each variable is a setting of that service, and the service takes its value."""
+    for name, _, container in overlay.services():
+        known = known_settings(name)
+        assert len(known) > 4, f"{name} --help names hardly any settings"
+        set_ = environment(overlay, container)
+        used = set(re.findall(r"\$\((\w+)\)", " ".join(set_.values())))
+        for variable, value in set_.items():
+            if variable not in known and not variable.startswith("OTEL_") and not (variable in used and value == "field"):
+                yield f"{name} has no setting {variable}"
+            if value == "missing":
+                yield f"{name} takes {variable} from what is not there"
+        listed = [each["name"] for each in container["env"]]
+        for each in container["env"]:
+            for needed in re.findall(r"\$\((\w+)\)", each.get("value", "")):
+                if needed not in listed[: listed.index(each["name"])]:
+                    yield f"{name} uses {needed} in {each['name']} before it is set"
+        ours = {variable: value for variable, value in set_.items() if variable in known}
+        asked = fanout(name, "healthcheck", **ours)
+        if asked.returncode == EX_USAGE:
+            yield f"{name} refuses its settings: {asked.stderr.strip()}"
+
+
+def data(overlay):
+    """Where users are, how long answers take, and who may change that."""
+    user = overlay.get("Deployment", "user-service")["spec"]["template"]["spec"]["containers"][0]
+    url = next((each for each in user["env"] if each["name"] == "DATABASE_URL"), {})
+    if overlay.name == "production" and url.get("valueFrom") != {"secretKeyRef": {"name": "user-database", "key": "url"}}:
+        yield "DATABASE_URL does not come from the secret alone"
+    if overlay.name == "laptop" and not url.get("value", "").startswith("sqlite:/data/"):
+        yield "DATABASE_URL names no file on the volume"
+    for name in ("user-service", "country-service"):
+        set_ = environment(overlay, overlay.get("Deployment", name)["spec"]["template"]["spec"]["containers"][0])
+        wanted = ("3s", "true") if overlay.name == "laptop" else ("0", None)
+        if (set_.get(prefix(name) + "_DELAY"), set_.get(prefix(name) + "_ALLOW_OVERRIDES")) != wanted:
+            yield f"{name} has another delay than {wanted[0]}, or lets requests change it"
+
+
+RULES = [complete, restricted, resourced, images, probed, drained, selected, connected, ports, settings, data]
