@@ -67,6 +67,9 @@ fn a_bad_environment_variable_is_named_too() {
         64,
         &["OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc"],
     );
+    let no_scheme = [("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317")];
+    let named = ["OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317", "http://"];
+    ends(&["gateway", "--listen", "127.0.0.1:0"], &no_scheme, 64, &named);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct CallReport {
     pub time: Option<CallTime>,
     /// How often it was sent: see [`Attempts`](crate::Attempts).
     pub attempts: u32,
-    /// Whether it is the call that ended last: the one to speed up first.
+    /// Whether it is the call that ended last, by itself: the one to speed up first.
     pub critical: bool,
     /// Calls of one number need one another: a chain. Others do not.
     pub chain: u32,
@@ -77,9 +77,10 @@ impl Report {
         let wall = last_end.saturating_sub(first_start);
         let total = times().map(|(_, time)| time.duration).sum::<Duration>();
         let avoidable = wall.saturating_sub(longest_chain(times()));
-        // Of calls that ended at the same instant the one that took longer.
+        // Of calls that ended at the same instant the one that took longer. One that was
+        // cancelled ended with another: it held nothing up.
         let critical = (0..calls.len())
-            .filter(|index| calls[*index].time.is_some())
+            .filter(|index| calls[*index].time.is_some() && calls[*index].state != CallState::Cancelled)
             .max_by_key(|index| calls[*index].time.map(|time| (time.end(), time.duration)));
         for (index, call) in calls.iter_mut().enumerate() {
             call.critical = Some(index) == critical;
@@ -179,6 +180,13 @@ mod tests {
         figures(vec![ran(0, 0, 300), skipped(1)], 300, 300, 0, 0, Some(0));
         figures(vec![skipped(0), skipped(1)], 0, 0, 0, 0, None);
         figures(vec![], 0, 0, 0, 0, None);
+    }
+
+    #[test]
+    fn a_cancelled_call_is_not_the_one_to_speed_up() {
+        let cancelled = CallReport { state: CallState::Cancelled, ..ran(1, 10, 110) };
+        figures(vec![ran(0, 0, 100), cancelled.clone()], 120, 210, 90, 10, Some(0));
+        figures(vec![cancelled], 110, 110, 0, 0, None);
     }
 
     #[test]

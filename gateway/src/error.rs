@@ -65,11 +65,13 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::Invalid(violations) => to_status(&status(
-                Code::InvalidArgument,
-                message,
-                vec![detail("BadRequest", &pb::BadRequest::from(BadRequest::new(violations)))],
-            )),
+            Error::Invalid(violations) => {
+                let (reason, domain) = ("INVALID_REQUEST".to_owned(), DOMAIN.to_owned());
+                let info = pb::ErrorInfo { reason, domain, metadata: HashMap::new() };
+                let fields = pb::BadRequest::from(BadRequest::new(violations));
+                let details = vec![detail("ErrorInfo", &info), detail("BadRequest", &fields)];
+                to_status(&status(Code::InvalidArgument, message, details))
+            }
             Error::Call(failure) => failure.into_status(),
         }
     }

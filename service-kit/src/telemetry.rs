@@ -23,9 +23,6 @@ use self::line::{Line, SpanFields};
 /// How long a process that ends waits for its last spans to be taken.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The crates whose spans are exported.
-const OURS: [&str; 5] = ["country_service", "fan_out", "gateway", "service_kit", "user_service"];
-
 /// A second start in one process, as tests do, keeps the first.
 static START: Once = Once::new();
 
@@ -57,6 +54,14 @@ pub enum TelemetryError {
     /// A protocol that is not built in.
     #[error("OTEL_EXPORTER_OTLP_PROTOCOL is {0:?}: only \"grpc\" is built in")]
     Protocol(String),
+    /// An endpoint without a scheme, or with one that is not built in.
+    #[error("{name} is {value:?}: http:// with a host and a port is allowed, such as http://127.0.0.1:4317")]
+    Endpoint {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+    },
     /// An exporter cannot be made from the environment's settings.
     #[error("the OTEL_EXPORTER_OTLP_* settings make no exporter: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -88,7 +93,7 @@ impl Telemetry {
             .with_level(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(filter_fn(is_our_span));
+            .with_filter(filter_fn(is_for_export));
         // Says the same as our own warning, but again for each batch.
         let once = filter_fn(|metadata| metadata.name() != "BatchSpanProcessor.ExportError");
         let logs = tracing_subscriber::fmt::layer()
@@ -114,11 +119,11 @@ impl Telemetry {
     }
 }
 
-/// Spans of this workspace: those of the transport would trace the export itself. Events
-/// are log lines; copied into spans they would cost each request.
-fn is_our_span(metadata: &tracing::Metadata<'_>) -> bool {
-    let krate = metadata.target().split("::").next().unwrap_or_default();
-    metadata.is_span() && OURS.contains(&krate)
+/// Spans that somebody meant to be seen: those of the transport are for its debugging, and
+/// would trace the export itself. Events are log lines; copied into spans they would cost
+/// each request.
+fn is_for_export(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.is_span() && *metadata.level() <= tracing::Level::INFO
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {

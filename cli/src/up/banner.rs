@@ -21,16 +21,18 @@ pub(super) fn print(args: &UpArgs, running: &[Running], after: Duration) -> io::
     terminal::print(&text(style, args, running, after))
 }
 
+/// This program, by the words that it was started with: they work again.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "fanout".to_owned())
+}
+
 fn text(style: Style, args: &UpArgs, running: &[Running], after: Duration) -> String {
     let mut text = String::new();
     let heading = format!("fanout is up after {}", style.duration(after));
     let _ = writeln!(text, "\n{}\n", style.paint(Role::Heading, &heading));
     for Running { service, address, pid } in running {
-        let note = if *service == "gateway" {
-            "calls the other two".to_owned()
-        } else {
-            format!("answers after {}", args.delay)
-        };
+        let note =
+            if *service == "gateway" { "calls the others".to_owned() } else { format!("answers after {}", args.delay) };
         let note = style.paint(Role::Quiet, &format!("process {pid}, {note}"));
         let _ = writeln!(text, "  {service:<16} {address:<16}  {note}");
     }
@@ -38,13 +40,13 @@ fn text(style: Style, args: &UpArgs, running: &[Running], after: Duration) -> St
     let Some(gateway) = gateway else { return text };
     let flag = if gateway.port() == 50051 { String::new() } else { format!(" --gateway http://{gateway}") };
     let _ = writeln!(text, "\nSee it:");
-    let _ = writeln!(text, "  fanout compare{flag}");
+    let _ = writeln!(text, "  {} compare{flag}", program());
     let _ = writeln!(text, "\nCall it:");
     let _ = writeln!(
         text,
         "  grpcurl -plaintext -d '{{\"user_id\": \"ada\", \"strategy\": \"STRATEGY_CONCURRENT\"}}' \\\n    \
          {gateway} fanout.gateway.v1.GatewayService/GetProfile"
     );
-    let _ = writeln!(text, "\n{}\n", style.paint(Role::Quiet, "Ctrl-C stops all three. The log follows."));
+    let _ = writeln!(text, "\n{}\n", style.paint(Role::Quiet, "Ctrl-C stops them all. The log follows."));
     text
 }

@@ -15,10 +15,14 @@ use opentelemetry_sdk::{
 
 use super::TelemetryError;
 
+/// Where the collector is: for all signals, and for spans alone.
+const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
 /// Makes trace ids, and exports spans where the environment names a collector.
 pub(super) fn tracer_provider(service: &'static str) -> Result<SdkTracerProvider, TelemetryError> {
     let mut resource = Resource::builder();
-    if !is_set("OTEL_SERVICE_NAME") {
+    let named = env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
+    if !named && !is_set("OTEL_SERVICE_NAME") {
         resource = resource.with_service_name(service);
     }
     let builder = SdkTracerProvider::builder().with_resource(resource.build());
@@ -30,6 +34,14 @@ pub(super) fn tracer_provider(service: &'static str) -> Result<SdkTracerProvider
         Ok("" | "grpc") | Err(_) => {}
         Ok(other) => return Err(TelemetryError::Protocol(other.to_owned())),
     }
+    for name in ENDPOINTS {
+        if let Ok(value) = env::var(name)
+            && !value.is_empty()
+            && !value.starts_with("http://")
+        {
+            return Err(TelemetryError::Endpoint { name, value });
+        }
+    }
     let exporter = SpanExporter::builder().with_tonic().with_protocol(opentelemetry_otlp::Protocol::Grpc).build()?;
     // The batch processor has a bounded queue and a thread of its own: a collector that
     // is slow or gone costs spans, which it counts, and no request any time.
@@ -39,9 +51,7 @@ pub(super) fn tracer_provider(service: &'static str) -> Result<SdkTracerProvider
 
 fn enabled() -> bool {
     let off = |name: &str, value: &str| env::var(name).is_ok_and(|set| set.eq_ignore_ascii_case(value));
-    (is_set("OTEL_EXPORTER_OTLP_ENDPOINT") || is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
-        && !off("OTEL_SDK_DISABLED", "true")
-        && !off("OTEL_TRACES_EXPORTER", "none")
+    ENDPOINTS.into_iter().any(is_set) && !off("OTEL_SDK_DISABLED", "true") && !off("OTEL_TRACES_EXPORTER", "none")
 }
 
 fn is_set(name: &str) -> bool {
