@@ -8,7 +8,7 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tonic::Code;
+use tonic::{Code, Status};
 use tracing::Span;
 
 use super::ending::{Ending, Kind, code_name};
@@ -27,13 +27,19 @@ pin_project! {
 /// An open span of a call. Dropped, it ends as cancelled.
 #[derive(Debug)]
 pub(super) struct Watch {
-    kind: Kind,
-    method: String,
     span: Span,
+    /// What a server logs at the end. A client's span says it all.
+    request: Option<Served>,
+    ended: bool,
+}
+
+/// A request that this process answers.
+#[derive(Debug)]
+struct Served {
+    method: String,
     begun: Instant,
     /// How long the caller said it would wait.
     patience: Option<Duration>,
-    ended: bool,
 }
 
 // === impl TracedBody ===
@@ -44,19 +50,20 @@ impl<B> TracedBody<B> {
     }
 }
 
-impl<B: Body> Body for TracedBody<B> {
+impl<B: Body<Error = Status>> Body for TracedBody<B> {
     type Data = B::Data;
-    type Error = B::Error;
+    type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
         let this = self.project();
         let Some(watch) = &this.watch else { return this.inner.poll_frame(cx) };
         // A reply that is streamed makes calls while it is polled: they are this span's.
         let frame = ready!(watch.span.in_scope(|| this.inner.poll_frame(cx)));
         let ending = match &frame {
             Some(Ok(frame)) => frame.trailers_ref().and_then(Ending::of),
-            // A stream that breaks off, or ends without trailers, has no status.
-            Some(Err(_)) | None => Some(Ending::Status(Code::Unknown)),
+            Some(Err(status)) => Some(Ending::Status(status.code())),
+            // A stream that ends without trailers has no status.
+            None => Some(Ending::Status(Code::Unknown)),
         };
         if let Some(ending) = ending
             && let Some(watch) = this.watch.take()
@@ -84,14 +91,14 @@ fn tolerance(patience: Duration) -> Duration {
 // === impl Watch ===
 
 impl Watch {
-    pub(super) fn new(kind: Kind, method: String, span: Span) -> Self {
-        Self { kind, method, span, begun: Instant::now(), patience: None, ended: false }
+    /// Watches a call that this process makes.
+    pub(super) fn client(span: Span) -> Self {
+        Self { span, request: None, ended: false }
     }
 
-    /// Notes how long the caller said it would wait.
-    pub(super) fn with_patience(mut self, patience: Option<Duration>) -> Self {
-        self.patience = patience;
-        self
+    /// Watches a request, whose caller said how long it would wait.
+    pub(super) fn server(span: Span, method: String, patience: Option<Duration>) -> Self {
+        Self { span, request: Some(Served { method, begun: Instant::now(), patience }), ended: false }
     }
 
     pub(super) fn span(&self) -> &Span {
@@ -104,18 +111,10 @@ impl Watch {
 
     fn record(&mut self, ending: Ending) {
         self.ended = true;
-        ending.record(self.kind, &self.span);
-        if self.kind == Kind::Client {
-            return;
-        }
-        let (code, duration_ms) = (code_name(ending.code()), self.begun.elapsed().as_millis());
-        let duration_ms = u64::try_from(duration_ms).unwrap_or(u64::MAX);
-        let method = &*self.method;
-        match ending {
-            Ending::Dropped => {
-                tracing::info!(parent: &self.span, method, code, duration_ms, "request cancelled by its caller");
-            }
-            Ending::Status(_) => tracing::info!(parent: &self.span, method, code, duration_ms, "request finished"),
+        let kind = if self.request.is_some() { Kind::Server } else { Kind::Client };
+        ending.record(kind, &self.span);
+        if let Some(request) = &self.request {
+            request.log(ending, &self.span);
         }
     }
 }
@@ -127,7 +126,105 @@ impl Drop for Watch {
         }
         // A caller whose own timer runs out resets the call, often a moment before the same
         // deadline is noticed here. That is the deadline's doing, not a change of mind.
-        let at_deadline = self.patience.is_some_and(|patience| self.begun.elapsed() + tolerance(patience) >= patience);
+        let at_deadline = self.request.as_ref().is_some_and(Served::is_due);
         self.record(if at_deadline { Ending::Status(Code::DeadlineExceeded) } else { Ending::Dropped });
+    }
+}
+
+// === impl Served ===
+
+impl Served {
+    fn log(&self, ending: Ending, span: &Span) {
+        let (method, code) = (&*self.method, code_name(ending.code()));
+        let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match ending {
+            Ending::Dropped => {
+                tracing::info!(parent: span, method, code, duration_ms, "request cancelled by its caller");
+            }
+            Ending::Status(_) => tracing::info!(parent: span, method, code, duration_ms, "request finished"),
+        }
+    }
+
+    /// Whether the caller's own deadline has come.
+    fn is_due(&self) -> bool {
+        self.patience.is_some_and(|patience| self.begun.elapsed() + tolerance(patience) >= patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fmt,
+        future::poll_fn,
+        sync::{Arc, Mutex},
+    };
+
+    use bytes::Bytes;
+    use tracing::{
+        field::{Empty, Field, Visit},
+        span::{Id, Record},
+    };
+    use tracing_subscriber::{
+        layer::{Context as LayerContext, SubscriberExt as _},
+        registry::Registry,
+    };
+
+    use super::*;
+
+    /// The status codes that spans were given.
+    #[derive(Clone, Default)]
+    struct Codes(Arc<Mutex<Vec<String>>>);
+
+    impl tracing_subscriber::Layer<Registry> for Codes {
+        fn on_record(&self, _: &Id, values: &Record<'_>, _: LayerContext<'_, Registry>) {
+            values.record(&mut self.clone());
+        }
+    }
+
+    impl Visit for Codes {
+        fn record_str(&mut self, field: &Field, value: &str) {
+            if field.name() == "rpc.response.status_code" {
+                self.0.lock().unwrap().push(value.to_owned());
+            }
+        }
+
+        fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+    }
+
+    /// A body of this one frame or error, or without an end.
+    struct Only(Option<Result<Frame<Bytes>, Status>>);
+
+    impl Body for Only {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            self.0.take().map_or(Poll::Pending, |frame| Poll::Ready(Some(frame)))
+        }
+    }
+
+    /// The codes that the span of a reply with this body was given.
+    async fn codes(body: Only) -> Vec<String> {
+        let codes = Codes::default();
+        let subscriber = tracing_subscriber::registry().with(codes.clone());
+        let _default = tracing::subscriber::set_default(subscriber);
+        let span = tracing::info_span!("client", rpc.response.status_code = Empty);
+        let has_a_frame = body.0.is_some();
+        let mut body = Box::pin(TracedBody::new(body, Some(Watch::client(span))));
+        if has_a_frame {
+            let _ = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+        }
+        drop(body);
+        codes.0.lock().unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn the_span_has_the_code_that_ended_the_body() {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from_static("5"));
+        assert_eq!(codes(Only(Some(Ok(Frame::trailers(trailers))))).await, ["NOT_FOUND"]);
+        // A reply that stalled after its headers until its deadline.
+        assert_eq!(codes(Only(Some(Err(Status::deadline_exceeded("late"))))).await, ["DEADLINE_EXCEEDED"]);
+        assert_eq!(codes(Only(None)).await, ["CANCELLED"], "nobody waited for the end");
     }
 }

@@ -19,7 +19,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     body::{TracedBody, Watch},
-    ending::{Ending, Kind},
+    ending::Ending,
     rpc_method,
 };
 use crate::handed_on::Baggage;
@@ -97,7 +97,7 @@ where
         let span = self.server.span(&request);
         let baggage = request.extensions_mut().remove::<Baggage>();
         hand_on(request.headers_mut(), &span, baggage);
-        let watch = Watch::new(Kind::Client, rpc_method(request.uri()).to_owned(), span.clone());
+        let watch = Watch::client(span.clone());
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ClientTraceFuture { inner, watch: Some(watch) }
     }

@@ -20,7 +20,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     body::{TracedBody, Watch},
-    ending::{Ending, Kind},
+    ending::Ending,
     rpc_method,
 };
 use crate::deadline::caller_timeout;
@@ -87,8 +87,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let span = server_span(&request);
-        let watch = Watch::new(Kind::Server, rpc_method(request.uri()).to_owned(), span.clone())
-            .with_patience(caller_timeout(request.headers()));
+        let method = rpc_method(request.uri()).to_owned();
+        let watch = Watch::server(span.clone(), method, caller_timeout(request.headers()));
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ServerTraceFuture { inner, watch: Some(watch) }
     }
