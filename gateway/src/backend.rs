@@ -79,7 +79,7 @@ impl Backend {
 
     /// Where it listens, as it was given but for a slash at the end.
     pub fn url(&self) -> String {
-        self.url.to_string().trim_end_matches('/').to_owned()
+        shown(&self.url)
     }
 
     /// Calls a method, and leaves the reply as the bytes it came as.
@@ -99,9 +99,10 @@ impl Backend {
         // room for its kilobytes.
         Box::pin(async move {
             // The stack is always ready: it waits for the channel within the deadline.
-            match Grpc::new(backend.stack.clone()).unary(request, path, codec).await {
+            let Self { name, url, stack } = backend;
+            match Grpc::new(stack).unary(request, path, codec).await {
                 Ok(reply) => Ok(reply.into_inner()),
-                Err(status) => Err(BackendError::new(backend.name, &backend.url(), &status)),
+                Err(status) => Err(BackendError::new(name, &shown(&url), &status)),
             }
         })
     }
@@ -119,6 +120,10 @@ fn stack(url: &Uri, channel: Channel) -> Stack {
         .layer(ClientDeadlineLayer::new())
         .map_request(count_attempt as fn(_) -> _)
         .service(channel)
+}
+
+fn shown(url: &Uri) -> String {
+    url.to_string().trim_end_matches('/').to_owned()
 }
 
 fn count_attempt(request: Request<Body>) -> Request<Body> {

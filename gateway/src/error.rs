@@ -127,7 +127,10 @@ impl BackendError {
     /// What a call to this backend ended with.
     pub(crate) fn new(name: &str, url: &str, status: &Status) -> Self {
         let unreachable = is_unreachable(status);
-        let mut error = pb::Status::decode(status.details()).unwrap_or_default();
+        let mut error = pb::Status::decode(status.details()).unwrap_or_else(|error| {
+            tracing::warn!(backend = name, %error, "the details of a backend's error cannot be read and are left out");
+            pb::Status::default()
+        });
         error.code = status.code().into();
         error.message = if unreachable {
             format!("the {name} service at {url} is unreachable: {}", causes(status))
