@@ -2,9 +2,14 @@
 //!
 //! Source: <https://www.w3.org/TR/baggage/>.
 
-use std::{fmt::Write as _, str::FromStr};
+use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use service_kit::delay::Distribution;
 use tonic::metadata::{Ascii, MetadataValue};
+
+/// What may not stand in a value as it is. The percent sign starts what is encoded.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 
 /// One `key=value` of a baggage header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +20,10 @@ pub struct BaggageEntry {
 }
 
 /// The delay that one service shall answer after.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DelayOverride {
     service: String,
-    /// As written: the service reads it itself, and this program has only made sure that it can.
-    delay: String,
+    delay: Distribution,
 }
 
 /// The header's value, or none without entries.
@@ -32,15 +36,7 @@ pub(crate) fn header(entries: &[BaggageEntry]) -> Option<MetadataValue<Ascii>> {
 
 impl BaggageEntry {
     fn encoded(&self) -> String {
-        let mut text = format!("{}=", self.key);
-        for byte in self.value.bytes() {
-            if is_baggage_octet(byte) {
-                text.push(char::from(byte));
-            } else {
-                write!(text, "%{byte:02X}").expect("a string takes all that is written");
-            }
-        }
-        text
+        format!("{}={}", self.key, utf8_percent_encode(&self.value, ENCODED))
     }
 }
 
@@ -60,7 +56,7 @@ impl FromStr for BaggageEntry {
 impl DelayOverride {
     /// The entry that carries it: `user.delay=500ms`.
     pub fn entry(&self) -> BaggageEntry {
-        BaggageEntry { key: format!("{}.delay", self.service), value: self.delay.clone() }
+        BaggageEntry { key: format!("{}.delay", self.service), value: self.delay.to_string() }
     }
 }
 
@@ -68,29 +64,20 @@ impl FromStr for DelayOverride {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str =
-            "SERVICE=TIME is wanted, such as user=500ms or user=300ms±30ms (for p50=…,p99=… use --baggage)";
-        let (service, delay) = text.split_once('=').ok_or(FORM)?;
-        let (service, delay) = (service.trim(), delay.trim());
-        let is_time = |time: &str| time == "0" || humantime::parse_duration(time).is_ok();
-        let mut parts = delay.split('±');
-        let readable = parts.by_ref().take(2).all(is_time) && parts.next().is_none();
-        if is_token(service) && readable {
-            Ok(Self { service: service.to_owned(), delay: delay.to_owned() })
-        } else {
-            Err(FORM.to_owned())
+        let form = |wrong: &str| format!("{wrong}: SERVICE=DELAY is wanted, such as user=500ms or user=300ms±30ms");
+        let (service, delay) = text.split_once('=').ok_or_else(|| form("there is no ="))?;
+        let service = service.trim();
+        if !is_token(service) {
+            return Err(form("there is no service"));
         }
+        let delay = delay.trim().parse::<Distribution>().map_err(|error| form(&error.to_string()))?;
+        Ok(Self { service: service.to_owned(), delay })
     }
 }
 
 /// Whether it is a token of HTTP, as keys have to be.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
-/// Whether it may stand in a value as it is. A percent sign may not: it starts what is encoded.
-fn is_baggage_octet(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"\",;\\%".contains(&byte)
 }
 
 #[cfg(test)]

@@ -59,9 +59,6 @@ pub enum Error {
     /// The services could not be started, or one ended.
     #[error(transparent)]
     Up(#[from] UpError),
-    /// The flags contradict one another.
-    #[error("{0}")]
-    Usage(String),
 }
 
 // === impl Cli ===
@@ -101,7 +98,6 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Up(_) => ExitCode::FAILURE,
-            Self::Usage(_) => ExitCode::from(64),
             Self::Unreachable(_) => ExitCode::from(69),
             Self::Json(_) => ExitCode::from(70),
             Self::Output(_) => ExitCode::from(74),
