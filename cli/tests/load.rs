@@ -122,9 +122,7 @@ async fn ctrl_c_ends_it_early_and_what_was_measured_is_shown() {
     let gateway = FakeGateway::start(delays(50, 50)).await;
     let mut load = command(&gateway.url, &["load", "--duration", "60s", "--callers", "4", "--json"]);
     let child = load.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    while gateway.requests() < 12 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    gateway.have_come(12).await;
     let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(signalled.success());
     let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();

@@ -130,7 +130,8 @@ async fn a_chain_takes_the_sum_whatever_the_strategy() {
         let reply = gateway.get_home_country(request).await.unwrap().into_inner();
         assert_eq!((reply.user.unwrap().id.as_str(), reply.country.unwrap().code.as_str()), ("grace", "US"));
         let report = reply.report.unwrap();
-        assert!(ms(report.wall_time) >= 400.0 && ms(report.avoidable_time) < 40.0, "{strategy:?}: {report:?}");
+        let (wall, avoidable) = (ms(report.wall_time), ms(report.avoidable_time));
+        assert!(wall >= 400.0 && avoidable < wall * 0.25, "{strategy:?}: {report:?}");
 
         let request = ask("nobody", strategy, FailurePolicy::BestEffort);
         let reply = gateway.get_home_country(request).await.unwrap().into_inner();

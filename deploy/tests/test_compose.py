@@ -104,6 +104,7 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
             users.method(f"{USERS}/CreateUser"), client.method(GET_PROFILE)
         )
         stop, acknowledged, codes, parts = threading.Event(), [], set(), []
+        more = threading.Condition()
 
         def create(writer):
             number = 0
@@ -113,7 +114,9 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
                 try:
                     user = new_user(user_id=user_id, display_name="A", country_code="GB")
                     create_user(user, timeout=20, metadata=no_delay)
-                    acknowledged.append(user_id)
+                    with more:
+                        acknowledged.append(user_id)
+                        more.notify_all()
                 except grpc.RpcError as error:
                     codes.add(error.code())
 
@@ -129,9 +132,8 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
         compose.run("restart", "--timeout", "10", "postgres")
         compose.up()
         before = len(acknowledged)
-        deadline = time.monotonic() + 60
-        while len(acknowledged) < before + 100 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        with more:
+            more.wait_for(lambda: len(acknowledged) >= before + 100, timeout=60)
         stop.set()
         for thread in threads:
             thread.join()

@@ -4,10 +4,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,6 +17,7 @@ use fanout_proto::gateway::v1::{
 };
 use futures::stream::BoxStream;
 use prost::Message as _;
+use tokio::sync::watch;
 use tonic::{
     Code, Request, Response, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -49,7 +47,7 @@ pub struct FakeGateway {
 #[derive(Default)]
 struct Served {
     behaviour: Behaviour,
-    requests: AtomicU64,
+    requests: watch::Sender<u64>,
     stalled_until: Mutex<Option<tokio::time::Instant>>,
     metadata: Mutex<Vec<MetadataMap>>,
 }
@@ -84,7 +82,12 @@ impl FakeGateway {
 
     /// How many requests there were.
     pub fn requests(&self) -> u64 {
-        self.served.requests.load(Ordering::SeqCst)
+        *self.served.requests.borrow()
+    }
+
+    /// Waits until there were this many.
+    pub async fn have_come(&self, requests: u64) {
+        self.served.requests.subscribe().wait_for(|come| *come >= requests).await.unwrap();
     }
 }
 
@@ -94,7 +97,11 @@ impl Served {
     /// What all requests have in common: they are noted, and they may fail or stall.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.metadata.lock().unwrap().push(metadata.clone());
-        let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut number = 0;
+        self.requests.send_modify(|requests| {
+            *requests += 1;
+            number = *requests;
+        });
         if let Some((from, time)) = self.behaviour.stall.filter(|(from, _)| number >= *from) {
             let now = tokio::time::Instant::now();
             let until = *self.stalled_until.lock().unwrap().get_or_insert_with(|| {

@@ -20,6 +20,7 @@ use fanout_proto::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::sync::Notify;
 use tonic::transport::Channel;
 
 /// How long anything here may take before the test counts as hung.
@@ -30,9 +31,16 @@ pub(crate) struct Up {
     process: Child,
     /// Address and process id of each service.
     services: HashMap<String, (String, i32)>,
-    log: Arc<Mutex<Vec<Value>>>,
+    log: Arc<Log>,
     /// Removed with this.
     data: Option<tempfile::TempDir>,
+}
+
+/// The lines so far, and word of each new one.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<Value>>,
+    changed: Notify,
 }
 
 // === impl Up ===
@@ -63,7 +71,7 @@ impl Up {
             .spawn()
             .unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Log::default());
         let (tell, ready) = mpsc::channel();
         let lines = Arc::clone(&log);
         thread::spawn(move || {
@@ -72,7 +80,8 @@ impl Up {
                 if line["message"] == "up" {
                     let _ = tell.send(line["services"].clone());
                 }
-                lines.lock().unwrap().push(line);
+                lines.lines.lock().unwrap().push(line);
+                lines.changed.notify_waiters();
             }
         });
         let running = ready.recv_timeout(PATIENCE).expect("fanout up says what runs");
@@ -119,17 +128,18 @@ impl Up {
 
     /// How many log lines there are so far of this kind.
     pub(crate) fn count(&self, is_it: impl Fn(&Value) -> bool) -> usize {
-        self.log.lock().unwrap().iter().filter(|line| is_it(line)).count()
+        self.log.lines.lock().unwrap().iter().filter(|line| is_it(line)).count()
     }
 
     /// Waits for a log line, and returns it.
     pub(crate) async fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let found = async {
             loop {
-                if let Some(line) = self.log.lock().unwrap().iter().find(|line| is_it(line)) {
+                let changed = self.log.changed.notified();
+                if let Some(line) = self.log.lines.lock().unwrap().iter().find(|line| is_it(line)) {
                     return line.clone();
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                changed.await;
             }
         };
         tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("no log line: {what}"))
