@@ -39,6 +39,10 @@ pub struct Call {
     pub duration: Duration,
     /// How often it was sent.
     pub attempts: u32,
+    /// How many of them were hedges.
+    pub hedges: u32,
+    /// Whether a hedge answered.
+    pub hedge_won: bool,
     /// Whether it ended last.
     pub critical: bool,
 }
@@ -129,6 +133,8 @@ impl From<proto::CallReport> for Call {
             start: duration(call.start),
             duration: duration(call.duration),
             attempts: call.attempts,
+            hedges: call.hedges,
+            hedge_won: call.hedge_won,
             critical: call.critical,
         }
     }

@@ -131,7 +131,9 @@ async fn a_callers_trace_is_continued() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sibling_stops_the_other_call_at_its_backend() {
     let collector = Collector::start().await;
-    let up = Up::start_with(&["--delay", "20s"], &collector.env());
+    let mut env = collector.env().to_vec();
+    env.push(("GATEWAY_RETRIES", "0"));
+    let up = Up::start_with(&["--delay", "20s"], &env);
     for strategy in [Strategy::Concurrent, Strategy::Spawned] {
         let status = get_profile(&up, strategy, "user.delay=100ms,user.error-rate=1").await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");
@@ -150,6 +152,27 @@ async fn a_failed_sibling_stops_the_other_call_at_its_backend() {
     let status = get_profile(&up, Strategy::Sequential, "user.delay=0,user.error-rate=1").await.unwrap_err();
     let spans = collector.trace(&trace_of(&status), 4, |_| true).await;
     assert!(spans.iter().all(|span| span.service != "country-service"), "{spans:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_attempt_is_a_span_with_its_number() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "0"], &collector.env());
+    let status = get_profile(&up, Strategy::Sequential, "user.error-rate=1").await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    // The gateway's own two, and two for each of the three attempts.
+    let spans = collector.trace(&trace_of(&status), 8, |_| true).await;
+    let mut attempts: Vec<_> =
+        spans.iter().filter(|span| span.kind == SpanKind::Client && span.name == GET_USER).collect();
+    attempts.sort_by_key(|span| span.start);
+    assert_eq!(attempts.iter().map(|span| span.attribute("fanout.attempt")).collect::<Vec<_>>(), ["1", "2", "3"]);
+    for (attempt, next) in attempts.iter().zip(&attempts[1..]) {
+        assert!(attempt.end <= next.start, "one after another: {attempts:#?}");
+    }
+    for attempt in attempts {
+        assert_eq!(attempt.attribute("network.peer.address"), "127.0.0.1");
+        assert!(spans.iter().any(|span| span.kind == SpanKind::Server && span.parent == attempt.id), "{attempt:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -170,8 +170,9 @@ impl Record {
             Progress::Ended { state, since, at } => (state, Some(time(since, at))),
         };
         let Label { name, method, attempts } = self.label.clone();
+        let (hedges, hedge_won) = attempts.as_ref().map_or((0, false), |sent| (sent.hedges(), sent.is_hedge_won()));
         let attempts = attempts.map_or(u32::from(time.is_some()), |attempts| attempts.get());
-        CallReport { name, method, state, time, attempts, critical: false, chain: self.chain }
+        CallReport { name, method, state, time, attempts, hedges, hedge_won, critical: false, chain: self.chain }
     }
 }
 

@@ -37,6 +37,10 @@ pub struct CallReport {
     pub time: Option<CallTime>,
     /// How often it was sent: see [`Attempts`](crate::Attempts).
     pub attempts: u32,
+    /// How many of them were hedges.
+    pub hedges: u32,
+    /// Whether a hedge answered.
+    pub hedge_won: bool,
     /// Whether it is the call that ended last, by itself: the one to speed up first.
     pub critical: bool,
     /// Calls of one number need one another: a chain. Others do not.
@@ -131,6 +135,8 @@ mod tests {
             state: CallState::Ok,
             time: Some(CallTime { start: ms(start), duration: ms(duration) }),
             attempts: 1,
+            hedges: 0,
+            hedge_won: false,
             critical: false,
             chain,
         }

@@ -2,74 +2,89 @@
 //!
 //! # Layout
 //!
-//! * `backend`: [`Backend`], one service and the tower stack in front of its channel.
+//! * `backend`: [`Backend`], one service: its name, its URLs, its stack.
 //! * `users`, `countries`: a typed client for each service.
+//! * `args`: the settings.
+//! * `stack`: the tower stack, whole and in order. What it is made of, from the outside in:
+//!   `deadline`, `coalesce`, `retry` (with `backoff`), `hedge`, `balance`, `replica`, `attempt`.
+//! * `discovery` resolves names into replicas; `roster` knows which there are and how each is;
+//!   `ejection` decides which are left out; `keeper` keeps one connected, by `connections` of `connection` each.
+//! * `call`: what the stack carries; `failure`: why it brings back no reply; `meters`: what it counts.
 
+mod args;
+mod attempt;
+mod backoff;
+mod balance;
+mod call;
+mod coalesce;
+mod connection;
+mod connections;
 mod countries;
+mod deadline;
+mod discovery;
+mod ejection;
+pub(crate) mod failure;
+mod hedge;
+mod keeper;
+mod meters;
+#[cfg(test)]
+mod puppet;
+mod replica;
+mod retry;
+mod roster;
+mod stack;
 mod users;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use fan_out::Attempts;
 use fanout_proto::Encoded;
-use futures::future::BoxFuture;
-use http::{Request, Uri, uri::PathAndQuery};
+use futures::{FutureExt as _, future::BoxFuture};
+use http::Uri;
 use prost::Message;
-use service_kit::{
-    HandedOn,
-    deadline::{ClientDeadline, ClientDeadlineLayer},
-    trace::{ClientTrace, ClientTraceLayer},
-};
-use tonic::{
-    body::Body,
-    client::Grpc,
-    transport::{Channel, Endpoint},
-};
-use tonic_prost::ProstCodec;
-use tower::{ServiceBuilder, util::MapRequest};
+use service_kit::HandedOn;
+use tower::ServiceExt as _;
 
-pub use self::{countries::Countries, users::Users};
+pub(crate) use self::call::Method;
+pub use self::{args::BackendArgs, countries::Countries, hedge::HedgeAfter, users::Users};
+use self::{
+    call::UnaryCall,
+    failure::{Cause, Failure},
+    meters::Meters,
+    roster::Roster,
+    stack::Stack,
+};
 use crate::error::BackendError;
 
-/// How long connecting may take. A deadline that is shorter holds as well.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a connection may be silent before the gateway asks whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-
-/// What a call goes through on its way out: see [`stack`].
-type Stack = ClientTrace<ClientDeadline<MapRequest<Channel, fn(Request<Body>) -> Request<Body>>>>;
-
-/// A service behind the gateway.
+/// A service behind the gateway, of one replica or many.
 ///
-/// Clones share one connection.
-#[derive(Clone, Debug)]
+/// Clones share all of it.
+#[derive(Clone)]
 pub struct Backend {
     name: &'static str,
-    url: Arc<Uri>,
+    urls: Arc<str>,
     stack: Stack,
+    roster: Arc<Roster>,
+    meters: Meters,
 }
 
 /// The reply to come of a backend: its bytes, or why there are none.
 pub type Reply<R> = BoxFuture<'static, Result<Encoded<R>, BackendError>>;
 
-/// A method of a backend: `fanout.user.v1.UserService/GetUser` with a slash before it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Method(&'static str);
-
 // === impl Backend ===
 
 impl Backend {
-    /// The service of this name at `url`. Connects when it is first called, and again
-    /// whenever the connection is lost.
-    pub fn connect_lazy(name: &'static str, url: Uri) -> Self {
-        let channel = Endpoint::from(url.clone())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .connect_lazy();
-        let stack = stack(&url, channel);
-        Self { name, url: Arc::new(url), stack }
+    /// The service of this name at these URLs, of which there is at least one. Connects at once, and again whenever a
+    /// connection is lost. `deadline` bounds calls whose answer several requests share.
+    ///
+    /// Needs a tokio runtime.
+    pub fn connect(name: &'static str, urls: &[Uri], args: &BackendArgs, deadline: Duration) -> Self {
+        let (roster, meters) = (Arc::new(Roster::new(args.max_ejected.share().into())), Meters::new(name));
+        meters.watch_replicas(&roster);
+        let stack = stack::stack(name, urls, args, deadline, &roster, &meters);
+        let shown = |url: &Uri| url.to_string().trim_end_matches('/').to_owned();
+        let urls = urls.iter().map(shown).collect::<Vec<_>>().join(", ").into();
+        Self { name, urls, stack, roster, meters }
     }
 
     /// Its name in reports and errors, such as `user`.
@@ -77,67 +92,50 @@ impl Backend {
         self.name
     }
 
-    /// Where it listens, as it was given but for a slash at the end.
-    pub fn url(&self) -> String {
-        shown(&self.url)
+    /// Waits until a replica is connected and serving. Says meanwhile what it waits for.
+    pub async fn ready(&self) {
+        let mut changes = self.roster.changes();
+        let mut said = None;
+        while !self.roster.is_ready() {
+            let reason = self.roster.unreachable();
+            if let Some(reason) = reason.filter(|reason| said.as_ref() != Some(reason)) {
+                tracing::info!(backend = self.name, url = %self.urls, %reason, "waiting for a service");
+                said = Some(reason);
+            }
+            // The roster sends for as long as it lives.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Calls a method, and leaves the reply as the bytes it came as.
     ///
     /// Dropping the future resets the call at the backend.
-    fn call<Q, R>(&self, method: Method, message: Q, handed_on: &HandedOn, attempts: &Attempts) -> Reply<R>
+    fn call<Q, R>(&self, method: Method, message: &Q, handed_on: &HandedOn, attempts: &Attempts) -> Reply<R>
     where
-        Q: Message + 'static,
+        Q: Message,
         R: 'static,
     {
-        let mut request = tonic::Request::new(message);
-        handed_on.put_into(request.extensions_mut());
-        request.extensions_mut().insert(attempts.clone());
-        let (backend, codec) = (self.clone(), ProstCodec::<Q, Encoded<R>>::default());
-        let path = PathAndQuery::from_static(method.0);
-        // Boxed, because it is moved through several layers on its way, and each would make
-        // room for its kilobytes.
-        Box::pin(async move {
-            // The stack is always ready: it waits for the channel within the deadline.
-            let Self { name, url, stack } = backend;
-            match Grpc::new(stack).unary(request, path, codec).await {
-                Ok(reply) => Ok(reply.into_inner()),
-                Err(status) => Err(BackendError::new(name, &shown(&url), &status)),
-            }
-        })
+        let call = UnaryCall::new(method, message.encode_to_vec().into(), handed_on.clone(), attempts.clone());
+        let (backend, answer) = (self.clone(), self.stack.clone().oneshot(call));
+        let answer = answer.map(move |result| match result {
+            Ok(reply) => Ok(reply.cast()),
+            Err(failure) => Err(backend.refusal(&failure)),
+        });
+        answer.boxed()
+    }
+
+    fn refusal(&self, failure: &Failure) -> BackendError {
+        match failure.cause {
+            Cause::Shed => self.meters.shed(),
+            Cause::CircuitOpen => self.meters.rejected(),
+            _ => {}
+        }
+        BackendError::new(self.name, &self.urls, failure)
     }
 }
 
-/// What a call goes through, in this order:
-///
-/// 1. trace, outermost, so that the span has everything that happens to the call;
-/// 2. deadline, so that every wait below counts against it;
-/// 3. attempts, next to the channel, so that only what goes out is counted;
-/// 4. the channel, which connects and holds the one connection.
-fn stack(url: &Uri, channel: Channel) -> Stack {
-    ServiceBuilder::new()
-        .layer(ClientTraceLayer::new(url))
-        .layer(ClientDeadlineLayer::new())
-        .map_request(count_attempt as fn(_) -> _)
-        .service(channel)
-}
-
-fn shown(url: &Uri) -> String {
-    url.to_string().trim_end_matches('/').to_owned()
-}
-
-fn count_attempt(request: Request<Body>) -> Request<Body> {
-    if let Some(attempts) = request.extensions().get::<Attempts>() {
-        attempts.add();
-    }
-    request
-}
-
-// === impl Method ===
-
-impl Method {
-    /// The method as reports and spans name it.
-    pub(crate) fn name(self) -> &'static str {
-        self.0.trim_start_matches('/')
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("name", &self.name).field("urls", &self.urls).finish_non_exhaustive()
     }
 }

@@ -1,12 +1,11 @@
 //! The gateway's settings, and how it is put together from them.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
 use http::Uri;
 use service_kit::{
-    health::{self, Unhealthy},
     process::Shutdown,
     serve::{ServeError, Server},
     settings::{ServiceArgs, Settings},
@@ -14,7 +13,7 @@ use service_kit::{
 use tokio::net::TcpListener;
 
 use crate::{
-    backend::{Backend, Countries, Users},
+    backend::{Backend, BackendArgs, Countries, Users},
     service::Gateway,
 };
 
@@ -25,12 +24,27 @@ pub struct Config {
     /// What every service has.
     #[command(flatten)]
     pub service: ServiceArgs,
-    /// Where the user service listens
-    #[arg(long, env = "USER_SERVICE_URL", default_value = "http://127.0.0.1:50052", value_name = "URL")]
-    pub user_service: BackendUrl,
-    /// Where the country service listens
-    #[arg(long, env = "COUNTRY_SERVICE_URL", default_value = "http://127.0.0.1:50053", value_name = "URL")]
-    pub country_service: BackendUrl,
+    /// Where the user service listens: a URL, or several with a comma between; a name may stand for many replicas
+    #[arg(
+        long,
+        env = "USER_SERVICE_URL",
+        default_value = "http://127.0.0.1:50052",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub user_service: Vec<BackendUrl>,
+    /// Where the country service listens, likewise
+    #[arg(
+        long,
+        env = "COUNTRY_SERVICE_URL",
+        default_value = "http://127.0.0.1:50053",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    pub country_service: Vec<BackendUrl>,
+    /// How both are treated.
+    #[command(flatten)]
+    pub backends: BackendArgs,
 }
 
 /// Where a service listens: `http://`, a host, and a port unless it is 80.
@@ -56,34 +70,28 @@ impl Config {
     ///
     /// Where the transport fails.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
-        let users = Backend::connect_lazy("user", self.user_service.0);
-        let countries = Backend::connect_lazy("country", self.country_service.0);
+        let users = self.backend("user", &self.user_service);
+        let countries = self.backend("country", &self.country_service);
         let backends = [users.clone(), countries.clone()];
         let gateway = Gateway::new(Users::new(users), Countries::new(countries));
         Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)
             .service(GatewayServiceServer::new(gateway))
-            .serve(listener, all_serving(backends), shutdown)
+            .serve(listener, all_ready(backends), shutdown)
             .await
     }
+
+    fn backend(&self, name: &'static str, urls: &[BackendUrl]) -> Backend {
+        let urls: Vec<_> = urls.iter().map(|url| url.0.clone()).collect();
+        Backend::connect(name, &urls, &self.backends, self.service.deadline)
+    }
 }
 
-/// Waits until every backend says that it is serving.
-async fn all_serving(backends: [Backend; 2]) -> Result<(), std::convert::Infallible> {
+/// Waits until every backend has a replica that is serving.
+async fn all_ready(backends: [Backend; 2]) -> Result<(), std::convert::Infallible> {
     for backend in backends {
-        let mut pause = Duration::from_millis(10);
-        while let Err(reason) = ask(&backend).await {
-            if pause >= Duration::from_millis(500) {
-                tracing::info!(backend = backend.name(), url = %backend.url(), %reason, "waiting for a service");
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
+        backend.ready().await;
     }
     Ok(())
-}
-
-async fn ask(backend: &Backend) -> Result<(), Unhealthy> {
-    health::check(&backend.url(), Duration::from_secs(1)).await
 }
 
 // === impl BackendUrl ===

@@ -6,8 +6,10 @@ use fan_out::CallError;
 use fanout_proto::gateway::v1::FanOutReport;
 use prost::Message as _;
 use prost_types::Any;
-use tonic::{Code, ConnectError, Status, metadata::MetadataValue};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{BadRequest, FieldViolation, pb};
+
+use crate::backend::failure::{Cause, Failure};
 
 /// The domain of the gateway's own reasons in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "fanout.gateway.v1";
@@ -125,19 +127,26 @@ pub fn call_status(name: &str, error: &CallError<BackendError>) -> pb::Status {
 
 impl BackendError {
     /// What a call to this backend ended with.
-    pub(crate) fn new(name: &str, url: &str, status: &Status) -> Self {
-        let unreachable = is_unreachable(status);
+    pub(crate) fn new(name: &str, url: &str, failure: &Failure) -> Self {
+        let Failure { status, cause } = failure;
         let mut error = pb::Status::decode(status.details()).unwrap_or_else(|error| {
             tracing::warn!(backend = name, %error, "the details of a backend's error cannot be read and are left out");
             pb::Status::default()
         });
-        error.code = status.code().into();
-        error.message = if unreachable {
-            format!("the {name} service at {url} is unreachable: {}", causes(status))
-        } else {
-            format!("{name}: {}", status.message())
+        let (reason, what) = match cause {
+            Cause::Answered(_) | Cause::Late | Cause::Internal => ("BACKEND_FAILED", name.to_owned()),
+            Cause::Unsent | Cause::Unreachable => {
+                ("BACKEND_UNREACHABLE", format!("the {name} service at {url} is unreachable"))
+            }
+            Cause::Lost => {
+                ("BACKEND_CONNECTION_LOST", format!("the connection to the {name} service at {url} was lost"))
+            }
+            Cause::Malformed => ("BACKEND_MALFORMED_REPLY", name.to_owned()),
+            Cause::Shed => ("BACKEND_OVERLOADED", format!("{name}: the call was not made")),
+            Cause::CircuitOpen => ("BACKEND_CIRCUIT_OPEN", format!("{name}: the call was not made")),
         };
-        let reason = if unreachable { "BACKEND_UNREACHABLE" } else { "BACKEND_FAILED" };
+        error.code = status.code().into();
+        error.message = format!("{what}: {}", status.message());
         name_backend(&mut error.details, name, reason);
         Self(error)
     }
@@ -167,27 +176,6 @@ fn name_backend(details: &mut Vec<Any>, name: &str, reason: &str) {
         Some(place) => details[place] = info,
         None => details.insert(0, info),
     }
-}
-
-/// Whether no connection could be made, found by the cause's type.
-fn is_unreachable(status: &Status) -> bool {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// The innermost cause: the words of the operating system.
-fn causes(status: &Status) -> String {
-    let mut innermost: &dyn StdError = status;
-    while let Some(cause) = innermost.source() {
-        innermost = cause;
-    }
-    innermost.to_string()
 }
 
 fn status(code: Code, message: String, details: Vec<Any>) -> pb::Status {

@@ -27,6 +27,8 @@ pub(crate) fn to_proto<'a>(
             start: call.time.map(|time| duration(time.start)),
             duration: call.time.map(|time| duration(time.duration)),
             attempts: call.attempts,
+            hedges: call.hedges,
+            hedge_won: call.hedge_won,
             critical: call.critical,
         }
     });

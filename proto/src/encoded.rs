@@ -42,6 +42,11 @@ impl<M> Encoded<M> {
         Ok(Self { bytes, message: PhantomData })
     }
 
+    /// The same bytes as another type of message: the caller knows which it is.
+    pub fn cast<N>(self) -> Encoded<N> {
+        Encoded { bytes: self.bytes, message: PhantomData }
+    }
+
     /// The bytes as they go over the wire.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes

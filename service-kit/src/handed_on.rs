@@ -9,7 +9,7 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// A request's deadline and baggage. The trace needs no place here: it is that of the
 /// current span.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HandedOn {
     /// Until when the caller waits.
     pub deadline: Option<Deadline>,
@@ -18,7 +18,7 @@ pub struct HandedOn {
 
 /// W3C Baggage as it came, so that what this process cannot read still reaches the one
 /// that can, which then says what is wrong with it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Baggage(Vec<HeaderValue>);
 
 // === impl HandedOn ===
@@ -28,6 +28,12 @@ impl HandedOn {
     pub fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
         let baggage = Baggage(headers.get_all(BAGGAGE).iter().cloned().collect());
         Self { deadline: extensions.get().copied(), baggage }
+    }
+
+    /// The same without a deadline: two requests that hand on the same otherwise get the same answers.
+    #[must_use]
+    pub fn without_deadline(&self) -> Self {
+        Self { deadline: None, baggage: self.baggage.clone() }
     }
 
     /// Puts both into the extensions of a call, where the client's deadline and trace

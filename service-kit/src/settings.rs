@@ -139,7 +139,12 @@ fn arg_of<'a>(name: &str, command: &'a clap::Command) -> Option<&'a clap::Arg> {
     command.get_arguments().find(|arg| arg.get_long() == Some(long))
 }
 
-fn positive_duration(text: &str) -> Result<Duration, String> {
+/// Parses a duration such as `30s` or `500ms`.
+///
+/// # Errors
+///
+/// Where it is none, or zero.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         Ok(_) => Err("must be longer than 0, such as 30s or 500ms".to_owned()),

@@ -10,15 +10,18 @@
 //! * `server`: [`ServerTraceLayer`], around a service of this process; it also puts
 //!   `traceresponse` into the reply and logs how each request ended.
 //! * `client`: [`ClientTraceLayer`], around a channel to another.
+//! * `attempt`: which of a call's attempts a request is.
 //! * `ending`: how a call ended, on its span.
 //! * `body`: watches a reply's body for its trailers.
 
+mod attempt;
 mod body;
 mod client;
 mod ending;
 mod server;
 
 pub use self::{
+    attempt::{Attempt, SpanSlot},
     body::TracedBody,
     client::{ClientTrace, ClientTraceLayer},
     ending::code_name,

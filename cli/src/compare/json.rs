@@ -15,7 +15,8 @@
 //!       "calls": [{
 //!         "name": "user", "method": "fanout.user.v1.UserService/GetUser",
 //!         "state": "ok", "code": null, "message": null,
-//!         "start_ms": 0, "duration_ms": 3001.2, "attempts": 1, "critical": false
+//!         "start_ms": 0, "duration_ms": 3001.2, "attempts": 1,
+//!         "hedges": 0, "hedge_won": false, "critical": false
 //!       }]
 //!     }
 //!   }],
@@ -81,6 +82,8 @@ struct CallDocument<'a> {
     start_ms: Option<f64>,
     duration_ms: Option<f64>,
     attempts: u32,
+    hedges: u32,
+    hedge_won: bool,
     critical: bool,
 }
 
@@ -141,6 +144,8 @@ impl<'a> CallDocument<'a> {
             start_ms: ran.then(|| milliseconds(call.start)),
             duration_ms: ran.then(|| milliseconds(call.duration)),
             attempts: call.attempts,
+            hedges: call.hedges,
+            hedge_won: call.hedge_won,
             critical: call.critical,
         }
     }

@@ -233,6 +233,9 @@ fn note(call: &Call, compact: bool, style: Style) -> String {
     if !compact && call.attempts > 1 {
         parts.push(format!("{} attempts", call.attempts));
     }
+    if !compact && call.hedges > 0 {
+        parts.push(if call.hedge_won { "hedge won" } else { "hedge lost" }.to_owned());
+    }
     parts.join(" ")
 }
 

@@ -21,6 +21,8 @@ fn call(name: &str, start: u64, duration: u64) -> Call {
         start: Duration::from_millis(start),
         duration: Duration::from_millis(duration),
         attempts: 1,
+        hedges: 0,
+        hedge_won: false,
         critical: false,
     }
 }
@@ -66,7 +68,7 @@ fn failure() -> Vec<Run> {
         ended(not_found(), call("user", 0, 1200)),
         critical(ended(CallState::Cancelled, call("country", 0, 1250))),
         ended(CallState::Skipped, call("language", 0, 0)),
-        Call { attempts: 2, ..call("flag", 100, 300) },
+        Call { attempts: 2, hedges: 1, hedge_won: true, ..call("flag", 100, 300) },
     ];
     let message = "no user \"x\" is known to the service, which has looked in all of its places".to_owned();
     let error = RpcError { code: Code::NotFound, message, report: Some(report(calls)) };
@@ -102,12 +104,12 @@ fn a_failure_at_width_80_in_ascii() {
 concurrent  waited 1.26 s  trace 0af7651916cd43dd8448eb211c80319c
   x NOT_FOUND: no user \"x\" is known to the service, which has looked in all of
     its places
-  user      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx    1.20 s x NOT_FOUND
-  country   ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~  1.25 s * ~ cancelled
-  language                                                         - skipped
-  flag          ###########                                 300 ms 2 attempts
-            +-----------------+------------------+---------
-            0 s               500 ms             1 s
+  user      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx   1.20 s x NOT_FOUND
+  country   ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~  1.25 s * ~ cancelled
+  language                                                  - skipped
+  flag         ##########                            300 ms 2 attempts hedge won
+            +---------------+--------------+--------
+            0 s             500 ms         1 s
 * ended last: the one to speed up first
 strategy  concurrent
 waited        1.26 s

@@ -159,6 +159,8 @@ fn report(
         start: start.try_into().ok(),
         duration: duration.try_into().ok(),
         attempts: 1,
+        hedges: 0,
+        hedge_won: false,
         critical,
         ..CallReport::default()
     };

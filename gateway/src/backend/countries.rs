@@ -9,8 +9,8 @@ use service_kit::HandedOn;
 use super::{Backend, Method, Reply};
 use crate::error::BackendError;
 
-const GET_COUNTRY: Method = Method("/fanout.country.v1.CountryService/GetCountry");
-const LIST_COUNTRIES: Method = Method("/fanout.country.v1.CountryService/ListCountries");
+const GET_COUNTRY: Method = Method::idempotent("/fanout.country.v1.CountryService/GetCountry");
+const LIST_COUNTRIES: Method = Method::idempotent("/fanout.country.v1.CountryService/ListCountries");
 
 /// Calls the country service.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Countries {
     /// A call for all countries.
     pub(crate) fn list(&self, on: &HandedOn) -> Call<Reply<ListCountriesResponse>> {
         let attempts = Attempts::default();
-        let reply = self.0.call(LIST_COUNTRIES, ListCountriesRequest {}, on, &attempts);
+        let reply = self.0.call(LIST_COUNTRIES, &ListCountriesRequest {}, on, &attempts);
         call(self.0.name(), reply).method(LIST_COUNTRIES.name()).attempts(&attempts)
     }
 
@@ -44,7 +44,7 @@ impl Countries {
         let attempts = Attempts::default();
         let (backend, on, sent) = (self.0.clone(), on.clone(), attempts.clone());
         let get = move |before: &T| match code(before) {
-            Ok(code) => backend.call(GET_COUNTRY, GetCountryRequest { code }, &on, &sent),
+            Ok(code) => backend.call(GET_COUNTRY, &GetCountryRequest { code }, &on, &sent),
             Err(error) => Box::pin(ready(Err(error))),
         };
         step(self.0.name(), get).method(GET_COUNTRY.name()).attempts(&attempts)

@@ -6,7 +6,7 @@ use service_kit::HandedOn;
 
 use super::{Backend, Method, Reply};
 
-const GET_USER: Method = Method("/fanout.user.v1.UserService/GetUser");
+const GET_USER: Method = Method::idempotent("/fanout.user.v1.UserService/GetUser");
 
 /// Calls the user service.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl Users {
     /// A call for one user.
     pub(crate) fn get(&self, id: String, on: &HandedOn) -> Call<Reply<User>> {
         let attempts = Attempts::default();
-        let reply = self.0.call(GET_USER, GetUserRequest { user_id: id }, on, &attempts);
+        let reply = self.0.call(GET_USER, &GetUserRequest { user_id: id }, on, &attempts);
         call(self.0.name(), reply).method(GET_USER.name()).attempts(&attempts)
     }
 }

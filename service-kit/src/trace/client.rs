@@ -18,6 +18,7 @@ use tracing::{Instrument as _, Span, field::Empty, instrument::Instrumented};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
+    attempt::Attempt,
     body::{TracedBody, Watch},
     ending::Ending,
     rpc_method,
@@ -94,7 +95,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let span = self.server.span(&request);
+        let attempt = request.extensions_mut().remove::<Attempt>();
+        let span = self.server.span(&request, attempt.as_ref());
+        if let Some(slot) = attempt.and_then(|attempt| attempt.span) {
+            slot.fill(&span);
+        }
         let baggage = request.extensions_mut().remove::<Baggage>();
         hand_on(request.headers_mut(), &span, baggage);
         let watch = Watch::client(span.clone());
@@ -113,7 +118,8 @@ fn hand_on(headers: &mut HeaderMap, span: &Span, baggage: Option<Baggage>) {
 // === impl Server ===
 
 impl Server {
-    fn span<B>(&self, request: &Request<B>) -> Span {
+    fn span<B>(&self, request: &Request<B>, attempt: Option<&Attempt>) -> Span {
+        let peer = attempt.and_then(|attempt| attempt.peer);
         tracing::info_span!(
             "client",
             otel.name = rpc_method(request.uri()),
@@ -124,6 +130,10 @@ impl Server {
             rpc.response.status_code = Empty,
             server.address = self.address.as_deref(),
             server.port = self.port,
+            network.peer.address = peer.map(|peer| tracing::field::display(peer.ip())),
+            network.peer.port = peer.map(|peer| peer.port()),
+            fanout.attempt = attempt.map(|attempt| attempt.number),
+            fanout.hedge = Empty,
             error.type = Empty,
         )
     }

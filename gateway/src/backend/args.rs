@@ -1,0 +1,127 @@
+//! How the gateway treats its backends: flags, and what they may be.
+
+use std::{str::FromStr, time::Duration};
+
+use service_kit::settings::positive_duration;
+
+use super::{connection::Transport, hedge::HedgeAfter};
+
+/// The names of the backends, as `--coalesce` takes them.
+const BACKENDS: [&str; 2] = ["user", "country"];
+
+/// How calls to each backend are balanced, repeated, bounded and refused.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BackendArgs {
+    /// How often the backends' names are resolved again
+    #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "DURATION")]
+    pub resolve_every: Duration,
+    /// How long connecting to a replica may take
+    #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
+    pub connect_timeout: Duration,
+    /// How often a connection is asked whether its replica is still there
+    #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "DURATION")]
+    pub keepalive: Duration,
+    /// How long a replica may take to answer that, before its calls are taken for lost
+    #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
+    pub keepalive_timeout: Duration,
+    /// How many connections to each replica there may be, each with up to 1000 calls on it
+    #[arg(long, default_value = "16", value_parser = at_least_one, value_name = "NUMBER")]
+    pub connections: usize,
+    /// How many calls to each backend may be in flight; more are refused
+    #[arg(long, default_value = "16384", value_parser = at_least_one, value_name = "NUMBER")]
+    pub backend_max_in_flight: usize,
+    /// How often a call that failed is sent again; 0 turns retries off
+    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(0..=10), value_name = "NUMBER")]
+    pub retries: u32,
+    /// How many retries there may be for each hundred calls that went well
+    #[arg(long, default_value = "20%", value_name = "PERCENT")]
+    pub retry_budget: Percent,
+    /// How many retries a second there may be besides
+    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "NUMBER")]
+    pub retry_floor: u32,
+    /// When a call that is late is sent a second time: off, after a delay such as 50ms, or at a percentile of the latest
+    /// answers such as p95
+    #[arg(long, default_value = "off", value_name = "WHEN")]
+    pub hedge: HedgeAfter,
+    /// How many hedges there may be for each hundred calls, besides one a second
+    #[arg(long, default_value = "5%", value_name = "PERCENT")]
+    pub hedge_budget: Percent,
+    /// How many calls in a row have to fail for a backend's circuit breaker to open
+    #[arg(long, default_value = "50", value_parser = at_least_one, value_name = "NUMBER")]
+    pub breaker_failures: usize,
+    /// How long an open circuit breaker refuses calls before it lets one through to try
+    #[arg(long, default_value = "1s", value_parser = positive_duration, value_name = "DURATION")]
+    pub breaker_wait: Duration,
+    /// How many of a backend's replicas may be left out for their failures at once
+    #[arg(long, default_value = "50%", value_name = "PERCENT")]
+    pub max_ejected: Percent,
+    /// Backends of which identical calls in flight share one answer: user, country, or both with a comma between
+    #[arg(long, value_delimiter = ',', value_parser = BACKENDS, value_name = "BACKEND")]
+    pub coalesce: Vec<String>,
+}
+
+/// A share of a hundred, such as `20%`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Percent(f32);
+
+// === impl BackendArgs ===
+
+impl BackendArgs {
+    pub(super) fn transport(&self) -> Transport {
+        Transport {
+            connect_timeout: self.connect_timeout,
+            keepalive: self.keepalive,
+            keepalive_timeout: self.keepalive_timeout,
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
+        _ => Err("a whole number from 1 to 1000000 is allowed".to_owned()),
+    }
+}
+
+// === impl Percent ===
+
+impl Percent {
+    /// The share of one.
+    pub fn share(self) -> f32 {
+        self.0 / 100.0
+    }
+}
+
+impl FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
+        match number {
+            Some(number) if (0.0..=100.0).contains(&number) => Ok(Self(number)),
+            _ => Err("a percentage from 0% to 100% is allowed, such as 20%".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentage_has_its_sign() {
+        assert_eq!("20%".parse(), Ok(Percent(20.0)));
+        assert!((Percent(20.0).share() - 0.2).abs() < f32::EPSILON);
+        for bad in ["20", "101%", "-1%", "%", "NaN%", "twenty"] {
+            assert!(bad.parse::<Percent>().unwrap_err().contains("is allowed"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bound_is_at_least_one() {
+        assert_eq!(at_least_one("1"), Ok(1));
+        for bad in ["0", "-1", "1000001", "many"] {
+            assert!(at_least_one(bad).unwrap_err().contains("is allowed"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Spreads calls over the replicas, and refuses them while there is none.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::{
+    StreamExt as _,
+    future::{BoxFuture, ready},
+};
+use tokio_stream::wrappers::WatchStream;
+use tonic::Status;
+use tower::{BoxError, Service, balance::p2c::Balance, load::PendingRequests};
+
+use super::{
+    call::{AnyReply, UnaryCall},
+    discovery::Changes,
+    failure::{Cause, Failure},
+    replica::Replica,
+    roster::Roster,
+};
+
+/// A replica, and how many calls it has.
+pub(super) type Loaded = PendingRequests<Replica>;
+
+/// tower's balancer, which waits for a replica however long that takes, made to fail fast: while every replica is known
+/// to be out of reach, calls are refused at once. While one of them is being connected to, they wait.
+pub(super) struct Balanced {
+    inner: Balance<Changes<Loaded>, UnaryCall>,
+    roster: Arc<Roster>,
+    changes: WatchStream<()>,
+    /// Why the next call is refused.
+    refusal: Option<Failure>,
+}
+
+// === impl Balanced ===
+
+impl Balanced {
+    /// Spreads calls over these replicas, which the roster knows too.
+    pub(super) fn new(replicas: Changes<Loaded>, roster: Arc<Roster>) -> Self {
+        let changes = WatchStream::new(roster.changes());
+        Self { inner: Balance::new(replicas), roster, changes, refusal: None }
+    }
+}
+
+impl Service<UnaryCall> for Balanced {
+    type Response = AnyReply;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<AnyReply, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        loop {
+            self.refusal = None;
+            if let Poll::Ready(readiness) = self.inner.poll_ready(cx) {
+                return Poll::Ready(readiness);
+            }
+            if let Some(why) = self.roster.unreachable() {
+                self.refusal = Some(Failure::new(Cause::Unreachable, Status::unavailable(why)));
+                return Poll::Ready(Ok(()));
+            }
+            if self.changes.poll_next_unpin(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn call(&mut self, call: UnaryCall) -> Self::Future {
+        match self.refusal.take() {
+            Some(failure) => Box::pin(ready(Err(failure.into()))),
+            None => Box::pin(self.inner.call(call)),
+        }
+    }
+}

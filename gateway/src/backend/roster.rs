@@ -1,0 +1,294 @@
+//! Which replicas of a backend there are, and how each is.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::{
+    connections::Connections,
+    ejection::{Record, Standing, may_eject},
+};
+
+/// The replicas that discovery knows, and why a name has none.
+#[derive(Debug)]
+pub(super) struct Roster {
+    members: Mutex<BTreeMap<SocketAddr, Arc<Member>>>,
+    /// Why the last attempt to resolve a name failed. `None` before the first ended, too.
+    unresolved: Mutex<Option<String>>,
+    max_ejected: f64,
+    changed: watch::Sender<()>,
+    lost: Notify,
+}
+
+/// A replica.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) address: SocketAddr,
+    pub(super) connections: Arc<Connections>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    link: Link,
+    record: Record,
+}
+
+/// Whether a replica can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// Not yet, or not any more; it is worth waiting a moment.
+    Connecting,
+    /// It is connected, and says that it is serving.
+    Ready,
+    /// It is connected, and says that it is not serving.
+    NotServing,
+    /// The last attempt to connect failed.
+    Failed(String),
+}
+
+// === impl Roster ===
+
+impl Roster {
+    /// A roster without members, of which at most this share may be ejected.
+    pub(super) fn new(max_ejected: f64) -> Self {
+        Self {
+            members: Mutex::default(),
+            unresolved: Mutex::default(),
+            max_ejected,
+            changed: watch::Sender::new(()),
+            lost: Notify::new(),
+        }
+    }
+
+    pub(super) fn add(&self, member: Arc<Member>) {
+        self.members().insert(member.address, member);
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn remove(&self, address: SocketAddr) {
+        self.members().remove(&address);
+        self.changed.send_replace(());
+    }
+
+    /// Notes why a name has no address, or that all have.
+    pub(super) fn set_unresolved(&self, why: Option<String>) {
+        *self.unresolved.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        self.changed.send_replace(());
+    }
+
+    pub(super) fn set_link(&self, member: &Member, link: Link) {
+        if member.state().link == link {
+            return;
+        }
+        match &link {
+            Link::Ready => tracing::info!(replica = %member.address, "replica is ready"),
+            Link::NotServing => tracing::warn!(replica = %member.address, "replica is not serving"),
+            Link::Failed(error) => tracing::warn!(replica = %member.address, %error, "replica cannot be reached"),
+            Link::Connecting => {}
+        }
+        member.state().link = link;
+        self.changed.send_replace(());
+    }
+
+    /// Tells discovery that a replica was lost: its address may be gone.
+    pub(super) fn note_loss(&self) {
+        self.lost.notify_one();
+    }
+
+    /// Until a replica is lost.
+    pub(super) async fn loss(&self) {
+        self.lost.notified().await;
+    }
+
+    /// Wakes at each change of any member.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Whether a member may be called now: if not, when to ask again, unless it changes before.
+    pub(super) fn admits(&self, member: &Member) -> Result<(), Option<Instant>> {
+        let (is_ready, admitted) = {
+            let state = member.state();
+            (state.link == Link::Ready, state.record.admits(Instant::now()))
+        };
+        match admitted {
+            _ if !is_ready => Err(None),
+            Ok(()) => Ok(()),
+            // Where nobody else is left, one that fails is better than none.
+            Err(_) if !self.members().values().any(|member| member.is_in()) => Ok(()),
+            Err(until) => Err(until),
+        }
+    }
+
+    /// A call goes to a member.
+    pub(super) fn called(&self, member: &Member) {
+        self.change_record(member, Record::called);
+    }
+
+    /// A call to a member went well, or its failure was not the member's fault.
+    pub(super) fn succeeded(&self, member: &Member) {
+        self.change_record(member, |_| Record::succeeded());
+    }
+
+    /// A call to a member failed by the member's fault.
+    pub(super) fn failed(&self, member: &Member) {
+        let allowed = {
+            let members = self.members();
+            let out = members.values().filter(|member| member.is_out()).count();
+            may_eject(out, members.len(), self.max_ejected)
+        };
+        self.change_record(member, |record| record.failed(allowed, Instant::now()));
+    }
+
+    /// A call to a member was given up.
+    pub(super) fn abandoned(&self, member: &Member) {
+        self.change_record(member, |record| record.abandoned(Instant::now()));
+    }
+
+    fn change_record(&self, member: &Member, change: impl FnOnce(Record) -> Record) {
+        let (before, after) = {
+            let mut state = member.state();
+            let before = state.record;
+            state.record = change(before);
+            (before.standing(), state.record.standing())
+        };
+        if before == after {
+            return;
+        }
+        match after {
+            Standing::Out { until } if !matches!(before, Standing::Out { .. }) => {
+                let for_ms = u64::try_from((until - Instant::now()).as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(replica = %member.address, for_ms, "replica is left out: its calls fail");
+            }
+            Standing::In => tracing::info!(replica = %member.address, "replica takes part again"),
+            Standing::Out { .. } | Standing::Probed => {}
+        }
+        self.changed.send_replace(());
+    }
+
+    /// Why no replica can be called, or `None` where one can, or may soon.
+    pub(super) fn unreachable(&self) -> Option<String> {
+        let members = self.members();
+        if members.is_empty() {
+            return self.unresolved.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
+        let mut why = None;
+        for member in members.values() {
+            match &member.state().link {
+                Link::Ready | Link::Connecting => return None,
+                Link::NotServing => why = Some("it is not serving".to_owned()),
+                Link::Failed(error) => why = Some(error.clone()),
+            }
+        }
+        why
+    }
+
+    /// Whether a replica is ready.
+    pub(super) fn is_ready(&self) -> bool {
+        self.members().values().any(|member| member.state().link == Link::Ready)
+    }
+
+    /// How many members there are in each state.
+    pub(super) fn census(&self) -> [(&'static str, u64); 5] {
+        let mut census = ["ready", "ejected", "connecting", "not_serving", "failed"].map(|state| (state, 0));
+        for member in self.members().values() {
+            let out = member.is_out();
+            let place = match (&member.state().link, out) {
+                (Link::Ready, false) => 0,
+                (Link::Ready, true) => 1,
+                (Link::Connecting, _) => 2,
+                (Link::NotServing, _) => 3,
+                (Link::Failed(_), _) => 4,
+            };
+            census[place].1 += 1;
+        }
+        census
+    }
+
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> u64 {
+        self.members().values().map(|member| member.connections.len() as u64).sum()
+    }
+
+    fn members(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Arc<Member>>> {
+        // Nothing in here can panic between two changes that belong together.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    pub(super) fn new(address: SocketAddr, max_connections: usize) -> Self {
+        let state = State { link: Link::Connecting, record: Record::default() };
+        Self { address, connections: Arc::new(Connections::new(max_connections)), state: Mutex::new(state) }
+    }
+
+    fn is_in(&self) -> bool {
+        let state = self.state();
+        state.link == Link::Ready && state.record.standing() == Standing::In
+    }
+
+    fn is_out(&self) -> bool {
+        self.state().record.standing() != Standing::In
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roster(links: &[Link]) -> (Roster, Vec<Arc<Member>>) {
+        let roster = Roster::new(0.5);
+        let members: Vec<_> =
+            (1..).zip(links).map(|(port, _)| Arc::new(Member::new(([127, 0, 0, 1], port).into(), 1))).collect();
+        for (member, link) in members.iter().zip(links) {
+            roster.add(Arc::clone(member));
+            roster.set_link(member, link.clone());
+        }
+        (roster, members)
+    }
+
+    fn failed() -> Link {
+        Link::Failed("refused".to_owned())
+    }
+
+    #[test]
+    fn calls_wait_for_what_connects_and_not_for_what_failed() {
+        assert_eq!(roster(&[failed(), Link::Connecting]).0.unreachable(), None);
+        assert_eq!(roster(&[failed(), Link::Ready]).0.unreachable(), None);
+        assert_eq!(roster(&[failed(), failed()]).0.unreachable().as_deref(), Some("refused"));
+        assert_eq!(roster(&[Link::NotServing]).0.unreachable().as_deref(), Some("it is not serving"));
+        let (empty, _) = roster(&[]);
+        assert_eq!(empty.unreachable(), None, "nothing is known yet");
+        empty.set_unresolved(Some("no such name".to_owned()));
+        assert_eq!(empty.unreachable().as_deref(), Some("no such name"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
+        let (roster, members) = roster(&[Link::Ready, Link::Ready, Link::Ready]);
+        for member in &members {
+            (0..10).for_each(|_| roster.failed(member));
+        }
+        assert_eq!(roster.census()[1], ("ejected", 1), "half of three is one");
+        assert!(roster.admits(&members[0]).is_err());
+        // The others go: the one that was left out is all there is.
+        roster.set_link(&members[1], failed());
+        roster.set_link(&members[2], failed());
+        assert_eq!(roster.admits(&members[0]), Ok(()));
+        assert_eq!(roster.admits(&members[1]), Err(None));
+    }
+}
