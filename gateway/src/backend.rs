@@ -8,7 +8,8 @@
 //! * `stack`: the tower stack, whole and in order. What it is made of, from the outside in:
 //!   `deadline`, `coalesce`, `retry` (with `backoff`), `hedge`, `balance`, `replica`, `attempt`.
 //! * `discovery` resolves names into replicas; `roster` knows which there are and how each is;
-//!   `ejection` decides which are left out; `keeper` keeps one connected, by `connections` of `connection` each.
+//!   `ejection` decides which are left out; `keeper` keeps one connected, by `connections` of `connection` each, and asks
+//!   it for its `health`; `exchange` is gRPC's framing on a connection's streams.
 //! * `call`: what the stack carries; `failure`: why it brings back no reply; `meters`: what it counts.
 
 mod args;
@@ -23,7 +24,9 @@ mod countries;
 mod deadline;
 mod discovery;
 mod ejection;
+mod exchange;
 pub(crate) mod failure;
+mod health;
 mod hedge;
 mod keeper;
 mod meters;

@@ -25,6 +25,15 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// a fan-out that fails fast or a burst of short deadlines cancels at once.
 const MAX_PENDING_ACCEPT_RESETS: usize = 10_000;
 
+/// How many streams that ended by an error of ours a connection remembers in its whole life. By default h2 closes it
+/// after 1,024, with every call on it, and a server whose callers go away gets there.
+const MAX_LOCAL_ERROR_RESETS: usize = 1 << 31;
+
+/// How much of requests may be under way on one connection. h2 takes a caller whose many small frames it has not read
+/// yet for an attacker, and counts them against this: with the default of 1 MiB a burst of thousands of requests ends
+/// the connection, and all of them with it.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
 /// A gRPC server: services behind the trace and deadline layers, beside them health and
 /// reflection, which answer at once and are not traced.
 pub struct Server {
@@ -102,6 +111,8 @@ impl Server {
         let server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_ACCEPT_RESETS))
+            .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS))
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .add_routes(routes)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),

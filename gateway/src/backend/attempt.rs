@@ -1,29 +1,35 @@
 //! Sends a call over a connection, once.
 
-use std::sync::Arc;
+use std::{fmt, future::poll_fn, pin::pin, sync::Arc};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Uri, header::USER_AGENT, uri::PathAndQuery};
+use http::{
+    HeaderName, HeaderValue, Request, Response, Uri,
+    header::{CONTENT_TYPE, TE, USER_AGENT},
+    uri::PathAndQuery,
+};
+use http_body::Body;
 use service_kit::{
     deadline::ClientDeadlineLayer,
     trace::{self, ClientTraceLayer},
 };
-use tonic::{
-    Request, Status,
-    client::Grpc,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-};
-use tower::ServiceBuilder;
+use tonic::{Code, Status};
+use tower::{Service as _, ServiceBuilder};
 
 use super::{
     call::{AnyReply, UnaryCall},
+    exchange::{message, no_status},
     failure::{Cause, Failure},
     roster::Member,
 };
 
-/// What the gateway calls itself.
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("fanout/", env!("CARGO_PKG_VERSION")));
+/// Headers of every call.
+pub(super) const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (TE, HeaderValue::from_static("trailers")),
+    (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+    (USER_AGENT, HeaderValue::from_static(concat!("fanout/", env!("CARGO_PKG_VERSION")))),
+];
 
 /// Sends calls to one replica.
 #[derive(Clone, Debug)]
@@ -32,10 +38,6 @@ pub(super) struct Attempt {
     trace: ClientTraceLayer,
     origin: Uri,
 }
-
-/// Messages as the bytes they are.
-#[derive(Clone, Copy, Debug, Default)]
-struct Verbatim;
 
 // === impl Attempt ===
 
@@ -57,74 +59,58 @@ impl Attempt {
                 let status = Status::unavailable("its connection was closed before the call was sent");
                 return Err(Failure::new(Cause::Unsent, status));
             };
-            let service =
+            let mut service =
                 ServiceBuilder::new().layer(trace).layer(ClientDeadlineLayer::new()).service(stream.connection());
-            let path = PathAndQuery::from_static(call.method.path());
-            let request = request(call, &member);
-            match Grpc::with_origin(service, origin).unary(request, path, Verbatim).await {
-                Ok(reply) => AnyReply::from_bytes(reply.into_inner()).map_err(|error| {
-                    Failure::new(Cause::Malformed, Status::internal(format!("the reply cannot be read: {error}")))
-                }),
-                Err(status) => Err(Failure::of_attempt(status)),
+            let answer = service.call(request(call, &member, &origin));
+            drop((service, origin));
+            match answer.await {
+                Ok(response) => read(response).await,
+                Err(error) => Err(Failure::of_attempt(Status::from_error(error))),
             }
         })
     }
 }
 
-fn request(call: UnaryCall, member: &Member) -> Request<Bytes> {
+fn request(call: UnaryCall, member: &Member, origin: &Uri) -> Request<Bytes> {
     let attempt = trace::Attempt { number: call.attempts.add(), peer: Some(member.address), span: call.span };
     let mut request = Request::new(call.message);
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = uri(origin, call.method.path());
+    request.headers_mut().extend(HEADERS);
     call.handed_on.put_into(request.extensions_mut());
     request.extensions_mut().insert(attempt);
-    request.metadata_mut().as_mut().insert(USER_AGENT, AGENT);
     request
 }
 
-// === impl Verbatim ===
-
-impl Codec for Verbatim {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
+/// The address of a method, as `method_path` below `origin`.
+pub(super) fn uri(origin: &Uri, method_path: &'static str) -> Uri {
+    let mut parts = origin.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static(method_path));
+    Uri::from_parts(parts).expect("an origin has a scheme and an authority")
 }
 
-/// Room for a small message to begin with: thousands of calls wait at once, each with a buffer of its own.
-fn buffer_settings() -> BufferSettings {
-    BufferSettings::new(512, 32 * 1024)
+/// Takes the message and the status out of a reply.
+async fn read<B>(response: Response<B>) -> Result<AnyReply, Failure>
+where
+    B: Body<Data = Bytes, Error = Status>,
+{
+    let (head, body) = response.into_parts();
+    let mut body = pin!(body);
+    let (mut data, mut trailers) = (Bytes::new(), None);
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        match frame.map_err(Failure::of_attempt)?.into_data() {
+            Ok(part) => data = part,
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let status = trailers.as_ref().or(Some(&head.headers)).and_then(Status::from_header_map).unwrap_or_else(no_status);
+    if status.code() != Code::Ok {
+        return Err(Failure::of_attempt(status));
+    }
+    let message = message(data).map_err(|why| malformed(&why))?;
+    AnyReply::from_bytes(message).map_err(|error| malformed(&error))
 }
 
-impl Encoder for Verbatim {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        buffer_settings()
-    }
-}
-
-impl Decoder for Verbatim {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        buffer_settings()
-    }
+fn malformed(why: &dyn fmt::Display) -> Failure {
+    Failure::new(Cause::Malformed, Status::internal(format!("the reply cannot be read: {why}")))
 }

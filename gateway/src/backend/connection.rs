@@ -1,35 +1,42 @@
 //! One HTTP/2 connection to a replica.
+//!
+//! By h2 itself, which tonic and hyper drive too: their channels tell neither that a connection has ended, nor whether a
+//! call left before it did, and they keep two tasks for each call in flight, which were a third of its memory.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::future::{BoxFuture, poll_fn};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use h2::{Ping, PingPong, client};
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{net::TcpStream, task::JoinHandle};
-use tonic::body::Body;
-use tower::{BoxError, Service};
+use tonic::Status;
+use tower::Service;
 
-use super::failure::Unsent;
+use super::{
+    exchange::{Reply, begin, whole_reply},
+    failure::{lost, unsent},
+};
 
 /// How much of replies may be under way on one connection.
 ///
 /// h2 drops a connection whose peer leaves many small frames unread, and counts them against the window: with the
-/// default of 1 MiB a burst of thousands of replies is taken for an attack, and all of them are lost.
+/// default of 64 KiB a burst of thousands of replies is taken for an attack, and all of them are lost.
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
-/// How many streams that ended by an error of ours a connection remembers in its whole life. By default h2 closes it
-/// after 1,024, with every call on it, and cancelling siblings, hedges and late calls gets there.
-const MAX_ERROR_RESETS: usize = 1 << 31;
+/// How much of one reply may be under way.
+const STREAM_WINDOW: u32 = 1 << 20;
 
 /// How many streams we reset may be remembered for a moment, so that what the peer still sends for them is not taken
 /// for a fault.
@@ -49,86 +56,124 @@ pub(super) struct Transport {
 /// Sends calls over one connection. Clones share it; it closes with the last of them, and with the calls on it.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
-    send: http2::SendRequest<Body>,
-    max_streams: Arc<AtomicUsize>,
+    send: client::SendRequest<Bytes>,
+    state: Arc<State>,
 }
 
-/// Why there is no connection.
+#[derive(Debug)]
+struct State {
+    closed: AtomicBool,
+    max_streams: AtomicUsize,
+}
+
+/// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
+pub(super) enum ConnectionError {
     #[error("{0}")]
     Refused(#[from] io::Error),
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
     #[error("{0}")]
-    Handshake(#[from] hyper::Error),
+    Http2(#[from] h2::Error),
 }
+
+/// The task that drives a connection, and ends with it.
+pub(super) type Driver = JoinHandle<Result<(), ConnectionError>>;
 
 // === impl Connection ===
 
 impl Connection {
-    /// Connects, and returns the task that drives the connection and ends with it.
-    pub(super) async fn open(
-        address: SocketAddr,
-        transport: Transport,
-    ) -> Result<(Self, JoinHandle<hyper::Result<()>>), ConnectError> {
+    /// Connects.
+    pub(super) async fn open(address: SocketAddr, transport: Transport) -> Result<(Self, Driver), ConnectionError> {
         let connecting = async {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            let (send, driver) = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
+            let connected = client::Builder::new()
                 .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_local_error_reset_streams(MAX_ERROR_RESETS)
+                .initial_window_size(STREAM_WINDOW)
                 .max_concurrent_reset_streams(MAX_RESET_STREAMS)
-                .keep_alive_interval(transport.keepalive)
-                .keep_alive_timeout(transport.keepalive_timeout)
-                .keep_alive_while_idle(true)
-                .handshake(TokioIo::new(stream))
+                // By default h2 closes a connection after 1,024 streams that ended by an error of ours, with every call
+                // on it: cancelling siblings, hedges and late calls gets there.
+                .max_local_error_reset_streams(None)
+                .enable_push(false)
+                .handshake(stream)
                 .await?;
-            Ok((send, driver))
+            Ok(connected)
         };
         let timeout = transport.connect_timeout;
-        let (send, mut driver) =
-            tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(ConnectError::TimedOut(timeout)))?;
-        let max_streams = Arc::new(AtomicUsize::new(driver.current_max_send_streams()));
-        let seen = Arc::clone(&max_streams);
-        let task = tokio::spawn(poll_fn(move |cx| {
-            let ended = std::pin::Pin::new(&mut driver).poll(cx);
-            // The peer says in its settings how many streams it takes, and may change its mind.
-            seen.store(driver.current_max_send_streams(), Ordering::Relaxed);
+        let (send, mut connection) =
+            tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(ConnectionError::TimedOut(timeout)))?;
+        let max_streams = AtomicUsize::new(connection.max_concurrent_send_streams());
+        let state = Arc::new(State { closed: AtomicBool::new(false), max_streams });
+        let pings = connection.ping_pong().expect("it is taken once");
+        let seen = Arc::clone(&state);
+        let driver = tokio::spawn(async move {
+            let ended = tokio::select! {
+                ended = drive(&mut connection, &seen) => ended.map_err(ConnectionError::from),
+                silent = keep_alive(pings, transport) => Err(silent),
+            };
+            seen.closed.store(true, Ordering::Relaxed);
             ended
-        }));
-        Ok((Self { send, max_streams }, task))
+        });
+        Ok((Self { send, state }, driver))
     }
 
-    /// Whether it takes no more calls: it broke, or the peer said goodbye.
+    /// Whether it is known to take no more calls: it broke, or the peer said goodbye.
     pub(super) fn is_closed(&self) -> bool {
-        self.send.is_closed()
+        self.state.closed.load(Ordering::Relaxed)
     }
 
     /// How many calls the peer takes at once.
     pub(super) fn max_streams(&self) -> usize {
-        self.max_streams.load(Ordering::Relaxed)
+        self.state.max_streams.load(Ordering::Relaxed)
+    }
+
+    /// Sends a call whose replies are read one by one.
+    pub(super) fn stream(&mut self, request: Request<Bytes>) -> Result<client::ResponseFuture, Status> {
+        begin(&mut self.send, request).map_err(|error| {
+            // It may have known of the peer's goodbye before us.
+            self.state.closed.store(true, Ordering::Relaxed);
+            unsent(error)
+        })
     }
 }
 
-impl Service<Request<Body>> for Connection {
-    type Response = Response<Incoming>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Incoming>, BoxError>>;
+/// Drives the connection until it ends.
+async fn drive(connection: &mut client::Connection<TcpStream, Bytes>, state: &State) -> Result<(), h2::Error> {
+    poll_fn(|cx| {
+        let ended = Pin::new(&mut *connection).poll(cx);
+        // The peer says in its settings how many streams it takes, and may change its mind.
+        state.max_streams.store(connection.max_concurrent_send_streams(), Ordering::Relaxed);
+        ended
+    })
+    .await
+}
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+/// Ends when the peer no longer answers.
+async fn keep_alive(mut pings: PingPong, transport: Transport) -> ConnectionError {
+    loop {
+        tokio::time::sleep(transport.keepalive).await;
+        match tokio::time::timeout(transport.keepalive_timeout, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return ConnectionError::TimedOut(transport.keepalive_timeout),
+        }
+    }
+}
+
+/// A unary call: the answer is the whole reply.
+impl Service<Request<Bytes>> for Connection {
+    type Response = Response<Reply>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Reply>, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         // A connection that is closed hands the call back as unsent.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let reply = self.send.try_send_request(request);
-        Box::pin(async move {
-            reply.await.map_err(|mut refused| match refused.take_message() {
-                Some(_) => Box::new(Unsent(refused.into_error().into())) as BoxError,
-                None => refused.into_error().into(),
-            })
-        })
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let response = self.stream(request);
+        Box::pin(async move { whole_reply(response?.await.map_err(lost)?).await })
     }
 }

@@ -1,6 +1,6 @@
 //! Why a call to a backend has no reply.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use tonic::{Code, Status};
 use tower::{BoxError, load_shed::error::Overloaded};
@@ -49,10 +49,31 @@ pub(crate) enum Pushback {
     Never,
 }
 
-/// A call that hyper handed back, or whose stream the peer refused.
+/// The call did not leave.
 #[derive(Debug, thiserror::Error)]
 #[error("the call was not sent: {0}")]
-pub(super) struct Unsent(#[source] pub(super) BoxError);
+struct Unsent(#[source] h2::Error);
+
+/// The stream of the call broke.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was lost: {0}")]
+struct Lost(#[source] h2::Error);
+
+/// The status of a call that the connection did not take.
+pub(super) fn unsent(error: h2::Error) -> Status {
+    let mut status = Status::unavailable(error.to_string());
+    status.set_source(Arc::new(Unsent(error)));
+    status
+}
+
+/// The status of a call whose stream broke before its reply was whole.
+pub(super) fn lost(error: h2::Error) -> Status {
+    // A server whose own timer ends a call resets it so: the deadline layer tells that from a change of mind.
+    let code = if error.reason() == Some(h2::Reason::CANCEL) { Code::Cancelled } else { Code::Unavailable };
+    let mut status = Status::new(code, error.to_string());
+    status.set_source(if was_not_begun(&error) { Arc::new(Unsent(error)) } else { Arc::new(Lost(error)) });
+    status
+}
 
 // === impl Failure ===
 
@@ -73,16 +94,13 @@ impl Failure {
 
     /// What a status that an attempt ended with tells of the way there.
     pub(super) fn of_attempt(status: Status) -> Self {
-        let cause = match transport_cause(&status) {
-            Some(cause) => cause,
-            None if status.code() == Code::DeadlineExceeded => Cause::Late,
-            None => Cause::Answered(Pushback::of(&status)),
+        let cause = match status.code() {
+            Code::DeadlineExceeded => Cause::Late,
+            _ if has_cause::<Unsent>(&status) => Cause::Unsent,
+            _ if has_cause::<Lost>(&status) => Cause::Lost,
+            _ => Cause::Answered(Pushback::of(&status)),
         };
-        match cause {
-            // Whatever hyper and tonic call it (CANCELLED, UNKNOWN, INTERNAL): the backend went away.
-            Cause::Unsent | Cause::Lost => Self::new(cause, Status::unavailable(innermost(&status))),
-            _ => Self::new(cause, status),
-        }
+        Self::new(cause, status)
     }
 }
 
@@ -111,17 +129,9 @@ impl From<CircuitBreakerError<Self>> for Failure {
     }
 }
 
-/// What the transport says, found by type in the chain of causes: none where the backend itself spoke.
-fn transport_cause(status: &Status) -> Option<Cause> {
-    let chain = || std::iter::successors(status.source(), |cause| (*cause).source());
-    if chain().any(<dyn StdError>::is::<Unsent>) {
-        return Some(Cause::Unsent);
-    }
-    let h2 = chain().find_map(|cause| cause.downcast_ref::<h2::Error>());
-    if let Some(error) = h2 {
-        return Some(if was_not_begun(error) { Cause::Unsent } else { Cause::Lost });
-    }
-    chain().any(<dyn StdError>::is::<hyper::Error>).then_some(Cause::Lost)
+/// Whether a status came of such an error, found by type in the chain of causes.
+fn has_cause<E: StdError + 'static>(status: &Status) -> bool {
+    std::iter::successors(status.source(), |cause| (*cause).source()).any(<dyn StdError>::is::<E>)
 }
 
 /// Whether the peer promises that it did nothing for the stream (RFC 9113, section 8.7): it refused it, or said
@@ -129,15 +139,6 @@ fn transport_cause(status: &Status) -> Option<Cause> {
 fn was_not_begun(error: &h2::Error) -> bool {
     error.reason() == Some(h2::Reason::REFUSED_STREAM)
         || (error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
-}
-
-/// The words of the innermost cause.
-fn innermost(status: &Status) -> String {
-    let mut cause: &dyn StdError = status;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 // === impl Pushback ===
@@ -174,15 +175,14 @@ mod tests {
 
     #[test]
     fn what_was_refused_was_not_begun() {
-        for (error, cause) in [
-            (h2::Error::from(h2::Reason::REFUSED_STREAM), Cause::Unsent),
-            (h2::Error::from(h2::Reason::INTERNAL_ERROR), Cause::Lost),
+        for (reason, cause) in [
+            (h2::Reason::REFUSED_STREAM, Cause::Unsent),
+            (h2::Reason::INTERNAL_ERROR, Cause::Lost),
+            (h2::Reason::CANCEL, Cause::Lost),
         ] {
-            let failure = Failure::of_attempt(Status::from_error(Box::new(error)));
-            assert_eq!((failure.cause, failure.status.code()), (cause, Code::Unavailable));
+            assert_eq!(Failure::of_attempt(lost(reason.into())).cause, cause, "{reason:?}");
         }
-        let failure = Failure::of_attempt(Status::from_error(Box::new(Unsent("closed".into()))));
-        assert_eq!((failure.cause, failure.status.message()), (Cause::Unsent, "closed"));
+        assert_eq!(Failure::of_attempt(unsent(h2::Reason::NO_ERROR.into())).cause, Cause::Unsent);
     }
 
     #[test]

@@ -3,20 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{
-    FutureExt as _, Stream, StreamExt as _,
+    FutureExt as _, StreamExt as _,
     future::{BoxFuture, OptionFuture},
-    stream::{self, FuturesUnordered},
+    stream::FuturesUnordered,
 };
 use http::Uri;
-use tokio::{task::JoinHandle, time::Instant};
-use tonic::{Code, Status};
-use tonic_health::pb::{
-    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
-};
+use tokio::time::Instant;
 
 use super::{
     backoff::full_jitter,
-    connection::{ConnectError, Connection, Transport},
+    connection::{Connection, ConnectionError, Driver, Transport},
+    health::health,
     roster::{Link, Member, Roster},
 };
 
@@ -29,7 +26,7 @@ const CAP: Duration = Duration::from_secs(3);
 /// How long a replica has to have been ready for its loss to be the first of its kind.
 const STEADY: Duration = Duration::from_secs(1);
 
-type Opened = Result<(Connection, JoinHandle<hyper::Result<()>>), ConnectError>;
+type Opened = Result<(Connection, Driver), ConnectionError>;
 
 /// Connects to a member, and again whenever the connection is lost, until it is dropped.
 ///
@@ -77,12 +74,7 @@ impl<'a> Kept<'a> {
     }
 
     /// Why the first connection was lost, and since when the member had been ready.
-    async fn until_lost(
-        mut self,
-        connection: Connection,
-        driver: JoinHandle<hyper::Result<()>>,
-        origin: &Uri,
-    ) -> (String, Option<Instant>) {
+    async fn until_lost(mut self, connection: Connection, driver: Driver, origin: &Uri) -> (String, Option<Instant>) {
         let health = health(connection.clone(), origin.clone());
         tokio::pin!(health);
         let first = self.add(connection, driver);
@@ -124,7 +116,7 @@ impl<'a> Kept<'a> {
         }
     }
 
-    fn add(&mut self, connection: Connection, driver: JoinHandle<hyper::Result<()>>) -> u64 {
+    fn add(&mut self, connection: Connection, driver: Driver) -> u64 {
         let number = self.opened;
         self.opened += 1;
         self.member.connections.add(number, connection);
@@ -142,34 +134,10 @@ impl<'a> Kept<'a> {
 }
 
 /// How a connection's driver ended, in words.
-fn words(ended: Result<hyper::Result<()>, tokio::task::JoinError>) -> String {
+fn words(ended: Result<Result<(), ConnectionError>, tokio::task::JoinError>) -> String {
     match ended {
         Ok(Ok(())) => "it closed the connection".to_owned(),
-        Ok(Err(error)) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            cause.unwrap_or_else(|| error.to_string())
-        }
+        Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
-    }
-}
-
-/// Whether the server serves, whenever that changes; ends with the server's word on it.
-fn health(connection: Connection, origin: Uri) -> impl Stream<Item = bool> + Send {
-    let watch = async move {
-        let reply = HealthClient::with_origin(connection, origin).watch(HealthCheckRequest::default()).await;
-        match reply {
-            Ok(reply) => reply.into_inner().flat_map(said_serving).boxed(),
-            Err(status) => said_serving(Err(status)).boxed(),
-        }
-    };
-    stream::once(watch).flatten()
-}
-
-fn said_serving(said: Result<HealthCheckResponse, Status>) -> impl Stream<Item = bool> + Send {
-    match said {
-        Ok(reply) => stream::iter([reply.status() == ServingStatus::Serving]).boxed(),
-        // A server without the protocol serves while it is connected.
-        Err(status) if status.code() == Code::Unimplemented => stream::iter([true]).chain(stream::pending()).boxed(),
-        Err(_) => stream::empty().boxed(),
     }
 }
