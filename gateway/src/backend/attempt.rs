@@ -1,9 +1,14 @@
 //! Sends a call over a connection, once.
 
-use std::{fmt, future::poll_fn, pin::pin, sync::Arc};
+use std::{
+    fmt,
+    future::{poll_fn, ready},
+    pin::pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::Either};
 use http::{
     HeaderName, HeaderValue, Request, Response, Uri,
     header::{CONTENT_TYPE, TE, USER_AGENT},
@@ -19,6 +24,7 @@ use tower::{Service as _, ServiceBuilder};
 
 use super::{
     call::{AnyReply, UnaryCall},
+    connections::{Found, Stream},
     exchange::{message, no_status},
     failure::{Cause, Failure},
     roster::Member,
@@ -50,25 +56,47 @@ impl Attempt {
     /// Waits for a place on a connection, sends the call, and waits for the whole reply.
     ///
     /// Dropping the future resets the call at the replica.
-    pub(super) fn send(&self, mut call: UnaryCall) -> BoxFuture<'static, Result<AnyReply, Failure>> {
-        let Self { member, trace, origin } = self.clone();
-        Box::pin(async move {
-            let stream = member.connections.stream().await;
-            drop(std::mem::take(&mut call.waiting));
-            let Some(stream) = stream else {
-                let status = Status::unavailable("its connection was closed before the call was sent");
-                return Err(Failure::new(Cause::Unsent, status));
-            };
-            let mut service =
-                ServiceBuilder::new().layer(trace).layer(ClientDeadlineLayer::new()).service(stream.connection());
-            let answer = service.call(request(call, &member, &origin));
-            drop((service, origin));
-            match answer.await {
-                Ok(response) => read(response).await,
+    ///
+    /// Thousands of these wait at once: combinators keep each no larger than its largest step, where an async block
+    /// would make room for all of them.
+    pub(super) fn send(&self, call: UnaryCall) -> impl Future<Output = Result<AnyReply, Failure>> + Send + use<> {
+        match self.member.connections.try_stream() {
+            Found::Room(stream) => Either::Left(self.send_on(stream, call)),
+            Found::None => Either::Right(ready(Err(unsent())).boxed()),
+            Found::Full => {
+                let attempt = self.clone();
+                let waited = async move {
+                    let stream = attempt.member.connections.stream().await;
+                    attempt.send_on(stream.ok_or_else(unsent)?, call).await
+                };
+                Either::Right(waited.boxed())
+            }
+        }
+    }
+
+    fn send_on(
+        &self,
+        stream: Stream,
+        mut call: UnaryCall,
+    ) -> impl Future<Output = Result<AnyReply, Failure>> + Send + use<> {
+        drop(std::mem::take(&mut call.waiting));
+        let mut service = ServiceBuilder::new()
+            .layer(self.trace.clone())
+            .layer(ClientDeadlineLayer::new())
+            .service(stream.connection());
+        service.call(request(call, &self.member, &self.origin)).map(move |result| {
+            // The place on the connection is free now.
+            drop(stream);
+            match result {
+                Ok(response) => read(response).now_or_never().expect("the whole reply is there"),
                 Err(error) => Err(Failure::of_attempt(Status::from_error(error))),
             }
         })
     }
+}
+
+fn unsent() -> Failure {
+    Failure::new(Cause::Unsent, Status::unavailable("its connection was closed before the call was sent"))
 }
 
 fn request(call: UnaryCall, member: &Member, origin: &Uri) -> Request<Bytes> {

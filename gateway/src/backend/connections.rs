@@ -36,6 +36,17 @@ pub(super) struct Stream {
     number: u64,
 }
 
+/// Whether a call can be sent.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Here.
+    Room(Stream),
+    /// When a call ends, or one more connection is open.
+    Full,
+    /// There is no connection.
+    None,
+}
+
 // === impl Connections ===
 
 impl Connections {
@@ -49,18 +60,21 @@ impl Connections {
     pub(super) async fn stream(self: &Arc<Self>) -> Option<Stream> {
         loop {
             let freed = self.freed.notified();
-            match self.find() {
+            match self.try_stream() {
                 Found::Room(stream) => return Some(stream),
-                Found::Full => {
-                    self.wanted.notify_one();
-                    freed.await;
-                }
-                Found::None => {
-                    self.wanted.notify_one();
-                    return None;
-                }
+                Found::Full => freed.await,
+                Found::None => return None,
             }
         }
+    }
+
+    /// A place on a connection, if there is one now. Otherwise whoever keeps the connections is told.
+    pub(super) fn try_stream(self: &Arc<Self>) -> Found {
+        let found = self.find();
+        if !matches!(found, Found::Room(_)) {
+            self.wanted.notify_one();
+        }
+        found
     }
 
     fn find(self: &Arc<Self>) -> Found {
@@ -121,12 +135,6 @@ impl Connections {
         // Nothing in here can panic between two changes that belong together.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-enum Found {
-    Room(Stream),
-    Full,
-    None,
 }
 
 // === impl Lane ===

@@ -2,8 +2,10 @@
 
 use std::task::{Context, Poll};
 
-use futures::future::BoxFuture;
-use service_kit::deadline::Deadline;
+use futures::{
+    FutureExt as _, TryFutureExt as _,
+    future::{BoxFuture, ready},
+};
 use tonic::Status;
 use tower::{BoxError, Service, ServiceExt as _};
 
@@ -47,23 +49,17 @@ where
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
         let deadline = call.handed_on.deadline;
-        let answer = self.inner.clone().oneshot(call);
-        Box::pin(async move {
-            let Some(deadline) = deadline else { return answer.await.map_err(|error| Failure::from(error.into())) };
-            if deadline.is_past() {
-                return Err(late("deadline exceeded before the call was made".to_owned()));
-            }
-            let had = deadline.remaining();
-            match at(deadline, answer).await {
-                Some(answer) => answer.map_err(|error| Failure::from(error.into())),
-                None => Err(late(format!("deadline exceeded: the call had {} ms", had.as_millis()))),
-            }
-        })
+        let answer = self.inner.clone().oneshot(call).map_err(|error| Failure::from(error.into()));
+        let Some(deadline) = deadline else { return answer.boxed() };
+        let had = deadline.remaining();
+        if had.is_zero() {
+            return ready(Err(late("deadline exceeded before the call was made".to_owned()))).boxed();
+        }
+        let answer = tokio::time::timeout_at(deadline.instant(), answer).map(move |answer| {
+            answer.unwrap_or_else(|_| Err(late(format!("deadline exceeded: the call had {} ms", had.as_millis()))))
+        });
+        answer.boxed()
     }
-}
-
-async fn at<F: Future>(deadline: Deadline, future: F) -> Option<F::Output> {
-    tokio::time::timeout_at(deadline.instant(), future).await.ok()
 }
 
 fn late(message: String) -> Failure {
@@ -74,6 +70,7 @@ fn late(message: String) -> Failure {
 mod tests {
     use std::time::Duration;
 
+    use service_kit::deadline::Deadline;
     use tower_test::mock;
 
     use super::*;

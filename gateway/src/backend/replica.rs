@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::{StreamExt as _, future::BoxFuture};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use tokio::time::Sleep;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::task::AbortOnDropHandle;
@@ -73,12 +73,7 @@ impl Service<UnaryCall> for Replica {
     fn call(&mut self, call: UnaryCall) -> Self::Future {
         self.roster.called(&self.member);
         let mut trial = Trial { roster: Arc::clone(&self.roster), member: Arc::clone(&self.member), ended: false };
-        let reply = self.attempt.send(call);
-        Box::pin(async move {
-            let result = reply.await;
-            trial.end(&result);
-            result
-        })
+        self.attempt.send(call).inspect(move |result| trial.end(result)).boxed()
     }
 }
 
