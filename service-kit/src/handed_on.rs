@@ -1,25 +1,32 @@
 //! What a request hands on to the calls that are made for it.
 
 use http::{Extensions, HeaderMap, HeaderValue, header::HeaderName};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::deadline::Deadline;
 
 /// The W3C Baggage header.
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
-/// A request's deadline and baggage. The trace needs no place here: it is that of the
-/// current span.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// A request's deadline and baggage, and its place in its trace, for calls whose own span has none: where no span is
+/// exported, only the request's has.
+#[derive(Clone, Debug, Default)]
 pub struct HandedOn {
     /// Until when the caller waits.
     pub deadline: Option<Deadline>,
     baggage: Baggage,
+    parent: Option<Parent>,
 }
+
+/// The span of the request that calls are made for.
+#[derive(Clone, Debug)]
+pub(crate) struct Parent(pub(crate) SpanContext);
 
 /// W3C Baggage as it came, so that what this process cannot read still reaches the one
 /// that can, which then says what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Baggage(Vec<HeaderValue>);
+pub struct Baggage(Vec<HeaderValue>);
 
 // === impl HandedOn ===
 
@@ -27,16 +34,17 @@ impl HandedOn {
     /// Takes what the server's deadline layer and the caller's headers say.
     pub fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
         let baggage = Baggage(headers.get_all(BAGGAGE).iter().cloned().collect());
-        Self { deadline: extensions.get().copied(), baggage }
+        let parent = tracing::Span::current().context().span().span_context().clone();
+        let parent = parent.is_valid().then_some(Parent(parent));
+        Self { deadline: extensions.get().copied(), baggage, parent }
     }
 
-    /// The same without a deadline: two requests that hand on the same otherwise get the same answers.
-    #[must_use]
-    pub fn without_deadline(&self) -> Self {
-        Self { deadline: None, baggage: self.baggage.clone() }
+    /// What can change an answer: two calls of which it is the same get the same.
+    pub fn baggage(&self) -> &Baggage {
+        &self.baggage
     }
 
-    /// Puts both into the extensions of a call, where the client's deadline and trace
+    /// Puts all into the extensions of a call, where the client's deadline and trace
     /// layers find them.
     pub fn put_into(&self, extensions: &mut Extensions) {
         if let Some(deadline) = self.deadline {
@@ -44,6 +52,9 @@ impl HandedOn {
         }
         if !self.baggage.0.is_empty() {
             extensions.insert(self.baggage.clone());
+        }
+        if let Some(parent) = &self.parent {
+            extensions.insert(parent.clone());
         }
     }
 }

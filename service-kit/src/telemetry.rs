@@ -83,7 +83,7 @@ impl Telemetry {
     ///
     /// Where an `OTEL_*` variable is set to what cannot be used.
     pub fn start(service: &'static str, args: &LogArgs) -> Result<Self, TelemetryError> {
-        let provider = export::tracer_provider(service)?;
+        let (provider, exported) = export::tracer_provider(service)?;
         let spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("fanout"))
             // Of use to the collector are the service's own words, not places in its code.
@@ -93,7 +93,7 @@ impl Telemetry {
             .with_level(false)
             .with_tracked_inactivity(false)
             .with_context_activation(false)
-            .with_filter(filter_fn(is_for_export));
+            .with_filter(filter_fn(move |metadata| is_for_export(metadata) && (exported || is_request(metadata))));
         // Says the same as our own warning, but again for each batch.
         let once = filter_fn(|metadata| metadata.name() != "BatchSpanProcessor.ExportError");
         let logs = tracing_subscriber::fmt::layer()
@@ -124,6 +124,12 @@ impl Telemetry {
 /// each request.
 fn is_for_export(metadata: &tracing::Metadata<'_>) -> bool {
     metadata.is_span() && *metadata.level() <= tracing::Level::INFO
+}
+
+/// The spans that give a request its trace id, which stands in its log lines, its reply and the calls made for it. Where
+/// none is exported, the others would cost memory and time for nobody.
+fn is_request(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.name() == "server"
 }
 
 fn parse_filter(text: &str) -> Result<String, String> {

@@ -16,7 +16,7 @@ use futures::{
     future::{BoxFuture, Either, WeakShared},
 };
 use opentelemetry::trace::TraceContextExt as _;
-use service_kit::{HandedOn, deadline::Deadline};
+use service_kit::{deadline::Deadline, handed_on::Baggage};
 use tower::{Service, ServiceExt as _};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -52,8 +52,8 @@ struct Flights {
 struct Key {
     method: Method,
     message: Bytes,
-    /// Baggage can change what a backend does.
-    handed_on: HandedOn,
+    /// It can change what a backend does.
+    baggage: Baggage,
 }
 
 type Answer = BoxFuture<'static, Result<AnyReply, Failure>>;
@@ -127,8 +127,8 @@ impl Flights {
         S: Service<UnaryCall, Response = AnyReply, Error = Failure> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let (message, handed_on) = (call.message.clone(), call.handed_on.without_deadline());
-        let key = Key { method: call.method, message, handed_on };
+        let (message, baggage) = (call.message.clone(), call.handed_on.baggage().clone());
+        let key = Key { method: call.method, message, baggage };
         let mut in_flight = self.in_flight();
         let joined = in_flight.get(&key).and_then(|flight| Some((flight.answer.upgrade()?, flight)));
         if let Some((answer, flight)) = joined {

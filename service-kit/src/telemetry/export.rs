@@ -18,8 +18,8 @@ use super::TelemetryError;
 /// Where the collector is: for all signals, and for spans alone.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
-/// Makes trace ids, and exports spans where the environment names a collector.
-pub(super) fn tracer_provider(service: &'static str) -> Result<SdkTracerProvider, TelemetryError> {
+/// Makes trace ids, and exports spans where the environment names a collector: says whether it does.
+pub(super) fn tracer_provider(service: &'static str) -> Result<(SdkTracerProvider, bool), TelemetryError> {
     let mut resource = Resource::builder();
     let named = env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
     if !named && !is_set("OTEL_SERVICE_NAME") {
@@ -27,7 +27,7 @@ pub(super) fn tracer_provider(service: &'static str) -> Result<SdkTracerProvider
     }
     let builder = SdkTracerProvider::builder().with_resource(resource.build());
     if !enabled() {
-        return Ok(builder.build());
+        return Ok((builder.build(), false));
     }
     let protocol = env::var("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|_| env::var("OTEL_EXPORTER_OTLP_PROTOCOL"));
     match protocol.as_deref() {
@@ -46,7 +46,7 @@ pub(super) fn tracer_provider(service: &'static str) -> Result<SdkTracerProvider
     // The batch processor has a bounded queue and a thread of its own: a collector that
     // is slow or gone costs spans, which it counts, and no request any time.
     let processor = BatchSpanProcessor::builder(WarnOnce::new(exporter)).build();
-    Ok(builder.with_span_processor(processor).build())
+    Ok((builder.with_span_processor(processor).build(), true))
 }
 
 fn enabled() -> bool {

@@ -43,7 +43,8 @@ where
 {
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let span = event.parent().and_then(|id| ctx.span(id)).or_else(|| ctx.lookup_current());
-        let ids = span.and_then(|span| Ids::of(&span.id()));
+        // The innermost span that is part of a trace: where none is exported, the request's alone is.
+        let ids = span.and_then(|span| span.scope().find_map(|span| Ids::of(&span.id())));
         match self.format {
             LogFormat::Text => self.text(writer, event, ids),
             LogFormat::Json => self.json(writer, event, ids),

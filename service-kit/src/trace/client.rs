@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response, Uri};
-use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::{propagation::TextMapPropagator as _, trace::TraceContextExt as _};
 use opentelemetry_http::HeaderInjector;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use pin_project_lite::pin_project;
@@ -23,7 +23,7 @@ use super::{
     ending::Ending,
     rpc_method,
 };
-use crate::handed_on::Baggage;
+use crate::handed_on::{Baggage, Parent};
 
 /// Wraps each call to a server in a CLIENT span, and tells the server of it.
 ///
@@ -100,16 +100,23 @@ where
         if let Some(slot) = attempt.and_then(|attempt| attempt.span) {
             slot.fill(&span);
         }
-        let baggage = request.extensions_mut().remove::<Baggage>();
-        hand_on(request.headers_mut(), &span, baggage);
+        let (baggage, parent) =
+            (request.extensions_mut().remove::<Baggage>(), request.extensions_mut().remove::<Parent>());
+        hand_on(request.headers_mut(), &span, parent, baggage);
         let watch = Watch::client(span.clone());
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ClientTraceFuture { inner, watch: Some(watch) }
     }
 }
 
-fn hand_on(headers: &mut HeaderMap, span: &Span, baggage: Option<Baggage>) {
-    TraceContextPropagator::new().inject_context(&span.context(), &mut HeaderInjector(headers));
+fn hand_on(headers: &mut HeaderMap, span: &Span, parent: Option<Parent>, baggage: Option<Baggage>) {
+    let mut context = span.context();
+    if let Some(Parent(parent)) = parent
+        && !context.span().span_context().is_valid()
+    {
+        context = context.with_remote_span_context(parent);
+    }
+    TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
     if let Some(baggage) = baggage {
         baggage.put_into(headers);
     }
