@@ -1,5 +1,7 @@
 //! What a request hands on to the calls that are made for it.
 
+use std::sync::Arc;
+
 use http::{Extensions, HeaderMap, HeaderValue, header::HeaderName};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -15,6 +17,12 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 pub struct HandedOn {
     /// Until when the caller waits.
     pub deadline: Option<Deadline>,
+    // Shared, because each call keeps a few copies on its way.
+    context: Arc<Context>,
+}
+
+#[derive(Debug, Default)]
+struct Context {
     baggage: Baggage,
     parent: Option<Parent>,
 }
@@ -36,12 +44,12 @@ impl HandedOn {
         let baggage = Baggage(headers.get_all(BAGGAGE).iter().cloned().collect());
         let parent = tracing::Span::current().context().span().span_context().clone();
         let parent = parent.is_valid().then_some(Parent(parent));
-        Self { deadline: extensions.get().copied(), baggage, parent }
+        Self { deadline: extensions.get().copied(), context: Arc::new(Context { baggage, parent }) }
     }
 
     /// What can change an answer: two calls of which it is the same get the same.
     pub fn baggage(&self) -> &Baggage {
-        &self.baggage
+        &self.context.baggage
     }
 
     /// Puts all into the extensions of a call, where the client's deadline and trace
@@ -50,10 +58,10 @@ impl HandedOn {
         if let Some(deadline) = self.deadline {
             extensions.insert(deadline);
         }
-        if !self.baggage.0.is_empty() {
-            extensions.insert(self.baggage.clone());
+        if !self.context.baggage.0.is_empty() {
+            extensions.insert(self.context.baggage.clone());
         }
-        if let Some(parent) = &self.parent {
+        if let Some(parent) = &self.context.parent {
             extensions.insert(parent.clone());
         }
     }

@@ -96,13 +96,15 @@ impl Telemetry {
             .with_filter(filter_fn(move |metadata| is_for_export(metadata) && (exported || is_request(metadata))));
         // Says the same as our own warning, but again for each batch.
         let once = filter_fn(|metadata| metadata.name() != "BatchSpanProcessor.ExportError");
+        // A line needs no span but for its ids.
+        let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
         let logs = tracing_subscriber::fmt::layer()
             .with_ansi(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()))
             .fmt_fields(SpanFields)
             .event_format(Line { service, format: args.log_format })
             // A reader of standard output that is gone must not end the service.
             .log_internal_errors(false)
-            .with_filter(EnvFilter::new(&args.log).and(once));
+            .with_filter(EnvFilter::new(&args.log).and(once).and(with_ids));
         START.call_once(|| tracing_subscriber::registry().with(spans).with(logs).init());
         Ok(Self { provider })
     }
