@@ -47,11 +47,16 @@ pub(super) async fn keep(roster: Arc<Roster>, member: Arc<Member>, transport: Tr
             }
             Err(error) => (Link::Failed(error.to_string()), false),
         };
+        let starved = roster.starved();
         roster.set_link(&member, link);
         roster.note_loss();
         failures = if was_ready { 0 } else { failures + 1 };
         if failures > 0 {
-            tokio::time::sleep(full_jitter(BASE, CAP, failures)).await;
+            tokio::select! {
+                () = tokio::time::sleep(full_jitter(BASE, CAP, failures)) => {}
+                // The others are gone: this one is needed.
+                () = starved => failures = 0,
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, futures::Notified, watch},
     time::Instant,
 };
 
@@ -25,6 +25,7 @@ pub(super) struct Roster {
     max_ejected: f64,
     changed: watch::Sender<()>,
     lost: Notify,
+    starved: Notify,
 }
 
 /// A replica.
@@ -65,6 +66,7 @@ impl Roster {
             max_ejected,
             changed: watch::Sender::new(()),
             lost: Notify::new(),
+            starved: Notify::new(),
         }
     }
 
@@ -94,8 +96,28 @@ impl Roster {
             Link::Failed(error) => tracing::warn!(replica = %member.address, %error, "replica cannot be reached"),
             Link::Connecting => {}
         }
-        member.state().link = link;
+        let was_ready = std::mem::replace(&mut member.state().link, link) == Link::Ready;
+        if was_ready && !self.is_ready() {
+            self.starve();
+        }
         self.changed.send_replace(());
+    }
+
+    /// The last one that was ready is lost. Those that failed get another chance at once, and calls wait for it: one of
+    /// them may have come back since.
+    fn starve(&self) {
+        for member in self.members().values() {
+            let mut state = member.state();
+            if matches!(state.link, Link::Failed(_)) {
+                state.link = Link::Connecting;
+            }
+        }
+        self.starved.notify_waiters();
+    }
+
+    /// Until no replica is ready any more.
+    pub(super) fn starved(&self) -> Notified<'_> {
+        self.starved.notified()
     }
 
     /// Tells discovery that a replica was lost: its address may be gone.
@@ -275,6 +297,22 @@ mod tests {
         assert_eq!(empty.unreachable(), None, "nothing is known yet");
         empty.set_unresolved(Some("no such name".to_owned()));
         assert_eq!(empty.unreachable().as_deref(), Some("no such name"));
+    }
+
+    #[tokio::test]
+    async fn the_loss_of_the_last_gives_the_others_another_chance() {
+        let (roster, members) = roster(&[failed(), Link::Ready, Link::Ready]);
+        let starved = roster.starved();
+        roster.set_link(&members[1], Link::Connecting);
+        assert_eq!(roster.census()[4], ("failed", 1), "there is another one");
+        roster.set_link(&members[2], Link::Connecting);
+        assert_eq!(roster.census()[4], ("failed", 0));
+        starved.await;
+        for member in &members {
+            assert_eq!(roster.unreachable(), None, "calls wait for each");
+            roster.set_link(member, failed());
+        }
+        assert!(roster.unreachable().is_some());
     }
 
     #[tokio::test(start_paused = true)]

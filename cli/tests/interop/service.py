@@ -1,0 +1,81 @@
+"""One service as a process of its own, at a port of its own, that can be ended and started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from fanout_up import BINARY, END, START
+
+NAMES = ("gateway", "user-service", "country-service")
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Service:
+    """A service that keeps its address over its restarts."""
+
+    def __init__(self, name: str, log: Path, *flags: str):
+        assert name in NAMES
+        self.name, self.flags, self.log = name, flags, log
+        self.address = f"127.0.0.1:{free_port()}"
+        self.process: subprocess.Popen | None = None
+
+    def start(self):
+        """Starts it, and waits until it is serving."""
+        self._begun = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY, self.name, "--listen", self.address, *self.flags],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
+            )
+        until = time.monotonic() + START
+        while not self.is_serving():
+            assert self.process.poll() is None, self.log.read_text()[-2000:]
+            assert time.monotonic() < until, self.log.read_text()[-2000:]
+        return self
+
+    def is_serving(self) -> bool:
+        check = [BINARY, self.name, "healthcheck", "--listen", self.address]
+        return subprocess.run(check, capture_output=True).returncode == 0
+
+    def wait_served(self, requests: int):
+        """Returns when it has answered so many since it was started. Polls its log."""
+        until = time.monotonic() + START
+        while self.served() < requests:
+            assert time.monotonic() < until, f"{self.name} at {self.address} answered {self.served()} requests"
+            time.sleep(0.01)
+
+    def served(self) -> int:
+        """How many requests it has answered since it was started."""
+        with self.log.open("rb") as log:
+            log.seek(self._begun)
+            return log.read().count(b"request finished")
+
+    def tell(self, number: signal.Signals):
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """Ends it as an orchestrator does, and returns its exit code."""
+        self.tell(signal.SIGTERM)
+        return self.process.wait(END)
+
+    def kill(self):
+        """Ends it, whatever state it is in."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(END)
+
+    def memory(self, line: str) -> int:
+        """A line of /proc/…/status in bytes, such as VmHWM: the most that was ever resident."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(text.split()[1]) * 1024 for text in status.splitlines() if text.startswith(f"{line}:"))

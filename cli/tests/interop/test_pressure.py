@@ -1,0 +1,110 @@
+"""What happens when much comes at once: bursts, calls given up by the ten thousand, and more than can be done."""
+
+import json
+import subprocess
+import threading
+
+import pytest
+from fanout_up import BINARY, SEEDED
+from service import Service
+
+# The most that these may take on two cores; a debug build takes longer.
+BOUND = 120
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """Starts a gateway in front of a user and a country service, with flags for each."""
+    started = []
+
+    def start(gateway=(), backends=("--delay", "0")):
+        own = lambda name, *flags: started.append(Service(name, tmp_path / f"{name}.log", *flags)) or started[-1].start()
+        users = own("user-service", "--database", f"sqlite:{tmp_path}/users.db", "--seed", "--allow-overrides", *backends)
+        countries = own("country-service", "--allow-overrides", *backends)
+        urls = ("--user-service", f"http://{users.address}", "--country-service", f"http://{countries.address}")
+        return own("gateway", *urls, *gateway)
+
+    yield start
+    for service in started:
+        service.kill()
+
+
+def load(gateway: Service, *flags: str) -> dict:
+    """What `fanout load` says of its requests."""
+    command = [BINARY, "load", "--json", "--gateway", f"http://{gateway.address}", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND)
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+class Beside:
+    """Load that runs beside what a test does."""
+
+    def __init__(self, gateway: Service, *flags: str):
+        self.result: dict = {}
+        self._thread = threading.Thread(target=lambda: self.result.update(load(gateway, *flags)))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._thread.join()
+
+
+def test_a_burst_of_ten_thousand_is_answered_whole(stack):
+    gateway = stack(backends=("--delay", "1s"))
+    before = gateway.memory("VmRSS")
+    result = load(gateway, "--callers", "10000", "--connections", "50")
+    each = (gateway.memory("VmHWM") - before) / 10_000
+    print(f"\n10,000 at once: {result['wall_ms'] / 1e3:.2f} s, at most {each / 1024:.1f} KiB for each in the gateway")
+    assert result["codes"] == {"OK": 10_000}
+    assert result["wall_ms"] <= 5_000
+    # The peak, with the replies of all under way. While they wait for their backends it is 16 to 17 KiB.
+    assert each < 24 * 1024
+
+
+def test_fifty_thousand_calls_given_up_cost_no_other(stack):
+    """By a deadline, a failed sibling, a lost hedge and a caller that goes: all over the connections of the steady load."""
+    gateway = stack(gateway=("--hedge", "20ms", "--hedge-budget", "100%"), backends=("--delay", "10ms"))
+    with Beside(gateway, "--callers", "8", "--requests", "4000", "--connections", "1") as steady:
+        # Two calls each that a deadline cuts off, or one and a hedge of each.
+        late = load(gateway, "--callers", "200", "--requests", "10000", "--timeout", "15ms", "--delay", "user=5s,country=5s")
+        # The sibling of a call that fails at once.
+        lost = load(gateway, "--callers", "200", "--requests", "15000", "--user", "nobody", "--delay", "user=0ms,country=5s")
+        # Each of two calls is hedged, and one of each pair loses.
+        hedged = load(gateway, "--callers", "200", "--requests", "10000", "--delay", "user=40ms,country=40ms")
+        for _ in range(10):
+            # Callers that go away with everything in flight.
+            gone = [BINARY, "load", "--gateway", f"http://{gateway.address}", "--callers", "500", "--delay", "user=5s,country=5s"]
+            caller = subprocess.Popen(gone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            assert load(gateway, "--callers", "8", "--requests", "400")["codes"] == {"OK": 400}
+            caller.kill()
+            caller.wait()
+    assert late["codes"] == {"DEADLINE_EXCEEDED": 10_000}
+    assert lost["codes"] == {"NOT_FOUND": 15_000}
+    assert hedged["codes"] == {"OK": 10_000}
+    assert steady.result["codes"] == {"OK": 4_000}
+
+
+def test_ten_times_too_much_leaves_the_rest_as_it_was(stack):
+    # At most 50 requests of 100 ms: 500 a second.
+    gateway = stack(gateway=("--max-in-flight", "50"), backends=("--delay", "100ms"))
+    peak = load(gateway, "--callers", "50", "--duration", "5s")
+    assert peak["codes"].keys() == {"OK"}
+    rate = 10 * peak["throughput_per_second"]
+    flood = load(gateway, "--rate", str(round(rate)), "--duration", "6s", "--max-in-flight", "2000", "--connections", "20")
+    goodput = flood["codes"]["OK"] / (flood["wall_ms"] / 1e3)
+    slower = flood["latency_ms"]["ok"]["p99"] / peak["latency_ms"]["ok"]["p99"]
+    print(f"\n{rate:.0f} offered a second: goodput {goodput / peak['throughput_per_second']:.0%}, p99 of the served × {slower:.2f}")
+    assert flood["codes"].keys() == {"OK", "RESOURCE_EXHAUSTED"}
+    assert goodput >= 0.9 * peak["throughput_per_second"]
+    assert slower < 2
+    assert gateway.is_serving(), "health is not a request"
+
+
+def test_shared_answers_are_those_of_their_own(stack):
+    """With and without sharing, thousands of callers get the same; the country service is called far less."""
+    gateway = stack(gateway=("--coalesce", "country"), backends=("--delay", "5ms"))
+    result = load(gateway, "--callers", "64", "--requests", "5000", "--user", SEEDED[0])
+    assert result["codes"] == {"OK": 5_000}
