@@ -3,7 +3,11 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -17,6 +21,7 @@ pub(crate) struct Service {
     process: Child,
     /// Where it listens, with `http://`.
     pub(crate) url: String,
+    served: Arc<AtomicUsize>,
 }
 
 // === impl Service ===
@@ -24,22 +29,34 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it, and waits until it logs this message.
     pub(crate) fn start(name: &str, args: &[&str], until: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_fanout"))
-            .args([name, "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_at(name, "127.0.0.1:0", args, until)
+    }
+
+    /// Starts it at this address.
+    pub(crate) fn start_at(name: &str, address: &str, args: &[&str], until: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fanout"));
+        command.args([name, "--listen", address, "--log-format", "json"]).args(args);
+        Self::run(&mut command, until)
+    }
+
+    /// Runs a command that becomes a service, and waits until it logs this message.
+    pub(crate) fn run(command: &mut Command, until: &str) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut service = Self { process, url: String::new() };
+        let served = Arc::new(AtomicUsize::new(0));
+        let mut service = Self { process, url: String::new(), served: Arc::clone(&served) };
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                let _ = tell.send(serde_json::from_str::<Value>(&line).unwrap());
+                let line = serde_json::from_str::<Value>(&line).unwrap();
+                if line["message"] == "request finished" {
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+                let _ = tell.send(line);
             }
         });
         loop {
-            let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{name} does not log {until:?}"));
+            let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{command:?} does not log {until:?}"));
             if line["message"] == "listening" {
                 service.url = format!("http://{}", line["address"].as_str().unwrap());
             }
@@ -51,8 +68,17 @@ impl Service {
 
     /// Tells it to stop.
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// How many requests it has answered, by its log.
+    pub(crate) fn served(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// Waits for it to end by itself, and returns its exit code.

@@ -11,18 +11,26 @@ use futures::{
 };
 use tokio_stream::wrappers::WatchStream;
 use tonic::Status;
-use tower::{BoxError, Service, balance::p2c::Balance, load::PendingRequests};
+use tower::{
+    BoxError, Service,
+    balance::p2c::Balance,
+    load::{CompleteOnResponse, Load, PendingRequests, pending_requests::Count},
+};
 
 use super::{
     call::{AnyReply, UnaryCall},
     discovery::Changes,
     failure::{Cause, Failure},
     replica::Replica,
-    roster::Roster,
+    roster::{Member, Roster},
 };
 
-/// A replica, and how many calls it has.
-pub(super) type Loaded = PendingRequests<Replica>;
+/// A replica with its load: first what is against it, then how many calls it has.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    inner: PendingRequests<Replica>,
+    member: Arc<Member>,
+}
 
 /// tower's balancer, which waits for a replica however long that takes, made to fail fast: while every replica is known
 /// to be out of reach, calls are refused at once. While one of them is being connected to, they wait.
@@ -32,6 +40,36 @@ pub(super) struct Balanced {
     changes: WatchStream<()>,
     /// Why the next call is refused.
     refusal: Option<Failure>,
+}
+
+// === impl Loaded ===
+
+impl Loaded {
+    pub(super) fn new(replica: Replica, member: Arc<Member>) -> Self {
+        Self { inner: PendingRequests::new(replica, CompleteOnResponse::default()), member }
+    }
+}
+
+impl Load for Loaded {
+    type Metric = (u32, Count);
+
+    fn load(&self) -> Self::Metric {
+        (self.member.suspicion(), self.inner.load())
+    }
+}
+
+impl Service<UnaryCall> for Loaded {
+    type Response = AnyReply;
+    type Error = Failure;
+    type Future = <PendingRequests<Replica> as Service<UnaryCall>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: UnaryCall) -> Self::Future {
+        self.inner.call(call)
+    }
 }
 
 // === impl Balanced ===

@@ -1,6 +1,9 @@
 //! The connections to one replica: as many as its calls need.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::sync::Notify;
 
@@ -14,6 +17,7 @@ const STREAMS_PER_CONNECTION: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Connections {
     open: Mutex<Vec<Lane>>,
+    opened: AtomicU64,
     max: usize,
     /// A place on a connection may have become free, or there are no connections any more.
     freed: Notify,
@@ -51,7 +55,7 @@ pub(super) enum Found {
 
 impl Connections {
     pub(super) fn new(max: usize) -> Self {
-        Self { open: Mutex::default(), max, freed: Notify::new(), wanted: Notify::new() }
+        Self { open: Mutex::default(), opened: AtomicU64::new(0), max, freed: Notify::new(), wanted: Notify::new() }
     }
 
     /// A place on a connection. Waits until one of them has room; `None` when there are none left to wait for.
@@ -93,10 +97,13 @@ impl Connections {
         }
     }
 
-    /// Adds an open connection.
-    pub(super) fn add(&self, number: u64, connection: Connection) {
+    /// Adds an open connection, and returns its number.
+    pub(super) fn add(&self, connection: Connection) -> u64 {
+        // A number is never used again: calls of one that was taken out may still end.
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
         self.lanes().push(Lane { number, connection, streams: 0 });
         self.freed.notify_waiters();
+        number
     }
 
     /// Takes one out that has ended.

@@ -18,6 +18,7 @@ const CAP: Duration = Duration::from_secs(30);
 pub(super) struct Record {
     /// Failures since the last success.
     failures: u32,
+    failed_at: Option<Instant>,
     /// How often in a row it was put out.
     ejections: u32,
     standing: Standing,
@@ -52,6 +53,16 @@ impl Record {
         }
     }
 
+    /// How much is against it: failures in a row, the last of them a moment ago. One that fails fast is never busy, and
+    /// would get the most calls of all.
+    pub(super) fn suspicion(self, now: Instant) -> u32 {
+        if self.failed_at.is_some_and(|failed| now.saturating_duration_since(failed) < BASE) {
+            self.failures
+        } else {
+            0
+        }
+    }
+
     /// A call goes to it.
     #[must_use]
     pub(super) fn called(self) -> Self {
@@ -77,9 +88,9 @@ impl Record {
             Standing::Out { .. } => self,
             Standing::In | Standing::Probed if due && allowed => {
                 let until = now + length(self.ejections);
-                Self { failures: 0, ejections: self.ejections + 1, standing: Standing::Out { until } }
+                Self { failures: 0, failed_at: None, ejections: self.ejections + 1, standing: Standing::Out { until } }
             }
-            Standing::In | Standing::Probed => Self { failures, standing: Standing::In, ..self },
+            Standing::In | Standing::Probed => Self { failures, failed_at: Some(now), standing: Standing::In, ..self },
         }
     }
 
@@ -143,6 +154,14 @@ mod tests {
         let record = (0..100).fold(Record::default(), |record, _| record.failed(false, now));
         assert_eq!(record.standing(), Standing::In);
         assert!(matches!(record.failed(true, now).standing(), Standing::Out { .. }), "until another is back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_just_failed_is_suspect_for_a_second() {
+        let now = Instant::now();
+        let record = failing(2, now);
+        assert_eq!((record.suspicion(now), record.suspicion(now + BASE)), (2, 0));
+        assert_eq!(Record::succeeded().suspicion(now), 0);
     }
 
     proptest! {

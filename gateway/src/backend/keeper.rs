@@ -68,14 +68,13 @@ struct Kept<'a> {
     transport: Transport,
     drivers: FuturesUnordered<BoxFuture<'static, (u64, String)>>,
     opening: Option<BoxFuture<'static, Opened>>,
-    opened: u64,
 }
 
 // === impl Kept ===
 
 impl<'a> Kept<'a> {
     fn new(roster: &'a Roster, member: &'a Member, transport: Transport) -> Self {
-        Self { roster, member, transport, drivers: FuturesUnordered::new(), opening: None, opened: 0 }
+        Self { roster, member, transport, drivers: FuturesUnordered::new(), opening: None }
     }
 
     /// Why the first connection was lost, and since when the member had been ready.
@@ -122,9 +121,7 @@ impl<'a> Kept<'a> {
     }
 
     fn add(&mut self, connection: Connection, driver: Driver) -> u64 {
-        let number = self.opened;
-        self.opened += 1;
-        self.member.connections.add(number, connection);
+        let number = self.member.connections.add(connection);
         self.drivers.push(async move { (number, words(driver.await)) }.boxed());
         number
     }

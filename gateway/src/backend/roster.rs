@@ -254,6 +254,12 @@ impl Member {
         Self { address, connections: Arc::new(Connections::new(max_connections)), state: Mutex::new(state) }
     }
 
+    /// See [`Record::suspicion`].
+    pub(super) fn suspicion(&self) -> u32 {
+        let record = self.state().record;
+        record.suspicion(Instant::now())
+    }
+
     fn is_in(&self) -> bool {
         let state = self.state();
         state.link == Link::Ready && state.record.standing() == Standing::In

@@ -5,11 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::Uri;
 use tokio::sync::Semaphore;
 use tower::{
-    BoxError, ServiceBuilder, ServiceExt as _,
+    BoxError, Service, ServiceBuilder, ServiceExt as _,
     buffer::Buffer,
     limit::GlobalConcurrencyLimitLayer,
-    load::{CompleteOnResponse, PendingRequests},
-    util::BoxCloneSyncService,
+    util::{BoxCloneSyncService, Oneshot, ServiceFn, service_fn},
 };
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 
@@ -64,6 +63,7 @@ pub(super) fn stack(
     let inner = ServiceBuilder::new()
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits))
+        .layer_fn(ready_at_once)
         .map_err(Failure::from)
         .layer(breaker)
         .retry(RetryPolicy::new(args.retries, args.retry_budget.share(), args.retry_floor, meters.clone()))
@@ -81,6 +81,14 @@ pub(super) fn stack(
         Coalesce::off(inner)
     };
     BoxCloneSyncService::new(WholeDeadline::new(inner))
+}
+
+/// Makes waiting for the layers below part of the call: shedding asks the limit alone whether there is room.
+fn ready_at_once<S>(inner: S) -> ServiceFn<impl Fn(UnaryCall) -> Oneshot<S, UnaryCall> + Clone>
+where
+    S: Service<UnaryCall> + Clone,
+{
+    service_fn(move |call| inner.clone().oneshot(call))
 }
 
 fn breaker(args: &BackendArgs) -> tower_resilience_circuitbreaker::CircuitBreakerConfigBuilder<FaultClassifier> {
@@ -104,8 +112,7 @@ fn balance(urls: &[Uri], args: &BackendArgs, roster: &Arc<Roster>) -> Balanced {
         members.add(Arc::clone(&member));
         let keeper = keep(Arc::clone(&members), Arc::clone(&member), transport, origin.clone());
         let attempt = Attempt::new(Arc::clone(&member), origin.clone());
-        let replica = Replica::new(Arc::clone(&members), member, attempt, keeper);
-        PendingRequests::new(replica, CompleteOnResponse::default())
+        Loaded::new(Replica::new(Arc::clone(&members), Arc::clone(&member), attempt, keeper), member)
     };
     let replicas = discover(urls, args.resolve_every, Arc::clone(roster), join);
     Balanced::new(replicas, Arc::clone(roster))

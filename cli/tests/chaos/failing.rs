@@ -1,0 +1,54 @@
+//! Replicas that answer, but with errors, or too late for all.
+
+use crate::{
+    callers::{CALLERS, Callers, Rpc, call_many},
+    fleet::{Fleet, Replica},
+};
+
+const DELAY: [&str; 2] = ["--delay", "2ms"];
+const FAILING: [&str; 4] = ["--delay", "2ms", "--error-rate", "1"];
+
+/// Callers see nothing: failed calls are sent again, and the replica is left out but for probes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_three_fails_every_call() {
+    let fleet = Fleet::of(vec![Replica::start(&FAILING), Replica::start(&DELAY), Replica::start(&DELAY)], &[], &[]);
+    let seen = call_many(&fleet.gateway.url, Rpc::HomeCountry, 4000).await;
+    seen.report("one of three replicas answers UNAVAILABLE to all", &["OK"]);
+    let called = fleet.countries[0].service.served();
+    assert!(called <= 5 + CALLERS + 6, "five in a row, those under way, probes: {called}");
+}
+
+/// A backend that fails every call is left alone: callers are told so, at once, and one call a while finds out when it is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_circuit_breaker_opens_and_closes() {
+    let args = ["--retries", "0", "--breaker-failures", "20", "--breaker-wait", "300ms"];
+    let mut fleet = Fleet::start(1, &FAILING, &args);
+    let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
+    let begun = std::time::Instant::now();
+    callers.make(3000).await;
+    callers
+        .take()
+        .report("a backend fails every call", &["UNAVAILABLE INJECTED_FAULT", "UNAVAILABLE BACKEND_CIRCUIT_OPEN"]);
+    let probes = usize::try_from(begun.elapsed().as_millis() / 300 + 1).unwrap();
+    let called = fleet.countries[0].service.served();
+    assert!(called <= 20 + CALLERS + probes, "{called} calls reached it, with {probes} probes");
+    fleet.countries[0].service.terminate();
+    fleet.countries[0].service.wait();
+    fleet.countries[0].restart(&DELAY);
+    callers.until("it is called again", || fleet.countries[0].service.served() > 100).await;
+    let _ = callers.take();
+    callers.make(500).await;
+    callers.stop().await.report("… and is well again", &["OK"]);
+}
+
+/// More than a backend may have at once is refused at once; the others are answered, and health is no request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_a_backend_may_have_is_refused() {
+    let fleet = Fleet::start(1, &["--delay", "100ms"], &["--backend-max-in-flight", "10"]);
+    let callers = Callers::start_so_many(&fleet.gateway.url, Rpc::HomeCountry, 50).await;
+    callers.make(3000).await;
+    service_kit::health::check(&fleet.gateway.url, crate::support::PATIENCE).await.unwrap();
+    let seen = callers.stop().await;
+    seen.report("50 callers of a backend that may have 10 calls", &["OK", "RESOURCE_EXHAUSTED BACKEND_OVERLOADED"]);
+    assert!(seen.ok() > 0 && seen.failed() > seen.ok(), "{:?}", seen.statuses);
+}

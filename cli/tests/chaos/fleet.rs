@@ -1,0 +1,67 @@
+//! A gateway in front of a user service and some country services, each a process.
+
+use crate::support::service::Service;
+
+/// A country service that comes back where it was.
+pub(crate) struct Replica {
+    pub(crate) service: Service,
+    address: String,
+}
+
+/// Processes that end with the test.
+pub(crate) struct Fleet {
+    _users: Service,
+    pub(crate) countries: Vec<Replica>,
+    pub(crate) gateway: Service,
+    _data: tempfile::TempDir,
+}
+
+// === impl Replica ===
+
+impl Replica {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", args)
+    }
+
+    pub(crate) fn start_at(address: &str, args: &[&str]) -> Self {
+        let service = Service::start_at("country-service", address, args, "serving");
+        let address = service.url.trim_start_matches("http://").to_owned();
+        Self { service, address }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.service.url
+    }
+
+    /// Starts anew at the same address; the old process has ended.
+    pub(crate) fn restart(&mut self, args: &[&str]) {
+        self.service = Service::start_at("country-service", &self.address, args, "serving");
+    }
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// So many country services with these flags, and a gateway with those.
+    pub(crate) fn start(countries: usize, country_args: &[&str], gateway_args: &[&str]) -> Self {
+        Self::of((0..countries).map(|_| Replica::start(country_args)).collect(), &[], gateway_args)
+    }
+
+    /// These country services, and others at these URLs.
+    pub(crate) fn of(countries: Vec<Replica>, others: &[&str], gateway_args: &[&str]) -> Self {
+        let (data, users) = users();
+        let urls: Vec<_> = countries.iter().map(Replica::url).chain(others.iter().copied()).collect();
+        let urls = urls.join(",");
+        let args = [&["--user-service", &users.url, "--country-service", &urls], gateway_args].concat();
+        let gateway = Service::start("gateway", &args, "serving");
+        Self { _users: users, countries, gateway, _data: data }
+    }
+}
+
+/// A user service with the users that every new database begins with.
+pub(crate) fn users() -> (tempfile::TempDir, Service) {
+    let data = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", data.path().join("users.db").display());
+    let users = Service::start("user-service", &["--database", &database, "--seed", "--delay", "0"], "serving");
+    (data, users)
+}

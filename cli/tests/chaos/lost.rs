@@ -1,0 +1,110 @@
+//! Replicas that die, hang, and come back.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::{
+    callers::{Callers, Rpc, call_many},
+    fleet::Fleet,
+    support::PATIENCE,
+};
+
+const DELAY: [&str; 2] = ["--delay", "2ms"];
+
+/// Callers see nothing: what was in flight is sent to another replica, and the dead one takes part again when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_three_is_killed_and_comes_back() {
+    let mut fleet = Fleet::start(3, &DELAY, &[]);
+    let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
+    for _ in 0..3 {
+        callers.make(500).await;
+        fleet.countries[0].service.kill();
+        callers.make(500).await;
+        fleet.countries[0].restart(&DELAY);
+        callers.until("the replica is called again", || fleet.countries[0].service.served() >= 50).await;
+    }
+    callers.stop().await.report("one of three replicas: kill -9, back again, three times", &["OK"]);
+    for replica in &fleet.countries {
+        assert!(replica.service.served() > 0, "each has its part");
+    }
+}
+
+/// Callers see nothing but a wait: the keepalive finds the black hole, and what it held is sent to the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_stops_answering_and_wakes_up() {
+    let fleet = Fleet::start(2, &DELAY, &["--keepalive", "200ms", "--keepalive-timeout", "300ms"]);
+    let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
+    callers.make(500).await;
+    let hole = &fleet.countries[0].service;
+    hole.signal(Signal::STOP);
+    let before = hole.served();
+    callers.make(2000).await;
+    hole.signal(Signal::CONT);
+    callers.until("it is called again", || hole.served() >= before + 100).await;
+    let seen = callers.stop().await;
+    seen.report("one of two replicas: SIGSTOP, then SIGCONT", &["OK"]);
+    let longest = seen.percentile(1.0);
+    assert!(longest < Duration::from_secs(5), "half a second to find it, and one more try: {longest:?}");
+}
+
+/// Callers are told at once, and by whom; nothing hangs. When a replica is back, all goes on without a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_are_killed_and_come_back() {
+    let mut fleet = Fleet::start(2, &DELAY, &[]);
+    call_many(&fleet.gateway.url, Rpc::HomeCountry, 100).await.report("(before)", &["OK"]);
+    fleet.countries.iter_mut().for_each(|replica| replica.service.kill());
+    let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
+    callers.make(3000).await;
+    let down = callers.take();
+    down.report(
+        "all replicas killed: connections are refused",
+        &["UNAVAILABLE BACKEND_UNREACHABLE", "UNAVAILABLE BACKEND_CONNECTION_LOST", "UNAVAILABLE BACKEND_CIRCUIT_OPEN"],
+    );
+    let median = down.percentile(0.5);
+    assert!(median < Duration::from_millis(200), "refused at once: {median:?}");
+    for replica in &mut fleet.countries {
+        replica.restart(&DELAY);
+    }
+    callers
+        .until("both are called again", || fleet.countries.iter().all(|replica| replica.service.served() > 50))
+        .await;
+    let _ = callers.take();
+    callers.make(500).await;
+    callers.stop().await.report("… and back again", &["OK"]);
+}
+
+/// With everything down, no more is sent than what the budget's floor pays for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_not_multiplied() {
+    const CALLS: usize = 3000;
+    for (floor, case) in
+        [("0", "all calls fail, no retry floor"), ("5", "all calls fail, a floor of 5 retries a second")]
+    {
+        let args = ["--retry-floor", floor, "--breaker-failures", "1000000"];
+        let fleet = Fleet::start(2, &["--delay", "0", "--error-rate", "1"], &args);
+        let begun = std::time::Instant::now();
+        let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
+        callers.make(CALLS).await;
+        let seen = callers.stop().await;
+        seen.report(case, &["UNAVAILABLE INJECTED_FAULT"]);
+        // The floor of ten seconds is there from the beginning.
+        let floor: usize = floor.parse().unwrap();
+        let retries = floor * 10 + floor * usize::try_from(begun.elapsed().as_secs() + 1).unwrap();
+        let sent = settled(|| fleet.countries.iter().map(|replica| replica.service.served()).sum()).await;
+        println!("  {} calls became {sent} at the backends", seen.calls());
+        assert!((seen.calls()..=seen.calls() + retries).contains(&sent), "{sent} of {} and {retries}", seen.calls());
+    }
+}
+
+/// A count that is read from logs, once it no longer grows.
+async fn settled(count: impl Fn() -> usize) -> usize {
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        let before = count();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if count() == before || std::time::Instant::now() > until {
+            return before;
+        }
+    }
+}
