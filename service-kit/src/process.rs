@@ -97,7 +97,7 @@ where
     };
     let telemetry = match Telemetry::start(S::NAME, &settings.service().log) {
         Ok(telemetry) => telemetry,
-        Err(error) => return fail(S::NAME, &error, EX_USAGE),
+        Err(error) => return fail(S::NAME, &error, error.exit_code()),
     };
     let shutdown = match signals() {
         Ok(shutdown) => shutdown,

@@ -1,16 +1,33 @@
-//! Logs on standard output, and spans to an OTLP collector where one is named.
+//! Logs on standard output; spans to an OTLP collector where one is named; metrics to a
+//! collector, to be scraped by Prometheus, or both.
 //!
-//! Spans are set by the standard `OTEL_*` environment variables alone; with no endpoint
-//! set nothing is exported, and traces have ids all the same: they stand in every log
-//! line and reply.
+//! Spans and metrics are set by the standard `OTEL_*` environment variables alone; with none
+//! set nothing is exported, and traces have ids all the same: they stand in every log line
+//! and reply.
+//!
+//! # Layout
+//!
+//! * `environment`: the variables that both kinds share.
+//! * `export`: where spans go.
+//! * `metrics`: where metrics go, and how they are aggregated.
+//! * `line`: how a log line looks.
 
+mod environment;
 mod export;
 mod line;
+mod metrics;
 
-use std::{io::IsTerminal as _, sync::Once, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    sync::Once,
+    thread,
+    time::Duration,
+};
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::{error::OTelSdkResult, trace::SdkTracerProvider};
+use tokio::{sync::oneshot, time::timeout};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     filter::{FilterExt as _, LevelFilter, filter_fn},
@@ -18,9 +35,14 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use self::line::{Line, SpanFields};
+pub use self::metrics::{MetricsSettings, PrometheusAddress};
+use self::{
+    line::{Line, SpanFields},
+    metrics::Metrics,
+};
+use crate::settings::EX_USAGE;
 
-/// How long a process that ends waits for its last spans to be taken.
+/// How long a process that ends waits for its last spans and metrics to be taken.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A second start in one process, as tests do, keeps the first.
@@ -48,77 +70,128 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why telemetry could not be set up: a bad setting.
+/// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// A protocol that is not built in.
-    #[error("OTEL_EXPORTER_OTLP_PROTOCOL is {0:?}: only \"grpc\" is built in")]
-    Protocol(String),
-    /// An endpoint without a scheme, or with one that is not built in.
-    #[error("{name} is {value:?}: http:// with a host and a port is allowed, such as http://127.0.0.1:4317")]
-    Endpoint {
+    /// A variable that is set to what cannot be used.
+    #[error("{name} is {value:?}: {allowed}")]
+    Setting {
         /// The variable.
         name: &'static str,
         /// What it is set to.
         value: String,
+        /// What it may be.
+        allowed: &'static str,
     },
     /// An exporter cannot be made from the environment's settings.
     #[error("the OTEL_EXPORTER_OTLP_* settings make no exporter: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Metrics cannot be served there, such as on a port in use.
+    #[error("cannot listen on {address} for metrics: {source}; choose another with OTEL_EXPORTER_PROMETHEUS_PORT")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
 }
 
 /// Running telemetry: keep it to the end, then [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct Telemetry {
-    provider: SdkTracerProvider,
+    spans: SdkTracerProvider,
+    metrics: Metrics,
+}
+
+// === impl TelemetryError ===
+
+impl TelemetryError {
+    /// What the process ends with: 64 where a setting is bad, 1 where the machine does not give what it asks for.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setting { .. } | Self::Exporter(_) => EX_USAGE,
+            Self::Listen { .. } => 1,
+        }
+    }
 }
 
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Starts logging and tracing for the whole process, under this service's name
+    /// Starts logging, tracing and metrics for the whole process, under this service's name
     /// unless `OTEL_SERVICE_NAME` has another. Needs a tokio runtime.
+    ///
+    /// Instruments are to be made after this, by `opentelemetry::global::meter("fanout")`: one
+    /// that was made before counts for nobody.
     ///
     /// # Errors
     ///
     /// Where an `OTEL_*` variable is set to what cannot be used.
     pub fn start(service: &'static str, args: &LogArgs) -> Result<Self, TelemetryError> {
-        let (provider, exported) = export::tracer_provider(service)?;
-        let spans = tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("fanout"))
-            // Of use to the collector are the service's own words, not places in its code.
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_level(false)
-            .with_tracked_inactivity(false)
-            .with_context_activation(false)
-            .with_filter(filter_fn(move |metadata| is_for_export(metadata) && (exported || is_request(metadata))));
-        // Says the same as our own warning, but again for each batch.
-        let once = filter_fn(|metadata| metadata.name() != "BatchSpanProcessor.ExportError");
-        // A line needs no span but for its ids.
-        let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
-        let logs = tracing_subscriber::fmt::layer()
-            .with_ansi(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()))
-            .fmt_fields(SpanFields)
-            .event_format(Line { service, format: args.log_format })
-            // A reader of standard output that is gone must not end the service.
-            .log_internal_errors(false)
-            .with_filter(EnvFilter::new(&args.log).and(once).and(with_ids));
-        START.call_once(|| tracing_subscriber::registry().with(spans).with(logs).init());
-        Ok(Self { provider })
+        let resource = environment::resource(service);
+        let (provider, exported) = export::tracer_provider(resource.clone())?;
+        let metrics = Metrics::start(&MetricsSettings::from_env()?, resource)?;
+        start_log(service, args, &provider, exported);
+        if let Some(address) = metrics.address() {
+            tracing::info!(url = %format_args!("http://{address}/metrics"), "metrics can be scraped");
+        }
+        Ok(Self { spans: provider, metrics })
     }
 
     /// Sends what is still waiting, for at most two seconds, and ends the export.
     pub async fn shutdown(self) {
-        // The SDK blocks here until its own thread is done.
-        let ended = tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(FLUSH_TIMEOUT)).await;
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the last spans were not exported"),
-            Err(error) => tracing::error!(%error, "the export of spans panicked at its end"),
-        }
+        let Self { spans, metrics } = self;
+        tokio::join!(
+            end("spans", move || spans.shutdown_with_timeout(FLUSH_TIMEOUT)),
+            end("metrics", move || metrics.shutdown(FLUSH_TIMEOUT)),
+        );
     }
+}
+
+/// Ends an export, which blocks until the SDK's own thread is done.
+///
+/// On a thread that nobody waits for: the SDK takes no timeout for metrics, and a runtime that ends waits for its own.
+async fn end(what: &'static str, shutdown: impl FnOnce() -> OTelSdkResult + Send + 'static) {
+    let (tell, told) = oneshot::channel();
+    let thread = thread::Builder::new().name(format!("end-{what}")).spawn(move || tell.send(shutdown()));
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread to export the last {what} on");
+        return;
+    }
+    match timeout(FLUSH_TIMEOUT, told).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "the last {what} were not exported"),
+        Ok(Err(_)) => tracing::error!("the export of {what} panicked at its end"),
+        Err(_) => tracing::warn!("the last {what} were not exported in time"),
+    }
+}
+
+/// Starts the log, and the spans that its lines have their trace ids from.
+fn start_log(service: &'static str, args: &LogArgs, provider: &SdkTracerProvider, exported: bool) {
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("fanout"))
+        // Of use to the collector are the service's own words, not places in its code.
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_level(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_filter(filter_fn(move |metadata| is_for_export(metadata) && (exported || is_request(metadata))));
+    // They say the same as our own warnings, but again for each batch.
+    let once = filter_fn(|metadata| {
+        !matches!(metadata.name(), "BatchSpanProcessor.ExportError" | "PeriodicReader.ExportError")
+    });
+    // A line needs no span but for its ids.
+    let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
+    let logs = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()))
+        .fmt_fields(SpanFields)
+        .event_format(Line { service, format: args.log_format })
+        // A reader of standard output that is gone must not end the service.
+        .log_internal_errors(false)
+        .with_filter(EnvFilter::new(&args.log).and(once).and(with_ids));
+    START.call_once(|| tracing_subscriber::registry().with(spans).with(logs).init());
 }
 
 /// Spans that somebody meant to be seen: those of the transport are for its debugging, and

@@ -1,7 +1,6 @@
 //! Where spans go.
 
 use std::{
-    env,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
@@ -13,35 +12,18 @@ use opentelemetry_sdk::{
     trace::{self, BatchSpanProcessor, SdkTracerProvider, SpanData},
 };
 
-use super::TelemetryError;
-
-/// Where the collector is: for all signals, and for spans alone.
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+use super::{
+    TelemetryError,
+    environment::{SPANS, is_disabled, value},
+};
 
 /// Makes trace ids, and exports spans where the environment names a collector: says whether it does.
-pub(super) fn tracer_provider(service: &'static str) -> Result<(SdkTracerProvider, bool), TelemetryError> {
-    let mut resource = Resource::builder();
-    let named = env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
-    if !named && !is_set("OTEL_SERVICE_NAME") {
-        resource = resource.with_service_name(service);
-    }
-    let builder = SdkTracerProvider::builder().with_resource(resource.build());
+pub(super) fn tracer_provider(resource: Resource) -> Result<(SdkTracerProvider, bool), TelemetryError> {
+    let builder = SdkTracerProvider::builder().with_resource(resource);
     if !enabled() {
         return Ok((builder.build(), false));
     }
-    let protocol = env::var("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|_| env::var("OTEL_EXPORTER_OTLP_PROTOCOL"));
-    match protocol.as_deref() {
-        Ok("" | "grpc") | Err(_) => {}
-        Ok(other) => return Err(TelemetryError::Protocol(other.to_owned())),
-    }
-    for name in ENDPOINTS {
-        if let Ok(value) = env::var(name)
-            && !value.is_empty()
-            && !value.starts_with("http://")
-        {
-            return Err(TelemetryError::Endpoint { name, value });
-        }
-    }
+    SPANS.check()?;
     let exporter = SpanExporter::builder().with_tonic().with_protocol(opentelemetry_otlp::Protocol::Grpc).build()?;
     // The batch processor has a bounded queue and a thread of its own: a collector that
     // is slow or gone costs spans, which it counts, and no request any time.
@@ -50,13 +32,8 @@ pub(super) fn tracer_provider(service: &'static str) -> Result<(SdkTracerProvide
 }
 
 fn enabled() -> bool {
-    let off = |name: &str, value: &str| env::var(name).is_ok_and(|set| set.eq_ignore_ascii_case(value));
-    ENDPOINTS.into_iter().any(is_set) && !off("OTEL_SDK_DISABLED", "true") && !off("OTEL_TRACES_EXPORTER", "none")
-}
-
-fn is_set(name: &str) -> bool {
-    // The specification has an empty variable count as unset.
-    env::var_os(name).is_some_and(|value| !value.is_empty())
+    let off = value("OTEL_TRACES_EXPORTER").is_some_and(|value| value.eq_ignore_ascii_case("none"));
+    SPANS.has_endpoint() && !is_disabled() && !off
 }
 
 /// Counts spans that could not be exported, and says so once until it works again.
