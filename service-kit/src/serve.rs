@@ -14,7 +14,11 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
-use crate::{deadline::ServerDeadlineLayer, trace::ServerTraceLayer, until_drain::UntilDrain};
+use crate::{
+    deadline::ServerDeadlineLayer,
+    trace::{KnownMethods, ServerTraceLayer},
+    until_drain::UntilDrain,
+};
 
 /// How long a connection may be silent before the server asks whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -42,6 +46,7 @@ pub struct Server {
     health: HealthReporter,
     descriptors: &'static [u8],
     draining: CancellationToken,
+    trace: ServerTraceLayer,
     deadline: ServerDeadlineLayer,
     drain: Duration,
 }
@@ -70,8 +75,10 @@ impl Server {
         let draining = CancellationToken::new();
         let mut routes = Routes::builder();
         routes.add_service(UntilDrain::new(health_service, draining.clone()));
+        // What is wrong with descriptors that cannot be read, `serve` says.
+        let trace = ServerTraceLayer::new(KnownMethods::decode(descriptors).unwrap_or_default());
         let deadline = ServerDeadlineLayer::new(Some(deadline));
-        Self { routes, names: Vec::new(), health, descriptors, draining, deadline, drain }
+        Self { routes, names: Vec::new(), health, descriptors, draining, trace, deadline, drain }
     }
 
     /// Adds a service.
@@ -82,7 +89,7 @@ impl Server {
         S: NamedService + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
-        let service = ServerTraceLayer::new().layer(self.deadline.layer(service));
+        let service = self.trace.layer(self.deadline.layer(service));
         self.routes.add_service(service);
         self.names.push(S::NAME);
         self

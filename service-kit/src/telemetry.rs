@@ -36,6 +36,7 @@ use tracing_subscriber::{
 };
 
 pub use self::metrics::{MetricsSettings, PrometheusAddress};
+pub(crate) use self::metrics::{is_exported as metrics_are_exported, meter};
 use self::{
     line::{Line, SpanFields},
     metrics::Metrics,

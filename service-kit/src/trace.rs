@@ -1,6 +1,6 @@
-//! A span for each call that this process answers or makes, by OpenTelemetry's
-//! semantic conventions for RPC as of version 1.42, with W3C Trace Context between
-//! the processes.
+//! A span for each call that this process answers or makes, and how long it took as a
+//! metric, by OpenTelemetry's semantic conventions for RPC as of version 1.42, with W3C
+//! Trace Context between the processes.
 //!
 //! Both layers see the end of the reply, trailers included, because only there gRPC says
 //! how the call went. A call that is dropped before ends its span as CANCELLED.
@@ -11,13 +11,17 @@
 //!   `traceresponse` into the reply and logs how each request ended.
 //! * `client`: [`ClientTraceLayer`], around a channel to another.
 //! * `attempt`: which of a call's attempts a request is.
+//! * `method`: which method a request is for.
 //! * `ending`: how a call ended, on its span.
+//! * `duration`: how long it took, as a metric.
 //! * `body`: watches a reply's body for its trailers.
 
 mod attempt;
 mod body;
 mod client;
+mod duration;
 mod ending;
+mod method;
 mod server;
 
 pub use self::{
@@ -25,6 +29,7 @@ pub use self::{
     body::TracedBody,
     client::{ClientTrace, ClientTraceLayer},
     ending::code_name,
+    method::KnownMethods,
     server::{ServerTrace, ServerTraceLayer},
 };
 

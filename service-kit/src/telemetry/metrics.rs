@@ -12,9 +12,12 @@ mod runtime;
 mod scrape;
 mod settings;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 
-use opentelemetry::{global, metrics::MeterProvider as _};
+use opentelemetry::{
+    global,
+    metrics::{Meter, MeterProvider as _},
+};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -32,11 +35,24 @@ const DURATIONS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0
 /// `otel.metric.overflow`. Methods, codes and backends make dozens: more is a mistake, and must not cost memory.
 const CARDINALITY_LIMIT: usize = 1_000;
 
+/// Whether anybody gets metrics. Set once for the process, as the global provider is.
+static EXPORTED: OnceLock<()> = OnceLock::new();
+
 /// Running metrics. Nothing runs where no exporter is set, and instruments cost nothing.
 #[derive(Debug)]
 pub(super) struct Metrics {
     provider: Option<SdkMeterProvider>,
     scrape: Option<Scrape>,
+}
+
+/// What all our instruments are made by.
+pub(crate) fn meter() -> Meter {
+    global::meter("fanout")
+}
+
+/// Whether anybody gets metrics: asked once where a layer is made, it spares each request what is measured for nobody.
+pub(crate) fn is_exported() -> bool {
+    EXPORTED.get().is_some()
 }
 
 // === impl Metrics ===
@@ -62,6 +78,7 @@ impl Metrics {
         let provider = builder.build();
         runtime::watch(&provider.meter("fanout"), &tokio::runtime::Handle::current());
         global::set_meter_provider(provider.clone());
+        EXPORTED.get_or_init(|| ());
         Ok(Self { provider: Some(provider), scrape })
     }
 

@@ -11,7 +11,11 @@ use pin_project_lite::pin_project;
 use tonic::{Code, Status};
 use tracing::Span;
 
-use super::ending::{Ending, Kind, code_name};
+use super::{
+    duration::CallDuration,
+    ending::{Ending, Kind, code_name},
+    method::Method,
+};
 
 pin_project! {
     /// A body that ends a span when it ends itself.
@@ -28,18 +32,34 @@ pin_project! {
 #[derive(Debug)]
 pub(super) struct Watch {
     span: Span,
-    /// What a server logs at the end. A client's span says it all.
-    request: Option<Served>,
+    side: Side,
     ended: bool,
+}
+
+#[derive(Debug)]
+enum Side {
+    Server(Served),
+    /// What is measured of a call that this process makes. Its span says the rest.
+    Client(Option<Called>),
 }
 
 /// A request that this process answers.
 #[derive(Debug)]
-struct Served {
-    method: String,
-    begun: Instant,
+pub(super) struct Served {
+    pub(super) method: Method,
+    pub(super) begun: Instant,
     /// How long the caller said it would wait.
-    patience: Option<Duration>,
+    pub(super) patience: Option<Duration>,
+    /// Nothing where nobody gets metrics.
+    pub(super) duration: Option<CallDuration>,
+}
+
+/// A call that this process makes, where somebody gets metrics.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) method: Method,
+    pub(super) begun: Instant,
+    pub(super) duration: CallDuration,
 }
 
 // === impl TracedBody ===
@@ -92,13 +112,13 @@ fn tolerance(patience: Duration) -> Duration {
 
 impl Watch {
     /// Watches a call that this process makes.
-    pub(super) fn client(span: Span) -> Self {
-        Self { span, request: None, ended: false }
+    pub(super) fn client(span: Span, call: Option<Called>) -> Self {
+        Self { span, side: Side::Client(call), ended: false }
     }
 
-    /// Watches a request, whose caller said how long it would wait.
-    pub(super) fn server(span: Span, method: String, patience: Option<Duration>) -> Self {
-        Self { span, request: Some(Served { method, begun: Instant::now(), patience }), ended: false }
+    /// Watches a request.
+    pub(super) fn server(span: Span, request: Served) -> Self {
+        Self { span, side: Side::Server(request), ended: false }
     }
 
     pub(super) fn span(&self) -> &Span {
@@ -111,10 +131,21 @@ impl Watch {
 
     fn record(&mut self, ending: Ending) {
         self.ended = true;
-        let kind = if self.request.is_some() { Kind::Server } else { Kind::Client };
-        ending.record(kind, &self.span);
-        if let Some(request) = &self.request {
-            request.log(ending, &self.span);
+        match &self.side {
+            Side::Server(request) => {
+                ending.record(Kind::Server, &self.span);
+                let took = request.begun.elapsed();
+                if let Some(duration) = &request.duration {
+                    duration.record(&request.method, took, ending.code());
+                }
+                request.log(ending, took, &self.span);
+            }
+            Side::Client(call) => {
+                ending.record(Kind::Client, &self.span);
+                if let Some(Called { method, begun, duration }) = call {
+                    duration.record(method, begun.elapsed(), ending.code());
+                }
+            }
         }
     }
 }
@@ -126,7 +157,7 @@ impl Drop for Watch {
         }
         // A caller whose own timer runs out resets the call, often a moment before the same
         // deadline is noticed here. That is the deadline's doing, not a change of mind.
-        let at_deadline = self.request.as_ref().is_some_and(Served::is_due);
+        let at_deadline = matches!(&self.side, Side::Server(request) if request.is_due());
         self.record(if at_deadline { Ending::Status(Code::DeadlineExceeded) } else { Ending::Dropped });
     }
 }
@@ -134,9 +165,9 @@ impl Drop for Watch {
 // === impl Served ===
 
 impl Served {
-    fn log(&self, ending: Ending, span: &Span) {
-        let (method, code) = (&*self.method, code_name(ending.code()));
-        let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    fn log(&self, ending: Ending, took: Duration, span: &Span) {
+        let (method, code) = (self.method.original(), code_name(ending.code()));
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match ending {
             Ending::Dropped => {
                 tracing::info!(parent: span, method, code, duration_ms, "request cancelled by its caller");
@@ -210,7 +241,7 @@ mod tests {
         let _default = tracing::subscriber::set_default(subscriber);
         let span = tracing::info_span!("client", rpc.response.status_code = Empty);
         let has_a_frame = body.0.is_some();
-        let mut body = Box::pin(TracedBody::new(body, Some(Watch::client(span))));
+        let mut body = Box::pin(TracedBody::new(body, Some(Watch::client(span, None))));
         if has_a_frame {
             let _ = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
         }

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use http::{HeaderMap, Request, Response, Uri};
@@ -19,13 +20,15 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     attempt::Attempt,
-    body::{TracedBody, Watch},
+    body::{Called, TracedBody, Watch},
+    duration::CallDuration,
     ending::Ending,
+    method::Method,
     rpc_method,
 };
 use crate::handed_on::{Baggage, Parent};
 
-/// Wraps each call to a server in a CLIENT span, and tells the server of it.
+/// Wraps each call to a server in a CLIENT span, tells the server of it, and measures how long it took.
 ///
 /// The call's headers get `traceparent`, and the baggage that
 /// [`HandedOn`](crate::HandedOn) put into its extensions.
@@ -45,6 +48,8 @@ pub struct ClientTrace<S> {
 struct Server {
     address: Option<String>,
     port: Option<u16>,
+    /// Nothing where nobody gets metrics.
+    duration: Option<CallDuration>,
 }
 
 pin_project! {
@@ -67,7 +72,8 @@ impl ClientTraceLayer {
             Some("https") => Some(443),
             _ => None,
         });
-        Self { server: Arc::new(Server { address: server.host().map(str::to_owned), port }) }
+        let duration = CallDuration::of_client(server.host(), port);
+        Self { server: Arc::new(Server { address: server.host().map(str::to_owned), port, duration }) }
     }
 }
 
@@ -103,7 +109,7 @@ where
         let (baggage, parent) =
             (request.extensions_mut().remove::<Baggage>(), request.extensions_mut().remove::<Parent>());
         hand_on(request.headers_mut(), &span, parent, baggage);
-        let watch = Watch::client(span.clone());
+        let watch = Watch::client(span.clone(), self.server.measure(request.uri()));
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ClientTraceFuture { inner, watch: Some(watch) }
     }
@@ -143,6 +149,16 @@ impl Server {
             fanout.hedge = Empty,
             error.type = Empty,
         )
+    }
+
+    fn measure(&self, uri: &Uri) -> Option<Called> {
+        // The methods that this process calls are those that its code names.
+        let call = |duration: &CallDuration| Called {
+            method: Method::Known(rpc_method(uri).into()),
+            begun: Instant::now(),
+            duration: duration.clone(),
+        };
+        self.duration.as_ref().map(call)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a call ended, on its span.
+//! How a call ended, on its span and in its metric.
 
 use http::HeaderMap;
 use tonic::Code;
@@ -47,7 +47,7 @@ impl Ending {
 
 /// Whether a span of this kind counts as failed. To a server most codes are an answer
 /// like any other; its caller has not got what it asked for.
-fn is_error(kind: Kind, code: Code) -> bool {
+pub(super) fn is_error(kind: Kind, code: Code) -> bool {
     match kind {
         Kind::Client => code != Code::Ok,
         Kind::Server => matches!(

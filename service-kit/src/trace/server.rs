@@ -5,6 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response, header::HeaderName};
@@ -19,25 +20,29 @@ use tracing::{Span, field::Empty, instrument::Instrumented};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
-    body::{TracedBody, Watch},
+    body::{Served, TracedBody, Watch},
+    duration::CallDuration,
     ending::Ending,
-    rpc_method,
+    method::{KnownMethods, Method},
 };
 use crate::deadline::caller_timeout;
 
 /// W3C Trace Context, Level 2: the trace of a reply.
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// Continues the caller's trace, or begins one, with a SERVER span around a service.
-#[derive(Clone, Copy, Debug, Default)]
+/// Continues the caller's trace, or begins one, with a SERVER span around a service, and measures how long it took.
+#[derive(Clone, Debug)]
 pub struct ServerTraceLayer {
-    _private: (),
+    methods: KnownMethods,
+    /// Nothing where nobody gets metrics.
+    duration: Option<CallDuration>,
 }
 
 /// The service that [`ServerTraceLayer`] makes.
 #[derive(Clone, Debug)]
 pub struct ServerTrace<S> {
     inner: S,
+    layer: ServerTraceLayer,
 }
 
 pin_project! {
@@ -53,9 +58,9 @@ pin_project! {
 // === impl ServerTraceLayer ===
 
 impl ServerTraceLayer {
-    /// A layer with nothing to set.
-    pub fn new() -> Self {
-        Self::default()
+    /// For services whose contract has these methods. What is exported is settled by now: telemetry is started before.
+    pub fn new(methods: KnownMethods) -> Self {
+        Self { methods, duration: CallDuration::of_server() }
     }
 }
 
@@ -63,7 +68,7 @@ impl<S> Layer<S> for ServerTraceLayer {
     type Service = ServerTrace<S>;
 
     fn layer(&self, inner: S) -> ServerTrace<S> {
-        ServerTrace { inner }
+        ServerTrace { inner, layer: self.clone() }
     }
 }
 
@@ -86,22 +91,25 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let span = server_span(&request);
-        let method = rpc_method(request.uri()).to_owned();
-        let watch = Watch::server(span.clone(), method, caller_timeout(request.headers()));
+        let method = self.layer.methods.method(request.uri());
+        let span = server_span(&request, &method);
+        let (begun, patience) = (Instant::now(), caller_timeout(request.headers()));
+        let served = Served { method, begun, patience, duration: self.layer.duration.clone() };
+        let watch = Watch::server(span.clone(), served);
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ServerTraceFuture { inner, watch: Some(watch) }
     }
 }
 
-fn server_span<B>(request: &Request<B>) -> Span {
+fn server_span<B>(request: &Request<B>, method: &Method) -> Span {
     let span = tracing::info_span!(
         "server",
-        otel.name = rpc_method(request.uri()),
+        otel.name = method.span_name(),
         otel.kind = "server",
         otel.status_code = Empty,
         rpc.system.name = "grpc",
-        rpc.method = rpc_method(request.uri()),
+        rpc.method = method.rpc_method(),
+        rpc.method_original = method.rpc_method_original(),
         rpc.response.status_code = Empty,
         server.address = request.uri().host(),
         server.port = request.uri().port_u16(),
