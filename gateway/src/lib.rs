@@ -12,11 +12,13 @@
 //! * [`backend`]: the services behind the gateway, and what a call to each goes through.
 //! * [`report`]: the fan-out's report as the contract has it.
 //! * [`user_stream`]: a stream of users as messages, of which the last is the report.
+//! * `meters`: the fan-out's figures as metrics.
 //! * [`error`]: one table from what can go wrong to gRPC's status.
 
 pub mod backend;
 pub mod config;
 pub mod error;
+mod meters;
 pub mod profile;
 pub mod report;
 pub mod request;

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     backend::{Countries, Users},
     error::{BackendError, Error},
+    meters::FanOutMeters,
     profile::Profiles,
     report,
     request::{ManyUsers, OneUser},
@@ -24,14 +25,18 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Gateway {
     profiles: Profiles,
+    meters: FanOutMeters,
 }
+
+const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
+const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry";
 
 // === impl Gateway ===
 
 impl Gateway {
     /// Asks these services.
     pub fn new(users: Users, countries: Countries) -> Self {
-        Self { profiles: Profiles::new(users, countries) }
+        Self { profiles: Profiles::new(users, countries), meters: FanOutMeters::new() }
     }
 }
 
@@ -64,7 +69,9 @@ impl GatewayService for Gateway {
         let on = handed_on(&request);
         let asked = OneUser::try_from(request.into_inner())?;
         let policy = asked.how.policy;
-        let ((user, list), report) = settle(self.profiles.profile(asked, &on).await, policy)?;
+        let outcome = self.profiles.profile(asked, &on).await;
+        self.meters.record(GET_PROFILE, &outcome.report);
+        let ((user, list), report) = settle(outcome, policy)?;
         Ok(Response::new(GetProfileResponse { user: user.ok(), country_list: list.ok(), report }))
     }
 
@@ -75,7 +82,9 @@ impl GatewayService for Gateway {
         let on = handed_on(&request);
         let asked = OneUser::try_from(request.into_inner())?;
         let policy = asked.how.policy;
-        let (((user, country),), report) = settle(self.profiles.home_country(asked, &on).await, policy)?;
+        let outcome = self.profiles.home_country(asked, &on).await;
+        self.meters.record(GET_HOME_COUNTRY, &outcome.report);
+        let (((user, country),), report) = settle(outcome, policy)?;
         Ok(Response::new(GetHomeCountryResponse { user: user.ok(), country: country.ok(), report }))
     }
 
@@ -88,6 +97,8 @@ impl GatewayService for Gateway {
         let on = handed_on(&request);
         let asked = ManyUsers::try_from(request.into_inner())?;
         let (ids, policy) = (asked.ids.clone(), asked.how.policy);
-        Ok(Response::new(user_stream::messages(self.profiles.users(asked, on), ids, policy).boxed()))
+        Ok(Response::new(
+            user_stream::messages(self.profiles.users(asked, on), ids, policy, self.meters.clone()).boxed(),
+        ))
     }
 }

@@ -12,6 +12,7 @@ use tonic::Status;
 
 use crate::{
     error::{BackendError, Error, call_status},
+    meters::FanOutMeters,
     profile::UserStream,
     report,
 };
@@ -22,16 +23,20 @@ struct Messages {
     ids: Vec<String>,
     policy: FailurePolicy,
     errors: HashMap<usize, CallError<BackendError>>,
+    meters: FanOutMeters,
 }
+
+const STREAM_USERS: &str = "fanout.gateway.v1.GatewayService/StreamUsers";
 
 /// A message for each call as it ends, then the report; or, under fail-fast, the status
 /// of the call that failed.
-pub fn messages(
+pub(crate) fn messages(
     users: UserStream,
     ids: Vec<String>,
     policy: FailurePolicy,
+    meters: FanOutMeters,
 ) -> impl Stream<Item = Result<StreamUsersResponse, Status>> + Send {
-    let messages = Messages { users, ids, policy, errors: HashMap::new() };
+    let messages = Messages { users, ids, policy, errors: HashMap::new(), meters };
     stream::unfold(Some(messages), |messages| async {
         let mut messages = messages?;
         match messages.next().await {
@@ -68,7 +73,10 @@ impl Messages {
         Ok(StreamUsersResponse { user_id, content: Some(content) })
     }
 
+    /// The report of a stream that is over.
     fn report(&self) -> FanOutReport {
-        report::to_proto(&self.users.report(), |index| self.errors.get(&index))
+        let report = self.users.report();
+        self.meters.record(STREAM_USERS, &report);
+        report::to_proto(&report, |index| self.errors.get(&index))
     }
 }

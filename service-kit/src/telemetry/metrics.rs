@@ -95,6 +95,7 @@ impl Metrics {
 }
 
 /// How an instrument is aggregated, whoever made it.
+#[expect(clippy::unnecessary_wraps, reason = "the SDK takes a view as a function that may decline")]
 fn stream(instrument: &Instrument) -> Option<Stream> {
     let mut stream = Stream::builder().with_cardinality_limit(CARDINALITY_LIMIT);
     if instrument.kind() == InstrumentKind::Histogram && instrument.unit() == "s" {

@@ -107,6 +107,7 @@ mod tests {
         MetricsSettings::read(has_endpoint, value).map_err(|error| error.to_string())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "settings hold it so")]
     fn at(host: &str, port: u16) -> Option<PrometheusAddress> {
         Some(PrometheusAddress { host: host.to_owned(), port })
     }
