@@ -47,7 +47,7 @@ impl Config {
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
         let delay = DelayLayer::new(self.delay.for_service("country"));
         let countries = CountryServiceServer::new(Countries::new(Catalogue::new()));
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)
+        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain, self.service.max_in_flight)
             .service(delay.layer(countries))
             .serve(listener, ready(Ok::<_, Infallible>(())), shutdown)
             .await

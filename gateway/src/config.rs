@@ -74,7 +74,7 @@ impl Config {
         let countries = self.backend("country", &self.country_service);
         let backends = [users.clone(), countries.clone()];
         let gateway = Gateway::new(Users::new(users), Countries::new(countries));
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)
+        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain, self.service.max_in_flight)
             .service(GatewayServiceServer::new(gateway))
             .serve(listener, all_ready(backends), shutdown)
             .await

@@ -16,6 +16,7 @@ use tower::{BoxError, Layer as _, Service};
 
 use crate::{
     deadline::ServerDeadlineLayer,
+    limit::InFlightLimitLayer,
     trace::{KnownMethods, ServerTraceLayer},
     until_drain::UntilDrain,
 };
@@ -38,14 +39,15 @@ const MAX_LOCAL_ERROR_RESETS: usize = 1 << 31;
 /// the connection, and all of them with it.
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
-/// A gRPC server: services behind the trace and deadline layers, beside them health and
-/// reflection, which answer at once and are not traced.
+/// A gRPC server: services behind the limit, trace and deadline layers, beside them health
+/// and reflection, which answer at once, however much is in flight, and are not traced.
 pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     health: HealthReporter,
     descriptors: &'static [u8],
     draining: CancellationToken,
+    limit: InFlightLimitLayer,
     trace: ServerTraceLayer,
     deadline: ServerDeadlineLayer,
     drain: Duration,
@@ -69,16 +71,23 @@ pub enum ServeError {
 
 impl Server {
     /// A server that gives each request at most `deadline`, and on shutdown the requests
-    /// in flight at most `drain`. `descriptors` are what reflection answers with.
-    pub fn new(descriptors: &'static [u8], deadline: Duration, drain: Duration) -> Self {
+    /// in flight at most `drain`. It has `max_in_flight` of them at once, of all its services
+    /// together, and refuses more. `descriptors` are what reflection answers with.
+    ///
+    /// # Panics
+    ///
+    /// Where `max_in_flight` is more than [`Semaphore::MAX_PERMITS`](tokio::sync::Semaphore::MAX_PERMITS).
+    pub fn new(descriptors: &'static [u8], deadline: Duration, drain: Duration, max_in_flight: usize) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         let draining = CancellationToken::new();
         let mut routes = Routes::builder();
         routes.add_service(UntilDrain::new(health_service, draining.clone()));
         // What is wrong with descriptors that cannot be read, `serve` says.
-        let trace = ServerTraceLayer::new(KnownMethods::decode(descriptors).unwrap_or_default());
+        let methods = KnownMethods::decode(descriptors).unwrap_or_default();
+        let limit = InFlightLimitLayer::new(max_in_flight, methods.clone());
+        let trace = ServerTraceLayer::new(methods);
         let deadline = ServerDeadlineLayer::new(Some(deadline));
-        Self { routes, names: Vec::new(), health, descriptors, draining, trace, deadline, drain }
+        Self { routes, names: Vec::new(), health, descriptors, draining, limit, trace, deadline, drain }
     }
 
     /// Adds a service.
@@ -89,7 +98,7 @@ impl Server {
         S: NamedService + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
-        let service = self.trace.layer(self.deadline.layer(service));
+        let service = self.limit.layer(self.trace.layer(self.deadline.layer(service)));
         self.routes.add_service(service);
         self.names.push(S::NAME);
         self

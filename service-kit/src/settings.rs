@@ -15,6 +15,9 @@ use crate::telemetry::LogArgs;
 /// BSD's `EX_USAGE`: the command was used wrongly.
 pub const EX_USAGE: u8 = 64;
 
+/// The most requests that a service can be told to have in flight: far more than fit into memory.
+const MAX_IN_FLIGHT: usize = 1_000_000;
+
 /// What every service can be told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServiceArgs {
@@ -28,6 +31,9 @@ pub struct ServiceArgs {
     /// How long requests in flight may take to end after SIGTERM
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub drain: Duration,
+    /// How many requests may be in flight; more are refused
+    #[arg(long, default_value = "16384", value_parser = max_in_flight, value_name = "N")]
+    pub max_in_flight: usize,
     /// What is logged, and how
     #[command(flatten)]
     pub log: LogArgs,
@@ -152,6 +158,13 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn max_in_flight(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MAX_IN_FLIGHT).contains(&number) => Ok(number),
+        _ => Err(format!("a number from 1 to {MAX_IN_FLIGHT} is allowed")),
+    }
+}
+
 // === impl Listen ===
 
 impl FromStr for Listen {
@@ -211,6 +224,10 @@ mod tests {
             ),
             (&["x", "--deadline", "0s"], &["'0s'", "--deadline", "longer than 0"]),
             (&["x", "--drain", "soon"], &["'soon'", "--drain"]),
+            (
+                &["x", "--max-in-flight", "0"],
+                &["'0'", "--max-in-flight", "EXAMPLE_SERVICE_MAX_IN_FLIGHT", "1 to 1000000"],
+            ),
             (&["x", "--log", "loud"], &["'loud'", "--log", "info"]),
             (&["x", "--log-format", "xml"], &["'xml'", "text, json"]),
             (&["x", "--colour"], &["--colour"]),

@@ -33,6 +33,8 @@ pub use self::{
     server::{ServerTrace, ServerTraceLayer},
 };
 
+pub(crate) use self::duration::CallDuration;
+
 use http::Uri;
 use opentelemetry::trace::TraceContextExt as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;

@@ -31,6 +31,9 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
+/// More than any test here has.
+const MAX_IN_FLIGHT: usize = 100;
+
 /// Answers each call when it is told to.
 struct OnCommand {
     arrived: mpsc::UnboundedSender<oneshot::Sender<()>>,
@@ -75,7 +78,7 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let (tell, arrived) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), drain)
+        let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), drain, MAX_IN_FLIGHT)
             .service(UserServiceServer::new(OnCommand { arrived: tell }));
         let shutdown = async {
             let _ = stopped.await;
@@ -159,7 +162,7 @@ async fn what_is_not_there_yet_says_so() {
     let late = Late::<UserServiceServer<OnCommand>>::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO);
+    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO, MAX_IN_FLIGHT);
     tokio::spawn(server.service(late.clone()).serve(listener, pending::<Result<(), Infallible>>(), pending()));
     let mut client = UserServiceClient::connect(url).await.unwrap();
     let status = client.get_user(GetUserRequest::default()).await.unwrap_err();
@@ -173,7 +176,7 @@ async fn what_is_not_there_yet_says_so() {
 #[tokio::test]
 async fn what_cannot_start_ends_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO);
+    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO, MAX_IN_FLIGHT);
     let corrupt = ready(Err(std::io::Error::other("the database is corrupt")));
     let error = server.serve(listener, corrupt, pending()).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot start: the database is corrupt");

@@ -63,7 +63,7 @@ impl Config {
                 Ok::<_, service_kit::BoxError>(())
             }
         };
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain)
+        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain, self.service.max_in_flight)
             .service(users)
             .serve(listener, arrive, shutdown)
             .await

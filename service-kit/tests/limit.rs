@@ -1,0 +1,135 @@
+//! What happens to a request when as many as allowed are in flight: over real sockets, with a real client.
+
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use fanout_proto::{
+    FILE_DESCRIPTOR_SET,
+    gateway::v1::{
+        GetHomeCountryRequest, GetProfileRequest, StreamUsersRequest,
+        gateway_service_client::GatewayServiceClient,
+        spliced::{
+            GetHomeCountryResponse, GetProfileResponse, StreamUsersResponse,
+            gateway_service_server::{GatewayService, GatewayServiceServer},
+        },
+    },
+    user::v1::{
+        CreateUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse, User,
+        user_service_client::UserServiceClient,
+        user_service_server::{UserService, UserServiceServer},
+    },
+};
+use service_kit::{health, serve::Server};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic_types::StatusExt as _;
+
+const MAX_IN_FLIGHT: usize = 2;
+
+static USERS_ASKED_FOR: AtomicUsize = AtomicUsize::new(0);
+
+type Messages = mpsc::UnboundedSender<Result<StreamUsersResponse, Status>>;
+
+/// Streams what it is told to.
+struct Streams(mpsc::UnboundedSender<Messages>);
+
+#[tonic::async_trait]
+impl GatewayService for Streams {
+    type StreamUsersStream = UnboundedReceiverStream<Result<StreamUsersResponse, Status>>;
+
+    async fn get_profile(&self, _: Request<GetProfileRequest>) -> Result<Response<GetProfileResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
+    async fn get_home_country(
+        &self,
+        _: Request<GetHomeCountryRequest>,
+    ) -> Result<Response<GetHomeCountryResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
+    async fn stream_users(&self, _: Request<StreamUsersRequest>) -> Result<Response<Self::StreamUsersStream>, Status> {
+        let (send, messages) = mpsc::unbounded_channel();
+        self.0.send(send).unwrap();
+        Ok(Response::new(UnboundedReceiverStream::new(messages)))
+    }
+}
+
+/// Answers at once.
+struct Users;
+
+#[tonic::async_trait]
+impl UserService for Users {
+    async fn get_user(&self, _: Request<GetUserRequest>) -> Result<Response<User>, Status> {
+        USERS_ASKED_FOR.fetch_add(1, Ordering::Relaxed);
+        Ok(Response::new(User::default()))
+    }
+
+    async fn list_users(&self, _: Request<ListUsersRequest>) -> Result<Response<ListUsersResponse>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
+    async fn create_user(&self, _: Request<CreateUserRequest>) -> Result<Response<User>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+}
+
+/// Calls until there is a place: the server drops a reply a moment after its client has read all of it.
+async fn until_answered(client: &mut UserServiceClient<Channel>) {
+    let answered = async {
+        while let Err(status) = client.get_user(GetUserRequest::default()).await {
+            assert_eq!(status.code(), Code::ResourceExhausted);
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("there is a place");
+}
+
+#[tokio::test]
+async fn a_reply_that_streams_keeps_its_place() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, mut begun) = mpsc::unbounded_channel();
+    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO, MAX_IN_FLIGHT)
+        .service(GatewayServiceServer::new(Streams(tell)))
+        .service(UserServiceServer::new(Users));
+    tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), pending()));
+    let mut gateway = GatewayServiceClient::connect(url.clone()).await.unwrap();
+    let mut users = UserServiceClient::connect(url.clone()).await.unwrap();
+
+    let mut streams = Vec::new();
+    for _ in 0..MAX_IN_FLIGHT {
+        let messages = gateway.stream_users(StreamUsersRequest::default()).await.unwrap().into_inner();
+        streams.push((messages, begun.recv().await.unwrap()));
+    }
+    // Headers are here and the first message too, but neither reply has ended. A large request is not waited for.
+    streams[0].1.send(Ok(StreamUsersResponse::default())).unwrap();
+    streams[0].0.message().await.unwrap().unwrap();
+    let large = GetUserRequest { user_id: "x".repeat(1 << 20) };
+    let status = users.get_user(large).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::ResourceExhausted, "too many requests in flight: the limit is 2")
+    );
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.domain), ("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout"));
+    assert_eq!(USERS_ASKED_FOR.load(Ordering::Relaxed), 0, "one service's requests count against the other's");
+    health::check(&url, Duration::from_secs(20)).await.expect("a busy server is no dead one");
+
+    // One that ends leaves its place, and so does one whose caller goes away.
+    let (mut messages, send) = streams.pop().unwrap();
+    drop(send);
+    assert!(messages.message().await.unwrap().is_none());
+    until_answered(&mut users).await;
+    let (messages, send) = streams.pop().unwrap();
+    drop(messages);
+    send.closed().await;
+    until_answered(&mut users).await;
+}
