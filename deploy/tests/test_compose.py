@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 import time
+from collections import Counter
 from datetime import datetime
 
 import grpc
@@ -152,10 +153,54 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
         print(f"{len(acknowledged)} users acknowledged, none lost; {len(codes)} kinds of error while it was away")
 
 
-def test_more_replicas_start(compose, gateway):
-    compose.up("--scale", "user-service=3", "--no-recreate")
-    assert len(compose.containers("user-service")) == 3
-    assert gateway(compose).call(GET_PROFILE, user_id="grace").user.country_code == "US"
+def test_replicas_come_and_go_under_load(compose, gateway):
+    """Scaled to three, all three answer; one is killed, one is added; no request is lost, and nothing restarted."""
+    client = gateway(compose)
+    get_profile, profile = client.method(GET_PROFILE)
+    no_delay = [("baggage", "user.delay=0,country.delay=0")]
+    codes, counted, stop = Counter(), threading.Condition(), threading.Event()
+
+    def call():
+        while not stop.is_set():
+            try:
+                get_profile(profile(user_id="ada"), timeout=20, metadata=no_delay)
+                code = "OK"
+            except grpc.RpcError as error:
+                code = f"{error.code().name}: {error.details()}"
+            with counted:
+                codes[code] += 1
+                counted.notify_all()
+
+    def wait_until_all_answer(service, number):
+        """Each replica has answered a few requests since it was first seen here."""
+        containers = compose.containers(service)
+        assert len(containers) == number
+        for container in containers:
+            until = time.monotonic() + 60
+            while (served := docker("logs", container["Id"]).count("request finished")) < 20:
+                assert time.monotonic() < until, f"{container['Name']} answered {served} requests: {codes}"
+                with counted:
+                    counted.wait(1)
+
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        compose.up("--scale", "user-service=3", "--scale", "country-service=3", "--no-recreate")
+        wait_until_all_answer("user-service", 3)
+        wait_until_all_answer("country-service", 3)
+        docker("kill", "--signal", "KILL", compose.containers("country-service")[0]["Id"])
+        with counted:
+            goal = codes.total() + 500
+            assert counted.wait_for(lambda: codes.total() >= goal, 60), codes
+        compose.up("--scale", "user-service=3", "--scale", "country-service=4", "--no-recreate")
+        wait_until_all_answer("country-service", 4)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    print(f"{codes.total()} requests while replicas came and went: {dict(codes)}")
+    assert codes.keys() == {"OK"} and codes.total() >= 1000
 
 
 def test_sigterm_alone_stops_everything_in_time(compose):

@@ -92,8 +92,8 @@ impl Roster {
         }
         match &link {
             Link::Ready => tracing::info!(replica = %member.address, "replica is ready"),
-            Link::NotServing => tracing::warn!(replica = %member.address, "replica is not serving"),
-            Link::Failed(error) => tracing::warn!(replica = %member.address, %error, "replica cannot be reached"),
+            Link::NotServing => tracing::info!(replica = %member.address, "replica is not serving"),
+            Link::Failed(error) => tracing::info!(replica = %member.address, %error, "replica cannot be reached"),
             Link::Connecting => {}
         }
         let was_ready = std::mem::replace(&mut member.state().link, link) == Link::Ready;

@@ -46,10 +46,12 @@ fn limited(max: usize) -> (InFlightLimit<Inner>, mock::Handle<Request<()>, Respo
     (InFlightLimitLayer::new(max, KnownMethods::default()).layer(service), handle)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a body sends")]
 fn data() -> Sent {
     Ok(Frame::data(Bytes::from_static(b"message")))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a body sends")]
 fn trailers() -> Sent {
     Ok(Frame::trailers(HeaderMap::new()))
 }
