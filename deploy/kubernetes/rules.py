@@ -12,7 +12,7 @@ PER_SERVICE["production"] = [*PER_SERVICE["laptop"], "HorizontalPodAutoscaler", 
 EXPECTED = {
     overlay: {(kind, name) for kind in kinds for name in SERVICES}
     | {("Namespace", "fanout"), ("ConfigMap", "log"), ("ConfigMap", "telemetry")}
-    | {("NetworkPolicy", name) for name in ("default-deny", "dns", "telemetry")}
+    | {("NetworkPolicy", name) for name in ("default-deny", "dns", "metrics", "telemetry")}
     for overlay, kinds in PER_SERVICE.items()
 }
 EXPECTED["laptop"] |= {(kind, "jaeger") for kind in ("Deployment", "Service", "NetworkPolicy")}
@@ -202,7 +202,8 @@ def connected(overlay):
                     yield f"NetworkPolicy/{each['metadata']['name']} lets others than the user service out, or to more than the database"
         for rule in each["spec"].get("ingress", []):
             for peer in rule["from"]:
-                if set(peer) != {"podSelector"} and "fanout/gateway-client" not in str(peer):
+                label = "fanout/metrics-scraper" if each["metadata"]["name"] == "metrics" else "fanout/gateway-client"
+                if set(peer) != {"podSelector"} and label not in str(peer):
                     yield f"NetworkPolicy/{each['metadata']['name']} lets in who has no label for it"
     if overlay.name == "production" and not any("ipBlock" in str(each) for each in overlay.all("NetworkPolicy")):
         yield "user-service does not reach its database"
@@ -214,8 +215,9 @@ def connected(overlay):
 def ports(overlay):
     for name, _, container in overlay.services():
         port = SERVICES[name]
-        if container["ports"] != [{"name": "grpc", "containerPort": port}]:
-            yield f"{name} declares other ports than grpc on {port}"
+        declared = sorted((each["name"], each["containerPort"]) for each in container["ports"])
+        if declared != [("grpc", port), ("metrics", 9464)]:
+            yield f"{name} declares other ports than grpc on {port} and metrics on 9464"
         if environment(overlay, container).get(prefix(name) + "_LISTEN") != f"[::]:{port}":
             yield f"{name} does not listen on {port}"
         service = overlay.get("Service", name)["spec"]

@@ -6,8 +6,8 @@ use service_kit::settings::positive_duration;
 
 use super::{connection::Transport, hedge::HedgeAfter};
 
-/// The names of the backends, as `--coalesce` takes them.
-const BACKENDS: [&str; 2] = ["user", "country"];
+/// What `--coalesce` takes: the names of the backends, or none of them.
+const COALESCED: [&str; 3] = ["none", "user", "country"];
 
 /// How calls to each backend are balanced, repeated, bounded and refused.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,8 +55,8 @@ pub struct BackendArgs {
     /// How many of a backend's replicas may be left out for their failures at once
     #[arg(long, default_value = "50%", value_name = "PERCENT")]
     pub max_ejected: Percent,
-    /// Backends of which identical calls in flight share one answer: user, country, or both with a comma between
-    #[arg(long, value_delimiter = ',', value_parser = BACKENDS, value_name = "BACKEND")]
+    /// Backends of which identical calls in flight share one answer, with a comma between
+    #[arg(long, value_delimiter = ',', default_value = "none", value_parser = COALESCED, value_name = "BACKEND")]
     pub coalesce: Vec<String>,
 }
 
