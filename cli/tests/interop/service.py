@@ -21,9 +21,9 @@ def free_port() -> int:
 class Service:
     """A service that keeps its address over its restarts."""
 
-    def __init__(self, name: str, log: Path, *flags: str):
+    def __init__(self, name: str, log: Path, *flags: str, env: dict[str, str] | None = None):
         assert name in NAMES
-        self.name, self.flags, self.log = name, flags, log
+        self.name, self.flags, self.log, self.env = name, flags, log, env or {}
         self.address = f"127.0.0.1:{free_port()}"
         self.process: subprocess.Popen | None = None
 
@@ -36,7 +36,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
+                env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | self.env,
             )
         until = time.monotonic() + START
         while not self.is_serving():
