@@ -97,6 +97,7 @@ impl Error {
     /// The exit code, of BSD's `sysexits.h`.
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Up(UpError::Metrics(error)) => ExitCode::from(error.exit_code()),
             Self::Up(_) => ExitCode::FAILURE,
             Self::Unreachable(_) => ExitCode::from(69),
             Self::Json(_) => ExitCode::from(70),

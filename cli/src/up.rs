@@ -6,6 +6,7 @@
 
 mod banner;
 mod child;
+mod metrics;
 
 use std::{
     io,
@@ -19,13 +20,13 @@ use serde::Serialize;
 use service_kit::{
     delay::Distribution,
     health, process,
-    telemetry::{LogArgs, LogFormat},
+    telemetry::{LogArgs, LogFormat, TelemetryError},
 };
 use tokio::time::{Instant, sleep};
 
-use self::child::Child;
 pub use self::child::Ended;
 pub(crate) use self::child::end_with_parent;
+use self::{child::Child, metrics::MetricsPorts};
 use crate::{live_line::LiveLine, output::OutputArgs};
 
 /// How long the services may take until they are healthy.
@@ -90,6 +91,9 @@ pub enum UpError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The environment asks for metrics in a way that cannot be.
+    #[error(transparent)]
+    Metrics(#[from] TelemetryError),
     /// A service's process cannot be started or watched.
     #[error("cannot start a process: {0}")]
     Process(#[from] io::Error),
@@ -123,6 +127,9 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its process.
     pub pid: u32,
+    /// Where its metrics can be scraped, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
 }
 
 /// Runs the three services until SIGINT or SIGTERM.
@@ -132,13 +139,14 @@ pub struct Running {
 /// Where one cannot be started, or ends by itself. The others are stopped then.
 pub async fn up(args: &UpArgs) -> Result<(), UpError> {
     let stop = process::signals()?;
+    let metrics = MetricsPorts::from_env()?;
     let mut children = Vec::new();
     // Backends first: the gateway is the one that needs the others.
     for plan in plan(args)? {
-        children.push(Child::spawn(plan.name, plan.listener, plan.address, &plan.args)?);
+        children.push(Child::spawn(plan.name, plan.listener, plan.address, &plan.args, metrics.as_ref())?);
     }
     let ended = tokio::select! {
-        ended = run(args, &mut children) => ended,
+        ended = run(args, metrics.as_ref(), &mut children) => ended,
         () = stop => Ok(()),
     };
     // The gateway first, so that what it has in flight still finds the others.
@@ -150,7 +158,7 @@ pub async fn up(args: &UpArgs) -> Result<(), UpError> {
 }
 
 /// Waits until all are healthy, says so, and then until one ends.
-async fn run(args: &UpArgs, children: &mut [Child]) -> Result<(), UpError> {
+async fn run(args: &UpArgs, metrics: Option<&MetricsPorts>, children: &mut [Child]) -> Result<(), UpError> {
     let begun = Instant::now();
     {
         let _live = LiveLine::start(|elapsed| format!("starting … {:.1} s", elapsed.as_secs_f64()));
@@ -163,7 +171,7 @@ async fn run(args: &UpArgs, children: &mut [Child]) -> Result<(), UpError> {
         }
     }
     let running: Vec<Running> = children.iter().map(Child::running).collect();
-    banner::print(args, &running, begun.elapsed())?;
+    banner::print(args, metrics, &running, begun.elapsed())?;
     Err(UpError::Ended(any_ends(children).await?))
 }
 

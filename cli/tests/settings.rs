@@ -70,6 +70,15 @@ fn a_bad_environment_variable_is_named_too() {
     let no_scheme = [("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317")];
     let named = ["OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317", "http://"];
     ends(&["gateway", "--listen", "127.0.0.1:0"], &no_scheme, 64, &named);
+    let listen = ["country-service", "--listen", "127.0.0.1:0"];
+    let exporter = ("OTEL_METRICS_EXPORTER", "prometheus");
+    let unknown = [("OTEL_METRICS_EXPORTER", "otlp,statsd")];
+    ends(&listen, &unknown, 64, &["OTEL_METRICS_EXPORTER", "otlp,statsd", "otlp, prometheus, none"]);
+    let port = "OTEL_EXPORTER_PROMETHEUS_PORT";
+    ends(&listen, &[exporter, (port, "metrics")], 64, &[port, "metrics", "65535"]);
+    let host = [exporter, ("OTEL_EXPORTER_PROMETHEUS_HOST", "no such host")];
+    ends(&listen, &host, 64, &["OTEL_EXPORTER_PROMETHEUS_HOST", "no such host", "localhost"]);
+    ends(&["up"], &[exporter, (port, "65534")], 64, &[port, "65534", "65533"]);
 }
 
 #[test]
@@ -88,6 +97,9 @@ fn a_port_in_use_is_named() {
     let others = ["--user-port", "0", "--country-port", "0"];
     let up = [&["up", "--gateway-port", &port][..], &others].concat();
     ends(&up, &[], 1, &["gateway", &port, "in use", "--gateway-port"]);
+    let metrics = [("OTEL_METRICS_EXPORTER", "prometheus"), ("OTEL_EXPORTER_PROMETHEUS_PORT", &*port)];
+    let named = [&address, "in use", "metrics", "OTEL_EXPORTER_PROMETHEUS_PORT"];
+    ends(&["country-service", "--listen", "127.0.0.1:0"], &metrics, 1, &named);
 }
 
 #[test]

@@ -4,21 +4,26 @@ use std::{fmt::Write as _, io, time::Duration};
 
 use serde_json::json;
 
-use super::{Running, UpArgs};
+use super::{MetricsPorts, Running, UpArgs};
 use crate::{
     style::{Role, Style},
     terminal,
 };
 
 /// Says on standard output that all is up: for eyes, or as one line of JSON.
-pub(super) fn print(args: &UpArgs, running: &[Running], after: Duration) -> io::Result<()> {
+pub(super) fn print(
+    args: &UpArgs,
+    metrics: Option<&MetricsPorts>,
+    running: &[Running],
+    after: Duration,
+) -> io::Result<()> {
     if args.output.json {
         let ready_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         let line = json!({ "message": "up", "ready_ms": ready_ms, "services": running });
         return terminal::print(&format!("{line}\n"));
     }
     let style = args.output.terminal().style;
-    terminal::print(&text(style, args, running, after))
+    terminal::print(&text(style, args, metrics, running, after))
 }
 
 /// This program, by the words that it was started with: they work again.
@@ -26,15 +31,18 @@ fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "fanout".to_owned())
 }
 
-fn text(style: Style, args: &UpArgs, running: &[Running], after: Duration) -> String {
+fn text(style: Style, args: &UpArgs, metrics: Option<&MetricsPorts>, running: &[Running], after: Duration) -> String {
     let mut text = String::new();
     let heading = format!("fanout is up after {}", style.duration(after));
     let _ = writeln!(text, "\n{}\n", style.paint(Role::Heading, &heading));
-    for Running { service, address, pid } in running {
+    for Running { service, address, pid, .. } in running {
         let note =
             if *service == "gateway" { "calls the others".to_owned() } else { format!("answers after {}", args.delay) };
         let note = style.paint(Role::Quiet, &format!("process {pid}, {note}"));
         let _ = writeln!(text, "  {service:<16} {address:<16}  {note}");
+    }
+    if metrics.is_some() {
+        text.push_str(&metrics_text(running));
     }
     let gateway = running.iter().find(|running| running.service == "gateway").map(|running| running.address);
     let Some(gateway) = gateway else { return text };
@@ -48,5 +56,15 @@ fn text(style: Style, args: &UpArgs, running: &[Running], after: Duration) -> St
          {gateway} fanout.gateway.v1.GatewayService/GetProfile"
     );
     let _ = writeln!(text, "\n{}\n", style.paint(Role::Quiet, "Ctrl-C stops them all. The log follows."));
+    text
+}
+
+/// Where the metrics are. Only the services know which port they were given where any would do.
+fn metrics_text(running: &[Running]) -> String {
+    let mut text = String::from("\nMetrics:\n");
+    for Running { service, metrics, .. } in running {
+        let Some(url) = metrics else { return "\nMetrics: on free ports, which the log says\n".to_owned() };
+        let _ = writeln!(text, "  {service:<16} {url}");
+    }
     text
 }

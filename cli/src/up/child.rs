@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child as Process, Command};
 
-use super::Running;
+use super::{MetricsPorts, Running};
 
 /// The variable by which a service knows which process must outlive it.
 const PARENT: &str = "FANOUT_UP_PID";
@@ -22,6 +22,7 @@ pub(super) struct Child {
     name: &'static str,
     address: SocketAddr,
     pid: u32,
+    metrics: Option<String>,
     process: Process,
     ended: bool,
 }
@@ -44,6 +45,7 @@ impl Child {
         listener: TcpListener,
         address: SocketAddr,
         args: &[String],
+        metrics: Option<&MetricsPorts>,
     ) -> io::Result<Self> {
         let process = Command::new(std::env::current_exe()?)
             .arg(name)
@@ -51,6 +53,7 @@ impl Child {
             .env(PARENT, std::process::id().to_string())
             // Each has its own name in the traces.
             .env_remove("OTEL_SERVICE_NAME")
+            .envs(metrics.map(|ports| ports.variable(name)))
             .stdin(Stdio::from(OwnedFd::from(listener)))
             // Ctrl-C goes to the terminal's whole process group: the services are told by
             // this process instead, one after the other.
@@ -58,7 +61,8 @@ impl Child {
             .kill_on_drop(true)
             .spawn()?;
         let pid = process.id().expect("a process that was not waited for has an id");
-        Ok(Self { name, address, pid, process, ended: false })
+        let metrics = metrics.and_then(|ports| ports.url(name));
+        Ok(Self { name, address, pid, metrics, process, ended: false })
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -70,7 +74,7 @@ impl Child {
     }
 
     pub(super) fn running(&self) -> Running {
-        Running { service: self.name, address: self.address, pid: self.pid }
+        Running { service: self.name, address: self.address, pid: self.pid, metrics: self.metrics.clone() }
     }
 
     /// Waits until the process ends. Cancel safe.

@@ -7,8 +7,6 @@ use super::super::{
 
 const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
 const HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
-/// The variable that sets where Prometheus scrapes.
-const PORT: &str = "OTEL_EXPORTER_PROMETHEUS_PORT";
 
 /// The port of the specification.
 const DEFAULT_PORT: u16 = 9464;
@@ -80,11 +78,14 @@ impl MetricsSettings {
 // === impl PrometheusAddress ===
 
 impl PrometheusAddress {
+    /// The variable that sets the port.
+    pub const PORT: &'static str = "OTEL_EXPORTER_PROMETHEUS_PORT";
+
     fn read(value: impl Fn(&str) -> Option<String>) -> Result<Self, TelemetryError> {
-        let port = match value(PORT) {
+        let port = match value(Self::PORT) {
             Some(text) => text.trim().parse().map_err(|_| {
                 let allowed = "a port from 1 to 65535 is allowed, or 0 for any free one";
-                TelemetryError::Setting { name: PORT, value: text, allowed }
+                TelemetryError::Setting { name: Self::PORT, value: text, allowed }
             })?,
             None => DEFAULT_PORT,
         };
@@ -107,9 +108,8 @@ mod tests {
         MetricsSettings::read(has_endpoint, value).map_err(|error| error.to_string())
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "settings hold it so")]
-    fn at(host: &str, port: u16) -> Option<PrometheusAddress> {
-        Some(PrometheusAddress { host: host.to_owned(), port })
+    fn at(host: &str, port: u16) -> PrometheusAddress {
+        PrometheusAddress { host: host.to_owned(), port }
     }
 
     #[test]
@@ -118,11 +118,14 @@ mod tests {
         assert_eq!(read(true, &[]).unwrap(), MetricsSettings { otlp: true, prometheus: None });
         assert!(read(true, &[(EXPORTER, "none")]).unwrap().is_off());
         assert_eq!(read(false, &[(EXPORTER, "otlp")]).unwrap(), MetricsSettings { otlp: true, prometheus: None });
-        let both = MetricsSettings { otlp: true, prometheus: at("localhost", 9464) };
+        let both = MetricsSettings { otlp: true, prometheus: Some(at("localhost", 9464)) };
         assert_eq!(read(false, &[(EXPORTER, "otlp, Prometheus")]).unwrap(), both);
-        let elsewhere = [(EXPORTER, "prometheus"), (HOST, "0.0.0.0"), (PORT, "0")];
-        assert_eq!(read(true, &elsewhere).unwrap(), MetricsSettings { otlp: false, prometheus: at("0.0.0.0", 0) });
-        assert!(read(false, &[(PORT, "nonsense")]).is_ok(), "nobody asked for it");
+        let elsewhere = [(EXPORTER, "prometheus"), (HOST, "0.0.0.0"), (PrometheusAddress::PORT, "0")];
+        assert_eq!(
+            read(true, &elsewhere).unwrap(),
+            MetricsSettings { otlp: false, prometheus: Some(at("0.0.0.0", 0)) }
+        );
+        assert!(read(false, &[(PrometheusAddress::PORT, "nonsense")]).is_ok(), "nobody asked for it");
     }
 
     #[test]
@@ -130,7 +133,10 @@ mod tests {
         for (variables, needed) in [
             (&[(EXPORTER, "statsd")][..], [EXPORTER, "\"statsd\"", "otlp, prometheus, none"]),
             (&[(EXPORTER, "otlp,")], [EXPORTER, "\"otlp,\"", "are allowed"]),
-            (&[(EXPORTER, "prometheus"), (PORT, "65536")], [PORT, "\"65536\"", "65535"]),
+            (
+                &[(EXPORTER, "prometheus"), (PrometheusAddress::PORT, "65536")],
+                [PrometheusAddress::PORT, "\"65536\"", "65535"],
+            ),
         ] {
             let error = read(true, variables).unwrap_err();
             assert!(needed.iter().all(|needed| error.contains(needed)), "{error}");
