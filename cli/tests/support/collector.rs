@@ -1,16 +1,23 @@
-//! An OTLP collector that keeps the spans it gets.
+//! An OTLP collector that keeps the spans it gets, and the names of the metrics.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::{AnyValue, any_value::Value},
+    resource::v1::Resource,
     trace::v1::{Span, span::SpanKind},
 };
 use tokio::{net::TcpListener, sync::Notify};
@@ -27,6 +34,8 @@ pub(crate) struct Collector {
 #[derive(Default)]
 struct Received {
     spans: Mutex<Vec<Seen>>,
+    /// By service and name.
+    metrics: Mutex<BTreeSet<(String, String)>>,
     changed: Notify,
 }
 
@@ -54,8 +63,9 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Received::default());
-        let service = TraceServiceServer::new(Export(Arc::clone(&received)));
-        let server = tonic::transport::Server::builder().add_service(service);
+        let server = tonic::transport::Server::builder()
+            .add_service(TraceServiceServer::new(Export(Arc::clone(&received))))
+            .add_service(MetricsServiceServer::new(Export(Arc::clone(&received))));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         Self { endpoint, received }
     }
@@ -63,6 +73,12 @@ impl Collector {
     /// The environment that sends a process's spans here, without waiting long for a batch.
     pub(crate) fn env(&self) -> [(&str, &str); 2] {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
+    }
+
+    /// The metrics of this service so far, by name.
+    pub(crate) fn metrics(&self, service: &str) -> Vec<String> {
+        let metrics = self.received.metrics.lock().unwrap();
+        metrics.iter().filter(|(of, _)| of == service).map(|(_, name)| name.clone()).collect()
     }
 
     /// Waits until this trace has `count` spans that are `wanted`, and returns all it has.
@@ -92,15 +108,35 @@ impl TraceService for Export {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for resource in request.into_inner().resource_spans {
-            let attributes = resource.resource.unwrap_or_default().attributes;
-            let service = attributes.iter().find(|attribute| attribute.key == "service.name");
-            let service = text(service.and_then(|service| service.value.as_ref()));
+            let service = service(resource.resource);
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
             self.0.spans.lock().unwrap().extend(spans.map(|span| Seen::new(&service, span)));
         }
         self.0.changed.notify_waiters();
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Export {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        for resource in request.into_inner().resource_metrics {
+            let service = service(resource.resource);
+            let metrics = resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
+            self.0.metrics.lock().unwrap().extend(metrics.map(|metric| (service.clone(), metric.name)));
+        }
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+/// Whose telemetry it is.
+fn service(resource: Option<Resource>) -> String {
+    let attributes = resource.unwrap_or_default().attributes;
+    let service = attributes.iter().find(|attribute| attribute.key == "service.name");
+    text(service.and_then(|service| service.value.as_ref()))
 }
 
 // === impl Seen ===

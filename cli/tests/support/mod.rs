@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 pub(crate) mod collector;
+pub(crate) mod scrape;
 pub(crate) mod service;
 
 use std::{

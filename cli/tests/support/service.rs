@@ -21,7 +21,15 @@ pub(crate) struct Service {
     process: Child,
     /// Where it listens, with `http://`.
     pub(crate) url: String,
+    /// Where its metrics are, if they are anywhere.
+    pub(crate) metrics: String,
     served: Arc<AtomicUsize>,
+}
+
+fn command(name: &str, address: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fanout"));
+    command.args([name, "--listen", address, "--log-format", "json"]).args(args);
+    command
 }
 
 // === impl Service ===
@@ -32,11 +40,14 @@ impl Service {
         Self::start_at(name, "127.0.0.1:0", args, until)
     }
 
+    /// Starts it with these environment variables.
+    pub(crate) fn start_with(name: &str, args: &[&str], env: &[(&str, &str)], until: &str) -> Self {
+        Self::run(command(name, "127.0.0.1:0", args).envs(env.iter().copied()), until)
+    }
+
     /// Starts it at this address.
     pub(crate) fn start_at(name: &str, address: &str, args: &[&str], until: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fanout"));
-        command.args([name, "--listen", address, "--log-format", "json"]).args(args);
-        Self::run(&mut command, until)
+        Self::run(&mut command(name, address, args), until)
     }
 
     /// Runs a command that becomes a service, and waits until it logs this message.
@@ -44,7 +55,7 @@ impl Service {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let served = Arc::new(AtomicUsize::new(0));
-        let mut service = Self { process, url: String::new(), served: Arc::clone(&served) };
+        let mut service = Self { process, url: String::new(), metrics: String::new(), served: Arc::clone(&served) };
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
@@ -59,6 +70,9 @@ impl Service {
             let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{command:?} does not log {until:?}"));
             if line["message"] == "listening" {
                 service.url = format!("http://{}", line["address"].as_str().unwrap());
+            }
+            if line["message"] == "metrics can be scraped" {
+                line["url"].as_str().unwrap().clone_into(&mut service.metrics);
             }
             if line["message"] == until {
                 return service;
