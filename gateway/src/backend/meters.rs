@@ -49,6 +49,16 @@ impl Meters {
             coalesced: counter("fanout.backend.coalesced", "Calls that shared the answer of one in flight"),
             queued: Arc::default(),
         };
+        // A series that began with the first event would hide it: a rate needs a value before.
+        for counter in [
+            &instruments.retries,
+            &instruments.refused_retries,
+            &instruments.shed,
+            &instruments.rejected,
+            &instruments.coalesced,
+        ] {
+            counter.add(0, std::slice::from_ref(&instruments.backend));
+        }
         let (queued, attribute) = (Arc::clone(&instruments.queued), instruments.backend.clone());
         let _ = meter
             .u64_observable_gauge("fanout.backend.queued")

@@ -43,15 +43,18 @@ impl Refusal {
         let details = ErrorDetails::with_error_info("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout", limit);
         let message = format!("too many requests in flight: the limit is {max}");
         let status = Status::with_error_details(Code::ResourceExhausted, message, details);
+        let shed = telemetry::meter()
+            .u64_counter("fanout.server.shed")
+            .with_unit("{request}")
+            .with_description("Requests refused because as many as allowed were in flight")
+            .build();
+        // A series that began with the first refusal would hide it: a rate needs a value before.
+        shed.add(0, &[]);
         Self {
             max,
             headers: status.into_http::<String>().into_parts().0.headers,
             methods,
-            shed: telemetry::meter()
-                .u64_counter("fanout.server.shed")
-                .with_unit("{request}")
-                .with_description("Requests refused because as many as allowed were in flight")
-                .build(),
+            shed,
             duration: CallDuration::of_server(),
             begun: Instant::now(),
             next_warning: AtomicU64::new(0),

@@ -46,14 +46,12 @@ fn limited(max: usize) -> (InFlightLimit<Inner>, mock::Handle<Request<()>, Respo
     (InFlightLimitLayer::new(max, KnownMethods::default()).layer(service), handle)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "what a body sends")]
-fn data() -> Sent {
-    Ok(Frame::data(Bytes::from_static(b"message")))
+fn data() -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(b"message"))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "what a body sends")]
-fn trailers() -> Sent {
-    Ok(Frame::trailers(HeaderMap::new()))
+fn trailers() -> Frame<Bytes> {
+    Frame::trailers(HeaderMap::new())
 }
 
 /// Makes a call that is answered with these frames.
@@ -108,7 +106,7 @@ async fn a_request_beyond_the_limit_is_refused_at_once() {
 async fn a_place_is_kept_until_the_reply_has_ended() {
     let (mut service, mut handle) = limited(1);
     handle.allow(10);
-    let mut body = call(&mut service, &mut handle, [data(), data(), trailers()]).await;
+    let mut body = call(&mut service, &mut handle, [Ok(data()), Ok(data()), Ok(trailers())]).await;
     for _ in 0..2 {
         assert!(next(&mut body).await.unwrap().unwrap().is_data());
         assert_eq!(free(&service), 0, "the reply streams");
@@ -116,18 +114,18 @@ async fn a_place_is_kept_until_the_reply_has_ended() {
     assert!(next(&mut body).await.unwrap().unwrap().is_trailers());
     assert_eq!(free(&service), 1);
 
-    let mut body = call(&mut service, &mut handle, [data(), Err(Status::internal("lost"))]).await;
+    let mut body = call(&mut service, &mut handle, [Ok(data()), Err(Status::internal("lost"))]).await;
     next(&mut body).await.unwrap().unwrap();
     next(&mut body).await.unwrap().unwrap_err();
     assert_eq!(free(&service), 1, "an error is an end");
 
-    let mut body = call(&mut service, &mut handle, [data()]).await;
+    let mut body = call(&mut service, &mut handle, [Ok(data())]).await;
     next(&mut body).await.unwrap().unwrap();
     assert_eq!(free(&service), 0);
     assert!(next(&mut body).await.is_none());
     assert_eq!(free(&service), 1, "and so is nothing more");
 
-    let body = call(&mut service, &mut handle, [data(), trailers()]).await;
+    let body = call(&mut service, &mut handle, [Ok(data()), Ok(trailers())]).await;
     assert_eq!(free(&service), 0);
     drop(body);
     assert_eq!(free(&service), 1, "nobody reads on");
@@ -141,7 +139,7 @@ async fn a_place_is_kept_until_the_reply_has_ended() {
 async fn the_body_tells_what_the_inner_one_does() {
     let (mut service, mut handle) = limited(1);
     handle.allow(1);
-    let body = call(&mut service, &mut handle, [data()]).await;
+    let body = call(&mut service, &mut handle, [Ok(data())]).await;
     assert_eq!((body.is_end_stream(), body.size_hint().exact()), (false, Some(7)));
     let none = LimitedBody::<Frames>::empty();
     assert_eq!((none.is_end_stream(), none.size_hint().exact()), (true, Some(0)));

@@ -63,7 +63,9 @@ impl Metrics {
         if settings.is_off() {
             return Ok(Self { provider: None, scrape: None });
         }
-        let mut builder = SdkMeterProvider::builder().with_resource(resource).with_view(stream);
+        let mut builder = SdkMeterProvider::builder()
+            .with_resource(resource)
+            .with_view(|instrument: &Instrument| Some(stream(instrument)));
         if settings.otlp {
             builder = builder.with_reader(push::reader()?);
         }
@@ -95,14 +97,13 @@ impl Metrics {
 }
 
 /// How an instrument is aggregated, whoever made it.
-#[expect(clippy::unnecessary_wraps, reason = "the SDK takes a view as a function that may decline")]
-fn stream(instrument: &Instrument) -> Option<Stream> {
+fn stream(instrument: &Instrument) -> Stream {
     let mut stream = Stream::builder().with_cardinality_limit(CARDINALITY_LIMIT);
     if instrument.kind() == InstrumentKind::Histogram && instrument.unit() == "s" {
         let boundaries = DURATIONS.to_vec();
         stream = stream.with_aggregation(Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: true });
     }
-    Some(stream.build().expect("the boundaries rise, and the limit is not 0"))
+    stream.build().expect("the boundaries rise, and the limit is not 0")
 }
 
 #[cfg(test)]
@@ -116,7 +117,10 @@ mod tests {
     fn a_duration_has_the_buckets_of_the_conventions_and_a_bound_on_its_series() {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter().with_registry(registry.clone()).build().unwrap();
-        let provider = SdkMeterProvider::builder().with_view(stream).with_reader(reader).build();
+        let provider = SdkMeterProvider::builder()
+            .with_view(|instrument: &Instrument| Some(stream(instrument)))
+            .with_reader(reader)
+            .build();
         let duration = provider.meter("test").f64_histogram("some.duration").with_unit("s").build();
         for caller in 0..2_000 {
             duration.record(0.02, &[KeyValue::new("caller", caller)]);
