@@ -78,7 +78,7 @@ fn a_bad_environment_variable_is_named_too() {
     ends(&listen, &[exporter, (port, "metrics")], 64, &[port, "metrics", "65535"]);
     let host = [exporter, ("OTEL_EXPORTER_PROMETHEUS_HOST", "no such host")];
     ends(&listen, &host, 64, &["OTEL_EXPORTER_PROMETHEUS_HOST", "no such host", "localhost"]);
-    ends(&["up"], &[exporter, (port, "65534")], 64, &[port, "65534", "65533"]);
+    ends(&["up"], &[exporter, (port, "65535")], 64, &[port, "65535", "smaller"]);
 }
 
 #[test]
