@@ -5,7 +5,7 @@
 
 mod support;
 
-use fanout_proto::gateway::v1::{FailurePolicy, GetProfileRequest, GetProfileResponse, Strategy};
+use fanout_proto::gateway::v1::{CallReport, FailurePolicy, GetProfileRequest, GetProfileResponse, Strategy};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use support::{
     Up,
@@ -173,6 +173,60 @@ async fn each_attempt_is_a_span_with_its_number() {
         assert_eq!(attempt.attribute("network.peer.address"), "127.0.0.1");
         assert!(spans.iter().any(|span| span.kind == SpanKind::Server && span.parent == attempt.id), "{attempt:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hedge_is_an_attempt_and_its_loser_is_cancelled_at_the_backend() {
+    let collector = Collector::start().await;
+    let mut env = collector.env().to_vec();
+    env.push(("GATEWAY_HEDGE", "100ms"));
+    let up = Up::start_with(&["--delay", "0"], &env);
+    // Both attempts take as long, so the first wins.
+    let reply = get_profile(&up, Strategy::Concurrent, "user.delay=400ms,country.delay=0").await.unwrap();
+    let report = reply.into_inner().report.unwrap();
+    let of = |call: &CallReport| (call.attempts, call.hedges, call.hedge_won);
+    assert_eq!(report.calls.iter().map(of).collect::<Vec<_>>(), [(2, 1, false), (1, 0, false)]);
+    let is_user = |span: &Seen| span.name == GET_USER;
+    // Two attempts, each with its two ends.
+    let spans = collector.trace(&report.trace_id, 4, is_user).await;
+    let of = |span: &Seen| {
+        let attribute = |name| span.attribute(name).to_owned();
+        (attribute("fanout.attempt"), attribute("fanout.hedge"), attribute("rpc.response.status_code"))
+    };
+    let mut attempts: Vec<_> =
+        spans.iter().filter(|span| is_user(span) && span.kind == SpanKind::Client).map(of).collect();
+    attempts.sort();
+    let expected = [("1", "won", "OK"), ("2", "lost", "CANCELLED")];
+    assert_eq!(attempts, expected.map(|(number, hedge, code)| (number.into(), hedge.into(), code.into())));
+    let mut ends: Vec<_> = spans
+        .iter()
+        .filter(|span| is_user(span) && span.kind == SpanKind::Server)
+        .map(|span| span.attribute("rpc.response.status_code"))
+        .collect();
+    ends.sort_unstable();
+    assert_eq!(ends, ["CANCELLED", "OK"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_answer_is_linked_to_the_call_that_brought_it() {
+    let collector = Collector::start().await;
+    let mut env = collector.env().to_vec();
+    env.push(("GATEWAY_COALESCE", "country"));
+    let up = Up::start_with(&["--delay", "500ms"], &env);
+    let replies = futures::future::join_all((0..3).map(|_| get_profile(&up, Strategy::Concurrent, ""))).await;
+    let reports: Vec<_> = replies.into_iter().map(|reply| reply.unwrap().into_inner().report.unwrap()).collect();
+    let mut attempts: Vec<_> = reports.iter().map(|report| report.calls[1].attempts).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [0, 0, 1], "one call for all three");
+    let (mut flights, mut links) = (Vec::new(), Vec::new());
+    for report in &reports {
+        let shares = |span: &Seen| ["shared_call", "coalesced"].contains(&&*span.name);
+        let spans = collector.trace(&report.trace_id, 1, shares).await;
+        flights.extend(spans.iter().filter(|span| span.name == "shared_call").map(|span| span.id.clone()));
+        links.extend(spans.iter().filter(|span| span.name == "coalesced").map(|span| span.links.clone()));
+    }
+    assert_eq!(flights.len(), 1);
+    assert_eq!(links, [flights.clone(), flights], "two calls joined the one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,6 +52,8 @@ pub(crate) struct Seen {
     pub(crate) end: u64,
     pub(crate) failed: bool,
     pub(crate) attributes: BTreeMap<String, String>,
+    /// The ids of the spans that it links to.
+    pub(crate) links: Vec<String>,
 }
 
 struct Export(Arc<Received>);
@@ -148,6 +150,7 @@ impl Seen {
         Self {
             service: service.to_owned(),
             attributes: attributes.collect(),
+            links: span.links.iter().map(|link| hex(&link.span_id)).collect(),
             kind: span.kind(),
             name: span.name,
             trace: hex(&span.trace_id),
