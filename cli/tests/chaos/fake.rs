@@ -16,9 +16,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A gRPC server over h2 itself, without health: it counts its calls.
+/// A gRPC server over h2 itself, without health: it counts its connections and calls.
 pub(crate) struct Fake {
     pub(crate) url: String,
+    connections: Arc<AtomicUsize>,
     calls: Arc<AtomicUsize>,
 }
 
@@ -34,16 +35,24 @@ pub(crate) struct Answer {
 impl Fake {
     /// Answers each call by its number, from 0.
     pub(crate) async fn start(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_taking(u32::MAX, answer).await
+    }
+
+    /// Takes so many calls at once on each connection.
+    pub(crate) async fn start_taking(streams: u32, answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (calls, answer) = (Arc::new(AtomicUsize::new(0)), Arc::new(answer));
-        let counted = Arc::clone(&calls);
+        let (connections, calls) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (opened, counted, answer) = (Arc::clone(&connections), Arc::clone(&calls), Arc::new(answer));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
+                opened.fetch_add(1, Ordering::Relaxed);
                 let (counted, answer) = (Arc::clone(&counted), Arc::clone(&answer));
                 tokio::spawn(async move {
-                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                    let mut settings = h2::server::Builder::new();
+                    settings.max_concurrent_streams(streams);
+                    let Ok(mut connection) = settings.handshake::<_, Bytes>(stream).await else { return };
                     while let Some(Ok((request, respond))) = connection.accept().await {
                         if request.uri().path().starts_with("/grpc.health") {
                             unimplemented(respond);
@@ -55,7 +64,11 @@ impl Fake {
                 });
             }
         });
-        Self { url, calls }
+        Self { url, connections, calls }
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn calls(&self) -> usize {

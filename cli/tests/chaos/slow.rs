@@ -6,7 +6,7 @@ use fanout_proto::{country::v1::ListCountriesResponse, user::v1::User};
 use prost::Message as _;
 
 use crate::{
-    callers::{Rpc, Seen, call_many},
+    callers::{Callers, Rpc, Seen, call_many},
     fake::{Answer, Fake},
     support::service::Service,
 };
@@ -30,6 +30,31 @@ async fn hedging_cuts_a_long_tail() {
     assert!((plain_calls - 1.0).abs() < 1e-9, "without hedging each call is one");
     assert!(before >= 5 * after, "{before:?} became {after:?}");
     assert!(more <= 0.05, "{:.1} % more calls", more * 100.0);
+}
+
+/// Where a replica takes no more calls on a connection, more connections are opened, up to the bound; calls beyond that wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_calls_than_a_connection_takes_get_more_connections() {
+    const ON_EACH: u32 = 20;
+    let mut walls = Vec::new();
+    for (most, opened) in [("1", 1), ("8", 8)] {
+        let user = bytes::Bytes::from(User { id: "ada".to_owned(), ..User::default() }.encode_to_vec());
+        let users = Fake::start(move |_| Answer { after: Duration::ZERO, message: user.clone() }).await;
+        let slow = |_| Answer { after: 20 * USUAL, message: bytes::Bytes::new() };
+        let countries = Fake::start_taking(ON_EACH, slow).await;
+        let args = ["--user-service", &users.url, "--country-service", &countries.url, "--connections", most];
+        let gateway = Service::start("gateway", &args, "serving");
+        let callers = Callers::start_so_many(&gateway.url, Rpc::Profile, 160).await;
+        let begun = std::time::Instant::now();
+        callers.make(800).await;
+        walls.push(begun.elapsed());
+        callers
+            .stop()
+            .await
+            .report(&format!("160 callers, 20 calls a connection, {most} connections at most"), &["OK"]);
+        assert_eq!(countries.connections(), opened);
+    }
+    assert!(walls[0] > 3 * walls[1], "eight times the places: {walls:?}");
 }
 
 /// What callers saw, and how many calls reached each backend for each of theirs.

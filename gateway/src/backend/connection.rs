@@ -17,7 +17,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::{
+    FutureExt as _, TryFutureExt as _,
+    future::{BoxFuture, ready},
+};
 use h2::{Ping, PingPong, client};
 use http::{Request, Response};
 use tokio::{net::TcpStream, task::JoinHandle};
@@ -173,7 +176,10 @@ impl Service<Request<Bytes>> for Connection {
     }
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let response = self.stream(request);
-        Box::pin(async move { whole_reply(response?.await.map_err(lost)?).await })
+        match self.stream(request) {
+            // Room for the reading of the reply is made when there is a reply: until then thousands may wait.
+            Ok(response) => response.map_err(lost).and_then(|head| whole_reply(head).boxed()).boxed(),
+            Err(status) => ready(Err(status)).boxed(),
+        }
     }
 }

@@ -66,7 +66,8 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Waiting { service: S, request: Option<Request<B>> },
+        // boxed, because a call spends most of its time in the next state, and thousands of them do at once
+        Waiting { waiting: Option<Box<(S, Request<B>)>> },
         Calling { #[pin] call: F },
         // refused before it began, or ended
         Over,
@@ -111,7 +112,7 @@ where
         let state = if grant.is_some_and(|grant| grant.had.is_zero()) {
             State::Over
         } else {
-            State::Waiting { service: self.inner.clone(), request: Some(request) }
+            State::Waiting { waiting: Some(Box::new((self.inner.clone(), request))) }
         };
         ResponseFuture { state, timer: grant.map(|grant| Timer::new(grant.deadline)), grant }
     }
@@ -156,9 +157,10 @@ where
     ) -> Poll<Result<Response<BoundBody<R>>, Status>> {
         loop {
             let call = match self.as_mut().project() {
-                StateProj::Waiting { service, request } => {
+                StateProj::Waiting { waiting } => {
+                    let (service, _) = &mut **waiting.as_mut().expect("taken only when the state changes");
                     ready!(service.poll_ready(cx)).map_err(|error| normalise(error.into(), grant))?;
-                    let mut request = request.take().expect("taken only when the state changes");
+                    let (mut service, mut request) = *waiting.take().expect("it was there a line above");
                     if let Some(grant) = grant {
                         request.headers_mut().insert(GRPC_TIMEOUT, grpc_timeout::encode(grant.deadline.remaining()));
                     }
