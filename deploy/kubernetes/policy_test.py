@@ -9,7 +9,7 @@ import pytest
 
 from overlay import NAME, load
 from rules import (
-    RULES, complete, connected, data, drained, images, ports, probed, resourced, restricted, selected, settings,
+    RULES, complete, connected, data, drained, images, measured, ports, probed, resourced, restricted, selected, settings,
 )
 
 
@@ -67,6 +67,11 @@ MISTAKES = [
     (connected, lambda o: policy(o, "database").update(podSelector={}), "lets others than the user service out"),
     (ports, lambda o: o.get("Service", "gateway")["spec"]["ports"][0].update(targetPort=50052), "Service/gateway does not lead"),
     (ports, lambda o: variable(o, "gateway", "USER_SERVICE_URL").update(value="http://users:50052"), "looks for user-service elsewhere"),
+    (ports, lambda o: pod(o)["containers"][0]["ports"].pop(), "gateway declares other ports"),
+    (connected, lambda o: policy(o, "metrics")["ingress"][0]["from"].append({"namespaceSelector": {}}), "metrics lets in who has no label"),
+    (measured, lambda o: o.get("Deployment", "gateway")["spec"]["template"]["metadata"].pop("annotations"), "gateway does not say where"),
+    (measured, lambda o: variable(o, "user-service", "OTEL_METRICS_EXPORTER").update(value="none"), "user-service does not answer with metrics"),
+    (measured, lambda o: drop(o, "NetworkPolicy", "metrics"), "country-service lets nobody ask"),
     (settings, lambda o: variable(o, "gateway", "GATEWAY_DRAIN").update(name="GATEWAY_DRAIN_TIME"), "gateway has no setting GATEWAY_DRAIN_TIME"),
     (settings, lambda o: variable(o, "user-service", "USER_SERVICE_DELAY").update(value="3 weeks"), "user-service refuses its settings"),
     (settings, lambda o: variable(o, "gateway", "GATEWAY_LOG")["valueFrom"]["configMapKeyRef"].update(key="level"), "from what is not there"),

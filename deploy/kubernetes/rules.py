@@ -231,6 +231,23 @@ def ports(overlay):
             yield f"gateway looks for {name} elsewhere"
 
 
+def measured(overlay):
+    """Metrics are where the annotations say, and may be asked for."""
+    wanted = {"prometheus.io/scrape": "true", "prometheus.io/port": "9464", "prometheus.io/path": "/metrics"}
+    policy = overlay.get("NetworkPolicy", "metrics") or {"spec": {"podSelector": {"matchLabels": {"missing": ""}}}}
+    for name, labels, container in overlay.services():
+        template = overlay.get("Deployment", name)["spec"]["template"]
+        if template["metadata"].get("annotations", {}) != wanted:
+            yield f"{name} does not say where its metrics are"
+        set_ = environment(overlay, container)
+        if set_.get("OTEL_METRICS_EXPORTER") != "prometheus" or set_.get("OTEL_EXPORTER_PROMETHEUS_HOST") != "::":
+            yield f"{name} does not answer with metrics"
+        if "OTEL_EXPORTER_PROMETHEUS_PORT" in set_:
+            yield f"{name} has its metrics on another port"
+        if not selects(policy["spec"]["podSelector"], labels):
+            yield f"{name} lets nobody ask for its metrics"
+
+
 def settings(overlay):
     """Each variable is a setting of that service, and the service takes its value."""
     for name, _, container in overlay.services():
@@ -269,4 +286,4 @@ def data(overlay):
             yield f"{name} has another delay than {wanted[0]}, or lets requests change it"
 
 
-RULES = [complete, restricted, resourced, images, probed, drained, selected, connected, ports, settings, data]
+RULES = [complete, restricted, resourced, images, probed, drained, selected, connected, ports, measured, settings, data]
