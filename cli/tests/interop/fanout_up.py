@@ -40,7 +40,9 @@ LOG = 10.0
 class Up:
     """A running `fanout up --json`. Both its streams are read to their ends by threads of their own."""
 
-    def __init__(self, data_dir: Path, *flags: str, ports: dict[str, int] | None = None):
+    def __init__(
+        self, data_dir: Path, *flags: str, ports: dict[str, int] | None = None, environment: dict[str, str] | None = None
+    ):
         port = {"gateway": 0, "user": 0, "country": 0} | (ports or {})
         ports_flags = [text for name, at in port.items() for text in (f"--{name}-port", str(at))]
         self.process = subprocess.Popen(
@@ -49,7 +51,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
+            env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | (environment or {}),
         )
         self.lines: list[dict] = []  # standard output, each line parsed
         self.errors: list[str] = []  # standard error

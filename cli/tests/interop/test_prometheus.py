@@ -1,172 +1,251 @@
-"""A real Prometheus scrapes the three services, and finds all that the dashboard and the alerts ask for.
+"""What a real Prometheus makes of the three services' metrics, and whether the dashboard and the alerts find them."""
 
-It is Debian's package `prometheus`; without it the test skips itself, unless FANOUT_REQUIRE_PROMETHEUS is set.
-"""
-
-import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from pathlib import Path
+from types import SimpleNamespace
 
+import grpc
 import pytest
-import yaml
-from fanout_up import BINARY, REPOSITORY, START
-from service import Service, free_port
+from fanout_up import START, Up
+from metrics_files import dashboard_expressions, documented, metric_of, rule_expressions
+from prometheus_server import Prometheus, get
+from reflected_client import GATEWAY, ReflectedClient, open_channel
 
-METRICS = REPOSITORY / "deploy/metrics"
-DASHBOARD = METRICS / "grafana/dashboards/fanout.json"
-
-# A call through the gateway, as its metric has it.
-GET_PROFILE = "fanout.gateway.v1.GatewayService/GetProfile"
-
-
-def panels() -> list[dict]:
-    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
-
-
-def expressions() -> list[str]:
-    """All that the dashboard and the alerts ask."""
-    rules = yaml.safe_load((METRICS / "alerts.yml").read_text())["groups"][0]["rules"]
-    asked = [target["expr"] for panel in panels() for target in panel["targets"]]
-    return asked + [rule["expr"] for rule in rules]
-
-
-def names(expression: str) -> set[str]:
-    """The metrics that an expression names."""
-    bare = re.sub(r"\{[^}]*\}|(?:by|without) \([^)]*\)", "", expression)
-    return set(re.findall(r"\b(?:fanout|rpc|tokio|target)_\w+", bare))
-
-
-def test_every_panel_says_what_it_shows():
-    for panel in panels():
-        assert panel["title"] and panel["description"].endswith("."), panel["title"]
-        assert panel["fieldConfig"]["defaults"]["unit"] and panel["targets"], panel["title"]
+# In the order of their ports for metrics.
+SERVICES = ["gateway", "user-service", "country-service"]
+GET_PROFILE, GET_HOME_COUNTRY = f"{GATEWAY}/GetProfile", f"{GATEWAY}/GetHomeCountry"
+BEST_EFFORT = 2
+DELAY = 0.1
+# What the gateway does about backends, so that a few calls bring it out.
+SETTINGS = {
+    "GATEWAY_HEDGE": "300ms",
+    "GATEWAY_HEDGE_BUDGET": "100%",
+    "GATEWAY_COALESCE": "country",
+    "GATEWAY_RETRY_FLOOR": "1",
+    "GATEWAY_RETRY_BUDGET": "1%",
+    "GATEWAY_BREAKER_FAILURES": "20",
+    "GATEWAY_BACKEND_MAX_IN_FLIGHT": "8",
+    "GATEWAY_MAX_IN_FLIGHT": "24",
+}
+# How the dashboard's own variables are set here.
+WINDOWS = {"$__rate_interval": "1m", "$__range": "5m"}
+# Of these the first figures come after an hour.
+LATER = {"fanout:gateway_latency_seconds:p99_usual"}
 
 
-def test_every_service_of_the_compose_file_is_scraped():
-    compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
-    ours = {name for name, service in compose.items() if "fanout/" in service["image"]}
-    (job,) = yaml.safe_load((METRICS / "prometheus.yml").read_text())["scrape_configs"]
-    assert set(job["dns_sd_configs"][0]["names"]) == ours
-    assert all(compose[name]["environment"]["OTEL_METRICS_EXPORTER"] for name in ours)
+@pytest.fixture(scope="module", autouse=True)
+def prometheus_is_installed():
+    missing = [name for name in ("prometheus", "promtool") if not shutil.which(name)]
+    if missing and os.environ.get("FANOUT_REQUIRE_PROMETHEUS") != "1":
+        pytest.skip(f"there is no {missing[0]}: apt-get install prometheus")
+    assert not missing, f"FANOUT_REQUIRE_PROMETHEUS is set, and there is no {missing}"
 
 
-@pytest.fixture
-def prometheus():
-    program = shutil.which("prometheus")
-    if not program:
-        assert not os.environ.get("FANOUT_REQUIRE_PROMETHEUS"), "Debian's package prometheus is needed here"
-        pytest.skip("there is no prometheus on this machine")
-    return program
+def three_free_ports() -> int:
+    """The first of three ports in a row that were free a moment ago."""
+    for first in range(20_000, 30_000, 3):
+        try:
+            for port in range(first, first + 3):
+                socket.create_server(("127.0.0.1", port)).close()
+            return first
+        except OSError:
+            continue
+    raise AssertionError("no three ports in a row are free")
 
 
-def test_the_configuration_and_the_alerts_are_sound(prometheus):
-    for check in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
-        done = subprocess.run(["promtool", *check], cwd=METRICS, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-class Scraper:
-    """Prometheus with its data in a directory, and its HTTP API."""
-
-    def __init__(self, program: str, directory: Path, targets: dict[str, int]):
-        labelled = [
-            {"targets": [f"127.0.0.1:{port}"], "labels": {"service": service}} for service, port in targets.items()
-        ]
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(METRICS / "alerts.yml")],
-            "scrape_configs": [{"job_name": "fanout", "static_configs": labelled}],
-        }
-        (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self.process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={directory}/prometheus.yml",
-                f"--storage.tsdb.path={directory}/data",
-                f"--web.listen-address={self.url.removeprefix('http://')}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "prometheus.log").open("wb"),
-        )
-
-    def query(self, expression: str) -> list[dict]:
-        with urllib.request.urlopen(f"{self.url}/api/v1/query?" + urllib.parse.urlencode({"query": expression})) as reply:
-            return json.load(reply)["data"]["result"]
-
-    def wait_for(self, expression: str) -> list[dict]:
-        """What an expression finds, once it finds something. Asks again and again: there is no event to wait for."""
-        until = time.monotonic() + START
-        while True:
-            try:
-                if found := self.query(expression):
-                    return found
-            except urllib.error.URLError:
-                pass  # it is still starting
-            assert time.monotonic() < until, f"nothing for {expression}"
-            time.sleep(0.1)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(START)
-
-
-def load(gateway: Service, *flags: str):
-    command = [BINARY, "load", "--json", "--gateway", f"http://{gateway.address}", *flags]
-    assert subprocess.run(command, capture_output=True, timeout=60).stdout
-
-
-def test_what_the_dashboard_shows_is_there(prometheus, tmp_path):
-    ports = {name: free_port() for name in ("gateway", "user-service", "country-service")}
-
-    def new(name: str, *flags: str) -> Service:
-        env = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(ports[name])}
-        return Service(name, tmp_path / f"{name}.log", *flags, env=env)
-
-    database = ("--database", f"sqlite:{tmp_path}/users.db", "--seed")
-    users = new("user-service", "--delay", "5ms", "--allow-overrides", *database)
-    countries = new("country-service", "--delay", "5ms", "--allow-overrides")
-    gateway = new(
-        "gateway",
-        *("--user-service", f"http://{users.address}", "--country-service", f"http://{countries.address}"),
-        # So that each thing that is counted happens.
-        *("--hedge", "20ms", "--coalesce", "country", "--retry-floor", "1", "--breaker-failures", "20"),
-        *("--backend-max-in-flight", "40", "--max-in-flight", "60"),
-    )
-    services, scraper = [users, countries, gateway], None
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """`fanout up` with metrics, a Prometheus that scrapes all three, and a client of the gateway."""
+    port = three_free_ports()
+    environment = SETTINGS | {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
+    up = Up(tmp_path_factory.mktemp("up") / "data", "--delay", f"{DELAY}s", environment=environment)
+    targets = {service: f"127.0.0.1:{port + at}" for at, service in enumerate(SERVICES)}
     try:
-        for service in services:
-            service.start()
-        scraper = Scraper(prometheus, tmp_path, ports)
-        load(gateway, "--callers", "4", "--requests", "200")
-        load(gateway, "--callers", "8", "--requests", "200", "--delay", "user=50ms")  # hedged
-        load(gateway, "--callers", "200", "--requests", "400", "--delay", "user=50ms")  # refused
-        load(gateway, "--callers", "4", "--requests", "200", "--baggage", "country.error-rate=1")  # retried, and broken
-        scraper.wait_for("count(up == 1 and on (instance) scrape_samples_scraped > 0) == 3")
-        ended = scraper.wait_for(f'rpc_server_call_duration_seconds_count{{service="gateway",rpc_method="{GET_PROFILE}"}}')
-        assert {sample["metric"]["rpc_response_status_code"] for sample in ended} >= {"OK"}
-        # The last scrape has all 1000: by then everything else has been counted too.
-        scraper.wait_for(f'sum(rpc_server_call_duration_seconds_count{{service="gateway",rpc_method="{GET_PROFILE}"}}) == 1000')
-        known = {sample["metric"]["__name__"] for sample in scraper.query('{job="fanout"}')}
-        missing = {name for expression in expressions() for name in names(expression)} - known
-        assert not missing, f"asked for, and not there: {missing}"
-        for expression in expressions():
-            scraper.query(expression.replace("$__rate_interval", "30s"))
-        (scraped,) = scraper.query('count({service="gateway"})')
-        print(f"\n{scraped['value'][1]} series of the gateway")
-        for port in ports.values():
-            page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read()
-            lint = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True)
-            assert lint.returncode == 0 and not lint.stderr, lint.stderr.decode()
+        up.wait_up()
+        prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), targets)
+        try:
+            for service in SERVICES:
+                prometheus.wait_for(f'up{{service="{service}"}} == 1')
+            with open_channel(up.address("gateway")) as channel:
+                yield SimpleNamespace(prometheus=prometheus, targets=targets, gateway=ReflectedClient(channel))
+        finally:
+            prometheus.stop()
     finally:
-        if scraper:
-            scraper.stop()
-        for service in services:
-            service.kill()
+        up.stop()
+
+
+@pytest.fixture(scope="module")
+def eventful(measured):
+    """The same after everything that is counted has happened, twice: before and after a scrape, so that there are rates."""
+    for _ in range(2):
+        until_all_is_well(measured.gateway)
+        provoke(measured.gateway)
+        measured.prometheus.wait_for('timestamp(up{service="gateway"}) > ' + f"{scraped(measured):.3f}")
+    return measured
+
+
+def scraped(measured) -> float:
+    return measured.prometheus.value('timestamp(up{service="gateway"})')
+
+
+def until_all_is_well(gateway):
+    """Calls until the breaker has tried the service and trusts it: nothing else makes it try."""
+    until = time.monotonic() + START
+    while gateway.start(GET_PROFILE, user_id="ada").code() != grpc.StatusCode.OK:
+        assert time.monotonic() < until, "the breaker does not close"
+        time.sleep(0.1)
+
+
+def at_once(gateway, calls: int, baggage: str, **fields) -> list[str]:
+    """The codes of that many calls at the same time."""
+    start = lambda: gateway.start(GET_PROFILE, metadata=[("baggage", baggage)], user_id="ada", **fields)
+    return [call.code().name for call in [start() for _ in range(calls)]]
+
+
+def provoke(gateway):
+    for strategy in (1, 2, 3):
+        gateway.call(GET_PROFILE, user_id="ada", strategy=strategy)
+    # The ninth call to the user service is one too many.
+    assert "RESOURCE_EXHAUSTED" in at_once(gateway, 12, "user.delay=200ms")
+    # These wait for the countries all the same, with one call for all of them, and the 25th request is one too many.
+    codes = at_once(gateway, 60, "country.delay=300ms", failure_policy=BEST_EFFORT)
+    assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+    # Later than the hedge, which is as late.
+    gateway.call(GET_PROFILE, user_id="ada", metadata=[("baggage", "user.delay=600ms")])
+    # Sent again until the budget is spent, and refused once the breaker is open.
+    for _ in range(40):
+        error = gateway.error(GET_PROFILE, user_id="ada", metadata=[("baggage", "user.error-rate=1,user.delay=0")])
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def pages(measured) -> dict[str, str]:
+    return {service: get(f"http://{at}/metrics") for service, at in measured.targets.items()}
+
+
+def series_of(page: str) -> list[tuple[str, set[str]]]:
+    """The name and the labels of each series."""
+    lines = [line for line in page.splitlines() if line and not line.startswith("#")]
+    found = [re.match(r"([^{ ]+)(?:\{(.*)\})? ", line) for line in lines]
+    return [(match[1], set(re.findall(r'(\w+)="', match[2] or ""))) for match in found]
+
+
+def test_each_service_is_scraped_without_an_error(measured):
+    prometheus = measured.prometheus
+    for service, at in measured.targets.items():
+        assert prometheus.query(f'up{{service="{service}"}}') == [
+            ({"__name__": "up", "job": "fanout", "service": service, "instance": at}, 1)
+        ]
+        assert prometheus.value(f'scrape_samples_scraped{{service="{service}"}}') > 0
+        assert prometheus.value(f'scrape_samples_post_metric_relabeling{{service="{service}"}}') > 0
+        prometheus.wait_for(f'target_info{{service="{service}",service_name="{service}"}} == 1')
+    assert {target["lastError"] for target in prometheus.ask("targets")["activeTargets"]} == {""}
+
+
+def test_requests_and_attempts_are_counted_by_method_and_code(measured):
+    prometheus = measured.prometheus
+    for user, code in [("ada", "OK"), ("ada", "OK"), ("ada", "OK"), ("nobody", "NOT_FOUND")]:
+        if code == "OK":
+            measured.gateway.call(GET_HOME_COUNTRY, user_id=user)
+        else:
+            assert measured.gateway.error(GET_HOME_COUNTRY, user_id=user).code().name == code
+    asked = f'{{service="gateway",rpc_system_name="grpc",rpc_method="{GET_HOME_COUNTRY}",rpc_response_status_code="%s"}}'
+    for code, count in {"OK": 3, "NOT_FOUND": 1}.items():
+        [(labels, _)] = prometheus.wait_for(f"rpc_server_call_duration_seconds_count{asked % code} == {count}")
+        assert "error_type" not in labels, "that there is no such user is no fault of the server's"
+    # Only the chain's second call asks for one country.
+    attempts = 'rpc_client_call_duration_seconds_count{rpc_method="fanout.country.v1.CountryService/GetCountry"}'
+    [(labels, count)] = prometheus.query(attempts)
+    assert count == 3 and labels["rpc_response_status_code"] == "OK"
+    assert labels["server_address"] == "127.0.0.1" and int(labels["server_port"]) > 0
+    mean = f"rpc_server_call_duration_seconds_sum{asked % 'OK'} / rpc_server_call_duration_seconds_count{asked % 'OK'}"
+    assert 2 * DELAY <= prometheus.value(mean) < 2 * DELAY + 1
+
+
+def test_the_fan_out_s_figures_are_those_of_the_reports(measured):
+    prometheus = measured.prometheus
+    reports = {}
+    for strategy, name in {1: "sequential", 2: "concurrent", 3: "spawned"}.items():
+        own = f'{{rpc_method="{GET_PROFILE}",fanout_strategy="{name}"}}'
+        sums = {figure: f"fanout_fan_out_{figure}_seconds_sum{own}" for figure in ("wall", "saved", "avoidable")}
+        before = {figure: prometheus.value(each) or 0 for figure, each in sums.items()}
+        count = prometheus.value(f"fanout_fan_out_wall_seconds_count{own}") or 0
+        report = measured.gateway.call(GET_PROFILE, user_id="ada", strategy=strategy).report
+        prometheus.wait_for(f"fanout_fan_out_wall_seconds_count{own} == {count + 1}")
+        for figure, was in before.items():
+            said = getattr(report, f"{figure}_time").ToTimedelta().total_seconds()
+            counted = prometheus.value(sums[figure]) - was
+            assert counted == pytest.approx(said, abs=1e-4), (name, figure)
+            reports[name, figure] = counted
+    assert reports["sequential", "wall"] >= 2 * DELAY and reports["sequential", "avoidable"] > DELAY / 2
+    for name in ("concurrent", "spawned"):
+        assert reports[name, "wall"] < reports["sequential", "wall"]
+        assert reports[name, "saved"] > DELAY / 2
+
+
+def test_promtool_finds_nothing_on_any_page(eventful):
+    for service, page in pages(eventful).items():
+        done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stdout + done.stderr) == (0, ""), service
+
+
+def test_the_pages_have_what_is_documented_and_nothing_else(eventful):
+    table, found = documented(), {}
+    for page in pages(eventful).values():
+        types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
+        assert set(types) == set(re.findall(r"^# HELP (\S+) \S+", page, re.MULTILINE)), "each has a type and a description"
+        for name, labels in series_of(page):
+            metric = name if name in types else metric_of(name)
+            found.setdefault(metric, (types[metric], set()))[1].update(labels - {"le"})
+    assert set(found) == set(table)
+    for metric, (type_, labels) in found.items():
+        assert type_ == table[metric].type, metric
+        assert labels == table[metric].labels, metric
+
+
+def test_what_happened_is_counted_where_it_happened(eventful):
+    prometheus = eventful.prometheus
+    for expression in (
+        'fanout_backend_retries_total{fanout_backend="user"}',
+        'fanout_backend_retries_refused_total{fanout_backend="user"}',
+        'fanout_backend_breaker_rejected_total{fanout_backend="user"}',
+        'sum(fanout_backend_hedges_total{fanout_backend="user"})',
+        'fanout_backend_coalesced_total{fanout_backend="country"}',
+        'fanout_backend_shed_total{fanout_backend="user"}',
+        'fanout_server_shed_total{service="gateway"}',
+    ):
+        [(_, count)] = prometheus.wait_for(f"{expression} > 0")
+        assert count == int(count)
+    for backend in ("user", "country"):
+        assert prometheus.value(f'fanout_backend_connections{{fanout_backend="{backend}"}}') >= 1
+        states = prometheus.query(f'fanout_backend_replicas{{fanout_backend="{backend}"}}')
+        assert {labels["state"] for labels, _ in states} == {"ready", "ejected", "connecting", "not_serving", "failed"}
+        assert sum(count for _, count in states) == 1
+    assert prometheus.value('fanout_backend_retries_total{fanout_backend="country"}') == 0, "it was well"
+
+
+@pytest.mark.parametrize(("name", "expression"), dashboard_expressions(), ids=[name for name, _ in dashboard_expressions()])
+def test_the_dashboard_gets_an_answer(eventful, name, expression):
+    for variable, window in WINDOWS.items():
+        expression = expression.replace(variable, window)
+    if name == "Alerts":  # none fires, which is an answer
+        eventful.prometheus.query(expression)
+    else:
+        found = eventful.prometheus.wait_for(expression)
+        assert any(value == value for _, value in found), "all of it is not a number"
+
+
+def test_the_rules_are_evaluated(eventful):
+    rules = [rule for group in eventful.prometheus.ask("rules")["groups"] for rule in group["rules"]]
+    assert len(rules) == len(rule_expressions())
+    assert {rule["type"] for rule in rules} == {"recording", "alerting"}
+    for rule in rules:
+        assert not rule.get("lastError"), rule
+        assert rule["health"] in {"ok", "unknown"}, rule  # unknown: by the minute, and no minute has passed
+    for name, expression in rule_expressions():
+        answer = eventful.prometheus.query(expression)
+        if ":" in name and name not in LATER:
+            assert answer or "latency" in name, f"{name} records nothing"
