@@ -32,6 +32,8 @@ struct Name {
     host: String,
     port: u16,
     addresses: BTreeSet<SocketAddr>,
+    /// Why it could not be resolved the last time.
+    failure: Option<String>,
 }
 
 /// Resolves these URLs' hosts every so often, and soon after a replica is lost. `join` makes the service of a new
@@ -88,17 +90,21 @@ async fn again(every: Duration, roster: &Roster) {
 
 /// Resolves all names, and says why one of them could not be.
 async fn resolve(names: &mut [Name]) -> Option<String> {
-    let mut unresolved = None;
-    for name in names {
-        match tokio::net::lookup_host((name.host.as_str(), name.port)).await {
-            Ok(addresses) => name.addresses = addresses.collect(),
-            Err(error) => {
-                tracing::warn!(host = name.host, %error, known = name.addresses.len(), "a name cannot be resolved");
-                unresolved = Some(format!("{} cannot be resolved: {error}", name.host));
+    for name in &mut *names {
+        let failure = match tokio::net::lookup_host((name.host.as_str(), name.port)).await {
+            Ok(addresses) => {
+                name.addresses = addresses.collect();
+                None
             }
+            Err(error) => Some(format!("{} cannot be resolved: {error}", name.host)),
+        };
+        // Said when it begins, not at each attempt.
+        if let Some(error) = failure.as_ref().filter(|failure| name.failure.as_ref() != Some(failure)) {
+            tracing::warn!(%error, known = name.addresses.len(), "the last known addresses are kept");
         }
+        name.failure = failure;
     }
-    unresolved
+    names.iter().find_map(|name| name.failure.clone())
 }
 
 /// What leads from one set of addresses to the other. New ones come first, so that there are never fewer than need be.
@@ -115,7 +121,7 @@ impl Name {
         let host = url.host().unwrap_or_default();
         // An IPv6 address stands in brackets in a URL.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Self { host, port: url.port_u16().unwrap_or(80), addresses: BTreeSet::new() }
+        Self { host, port: url.port_u16().unwrap_or(80), addresses: BTreeSet::new(), failure: None }
     }
 
     fn is_address(&self) -> bool {
