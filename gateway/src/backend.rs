@@ -6,7 +6,7 @@
 //! * `users`, `countries`: a typed client for each service.
 //! * `args`: the settings.
 //! * `stack`: the tower stack, whole and in order. What it is made of, from the outside in:
-//!   `deadline`, `coalesce`, `retry` (with `backoff`), `hedge`, `balance`, `replica`, `attempt`.
+//!   `deadline`, `coalesce`, `retry` (with `backoff` and `budget`), `hedge`, `balance`, `replica`, `attempt`.
 //! * `discovery` resolves names into replicas; `roster` knows which there are and how each is;
 //!   `ejection` decides which are left out; `keeper` keeps one connected, by `connections` of `connection` each, and asks
 //!   it for its `health`; `exchange` is gRPC's framing on a connection's streams.
@@ -16,6 +16,7 @@ mod args;
 mod attempt;
 mod backoff;
 mod balance;
+mod budget;
 mod call;
 mod coalesce;
 mod connection;

@@ -36,14 +36,14 @@ pub struct BackendArgs {
     /// How many retries there may be for each hundred calls that went well
     #[arg(long, default_value = "20%", value_name = "PERCENT")]
     pub retry_budget: Percent,
-    /// How many retries a second there may be besides
+    /// How many retries a second there may be besides, rounded up to an even number
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "NUMBER")]
     pub retry_floor: u32,
     /// When a call that is late is sent a second time: off, after a delay such as 50ms, or at a percentile of the latest
     /// answers such as p95
     #[arg(long, default_value = "off", value_name = "WHEN")]
     pub hedge: HedgeAfter,
-    /// How many hedges there may be for each hundred calls, besides one a second
+    /// How many hedges there may be for each hundred calls, besides two a second
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub hedge_budget: Percent,
     /// How many calls in a row have to fail for a backend's circuit breaker to open

@@ -20,10 +20,10 @@ use tower::{
 };
 
 use super::{
+    budget::budget,
     call::{AnyReply, UnaryCall},
     failure::{Cause, Failure},
     meters::Meters,
-    retry::BUDGET_MEMORY,
 };
 
 /// How many answers a percentile needs before it says anything.
@@ -31,6 +31,9 @@ const MIN_SAMPLES: u64 = 100;
 
 /// How long an answer counts for the percentile, at least; twice that at most.
 const WINDOW: Duration = Duration::from_secs(10);
+
+/// How many hedges a second there may be whatever the share.
+const FLOOR: u32 = 2;
 
 /// When a call counts as late.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,9 +77,9 @@ struct Seen {
 // === impl Hedge ===
 
 impl<S> Hedge<S> {
-    /// Hedges a `share` of the calls at most, and one a second.
+    /// Hedges a `share` of the calls at most, and two a second.
     pub(super) fn new(inner: S, after: HedgeAfter, share: f32, meters: Meters) -> Self {
-        let budget = TpsBudget::new(BUDGET_MEMORY, 1, share);
+        let budget = budget(share, FLOOR);
         Self { inner, shared: Arc::new(Shared { after, budget, seen: Mutex::new(Seen::new()), meters }) }
     }
 }

@@ -16,13 +16,11 @@ use tower::retry::{
 
 use super::{
     backoff::full_jitter,
+    budget::budget,
     call::{AnyReply, UnaryCall},
     failure::{Cause, Failure, Pushback},
     meters::Meters,
 };
-
-/// How long the budget remembers a call that went well.
-pub(super) const BUDGET_MEMORY: Duration = Duration::from_secs(10);
 
 /// The longest wait before the first retry; it doubles with each.
 const BASE: Duration = Duration::from_millis(25);
@@ -75,7 +73,7 @@ impl RetryPolicy {
     ///
     /// Failed calls pay nothing in, so that an outage has the floor alone to retry with.
     pub(super) fn new(retries: u32, share: f32, floor: u32, meters: Meters) -> Self {
-        let budget = TpsBudget::new(BUDGET_MEMORY, floor, share);
+        let budget = budget(share, floor);
         Self { shared: Arc::new(Shared { retries, budget, meters }), done: Done::default() }
     }
 }

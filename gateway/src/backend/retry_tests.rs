@@ -122,10 +122,10 @@ async fn an_outage_is_retried_out_of_the_floor_alone() {
     // With no floor there is nothing to spend, however many calls fail.
     let none = RetryPolicy::new(2, 0.2, 0, Meters::new("test"));
     assert_eq!(attempts_while_down(none, 1000).await, 1000);
-    // The first ten seconds' floor is there at once, ten of one a second.
-    let some = RetryPolicy::new(2, 0.2, 1, Meters::new("test"));
+    // The first ten seconds' floor is there at once, ten of two a second.
+    let some = RetryPolicy::new(2, 0.2, 2, Meters::new("test"));
     let attempts = attempts_while_down(some, 1000).await;
-    assert!((1010..=1025).contains(&attempts), "{attempts}");
+    assert!((1020..=1040).contains(&attempts), "{attempts}");
 }
 
 #[tokio::test(start_paused = true)]
