@@ -55,5 +55,5 @@ async fn one_of_three_answers_with_garbage() {
 }
 
 fn garbage() -> Answer {
-    Answer { after: Duration::from_millis(1), message: Bytes::from_static(b"\xff\xff\xff\xff\xff\xff") }
+    Answer::new(Duration::from_millis(1), Bytes::from_static(b"\xff\xff\xff\xff\xff\xff"))
 }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::{RecvStream, server::SendResponse};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -28,6 +28,14 @@ pub(crate) struct Fake {
 pub(crate) struct Answer {
     pub(crate) after: Duration,
     pub(crate) message: Bytes,
+    /// UNAVAILABLE instead of the message, with this for `grpc-retry-pushback-ms`.
+    pub(crate) unavailable: Option<&'static str>,
+}
+
+impl Answer {
+    pub(crate) fn new(after: Duration, message: Bytes) -> Self {
+        Self { after, message, unavailable: None }
+    }
 }
 
 // === impl Fake ===
@@ -55,7 +63,7 @@ impl Fake {
                     let Ok(mut connection) = settings.handshake::<_, Bytes>(stream).await else { return };
                     while let Some(Ok((request, respond))) = connection.accept().await {
                         if request.uri().path().starts_with("/grpc.health") {
-                            unimplemented(respond);
+                            status(respond, "12", None);
                             continue;
                         }
                         let answer = answer(counted.fetch_add(1, Ordering::Relaxed));
@@ -80,15 +88,22 @@ fn head() -> Response<()> {
     Response::builder().header("content-type", "application/grpc").body(()).unwrap()
 }
 
-fn unimplemented(mut respond: SendResponse<Bytes>) {
+/// Answers with a status alone.
+fn status(mut respond: SendResponse<Bytes>, code: &'static str, pushback: Option<&'static str>) {
     let mut head = head();
-    head.headers_mut().insert("grpc-status", "12".parse().unwrap());
+    head.headers_mut().insert("grpc-status", HeaderValue::from_static(code));
+    if let Some(pushback) = pushback {
+        head.headers_mut().insert("grpc-retry-pushback-ms", HeaderValue::from_static(pushback));
+    }
     let _ = respond.send_response(head, true);
 }
 
 /// A caller that has gone meanwhile needs no answer.
 async fn reply(_request: Request<RecvStream>, mut respond: SendResponse<Bytes>, answer: Answer) {
     tokio::time::sleep(answer.after).await;
+    if answer.unavailable.is_some() {
+        return status(respond, "14", answer.unavailable);
+    }
     let Ok(mut body) = respond.send_response(head(), false) else { return };
     let mut frame = BytesMut::new();
     frame.put_u8(0);

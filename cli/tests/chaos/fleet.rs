@@ -53,7 +53,10 @@ impl Fleet {
         let urls: Vec<_> = countries.iter().map(Replica::url).chain(others.iter().copied()).collect();
         let urls = urls.join(",");
         let args = [&["--user-service", &users.url, "--country-service", &urls], gateway_args].concat();
-        let gateway = Service::start("gateway", &args, "serving");
+        // The gateway serves as soon as one replica of each backend is there. A test begins with all of them: the user
+        // service's, and the country services'.
+        let ready = vec!["replica is ready"; 1 + countries.len()];
+        let gateway = Service::start_until_all("gateway", &args, &[&["serving"], &*ready].concat());
         Self { _users: users, countries, gateway, _data: data }
     }
 }

@@ -39,8 +39,8 @@ async fn more_calls_than_a_connection_takes_get_more_connections() {
     let mut walls = Vec::new();
     for (most, opened) in [("1", 1), ("8", 8)] {
         let user = bytes::Bytes::from(User { id: "ada".to_owned(), ..User::default() }.encode_to_vec());
-        let users = Fake::start(move |_| Answer { after: Duration::ZERO, message: user.clone() }).await;
-        let slow = |_| Answer { after: 20 * USUAL, message: bytes::Bytes::new() };
+        let users = Fake::start(move |_| Answer::new(Duration::ZERO, user.clone())).await;
+        let slow = |_| Answer::new(20 * USUAL, bytes::Bytes::new());
         let countries = Fake::start_taking(ON_EACH, slow).await;
         let args = ["--user-service", &users.url, "--country-service", &countries.url, "--connections", most];
         let gateway = Service::start("gateway", &args, "serving");
@@ -74,7 +74,7 @@ async fn slow_at_times(message: Vec<u8>) -> Fake {
     let message = bytes::Bytes::from(message);
     Fake::start(move |number| {
         let after = if number % ONE_IN == ONE_IN - 1 { 100 * USUAL } else { USUAL };
-        Answer { after, message: message.clone() }
+        Answer::new(after, message.clone())
     })
     .await
 }

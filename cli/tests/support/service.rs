@@ -50,8 +50,17 @@ impl Service {
         Self::run(&mut command(name, address, args), until)
     }
 
+    /// Starts it, and waits until it has logged each of these messages, in any order.
+    pub(crate) fn start_until_all(name: &str, args: &[&str], messages: &[&str]) -> Self {
+        Self::run_until_all(&mut command(name, "127.0.0.1:0", args), messages)
+    }
+
     /// Runs a command that becomes a service, and waits until it logs this message.
     pub(crate) fn run(command: &mut Command, until: &str) -> Self {
+        Self::run_until_all(command, &[until])
+    }
+
+    fn run_until_all(command: &mut Command, messages: &[&str]) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let served = Arc::new(AtomicUsize::new(0));
@@ -66,18 +75,20 @@ impl Service {
                 let _ = tell.send(line);
             }
         });
-        loop {
-            let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{command:?} does not log {until:?}"));
+        let mut awaited = messages.to_vec();
+        while !awaited.is_empty() {
+            let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{command:?} does not log {awaited:?}"));
             if line["message"] == "listening" {
                 service.url = format!("http://{}", line["address"].as_str().unwrap());
             }
             if line["message"] == "metrics can be scraped" {
                 line["url"].as_str().unwrap().clone_into(&mut service.metrics);
             }
-            if line["message"] == until {
-                return service;
+            if let Some(found) = awaited.iter().position(|message| line["message"] == *message) {
+                awaited.swap_remove(found);
             }
         }
+        service
     }
 
     /// Tells it to stop.

@@ -47,7 +47,9 @@ pub(super) fn begin(
     // tonic and we have refused longer ones long before.
     frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     frame.put(message);
-    stream.send_data(frame.freeze(), true)?;
+    // A peer may answer before it has the message, and close the stream: what it said is in the response, and it did see
+    // the call.
+    let _ = stream.send_data(frame.freeze(), true);
     Ok(response)
 }
 
