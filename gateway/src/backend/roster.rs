@@ -164,7 +164,8 @@ impl Roster {
     pub(super) fn failed(&self, member: &Member) {
         let allowed = {
             let members = self.members();
-            let out = members.values().filter(|member| member.is_out()).count();
+            // Without itself: one that is probed is out, and stays out if the probe fails.
+            let out = members.values().filter(|other| other.address != member.address && other.is_out()).count();
             may_eject(out, members.len(), self.max_ejected)
         };
         self.change_record(member, |record| record.failed(allowed, Instant::now()));
@@ -328,7 +329,14 @@ mod tests {
             (0..10).for_each(|_| roster.failed(member));
         }
         assert_eq!(roster.census()[1], ("ejected", 1), "half of three is one");
-        assert!(roster.admits(&members[0]).is_err());
+        let Err(Some(until)) = roster.admits(&members[0]) else { panic!("it is out") };
+        // A probe that fails leaves it out, for longer; the others take part all the same.
+        tokio::time::advance(until - Instant::now()).await;
+        assert_eq!(roster.admits(&members[0]), Ok(()));
+        roster.called(&members[0]);
+        roster.failed(&members[0]);
+        assert!(matches!(roster.admits(&members[0]), Err(Some(later)) if later > until));
+        assert_eq!(roster.census()[1], ("ejected", 1));
         // The others go: the one that was left out is all there is.
         roster.set_link(&members[1], failed());
         roster.set_link(&members[2], failed());
