@@ -32,8 +32,8 @@ pub(super) struct Loaded {
     member: Arc<Member>,
 }
 
-/// tower's balancer, which waits for a replica however long that takes, made to fail fast: while every replica is known
-/// to be out of reach, calls are refused at once. While one of them is being connected to, they wait.
+/// tower's balancer, which waits for a replica however long that takes, made to fail fast: where every replica has just
+/// been found to be out of reach, calls are refused at once. While one of them is being connected to, they wait.
 pub(super) struct Balanced {
     inner: Balance<Changes<Loaded>, UnaryCall>,
     roster: Arc<Roster>,
@@ -93,7 +93,9 @@ impl Service<UnaryCall> for Balanced {
             if let Poll::Ready(readiness) = self.inner.poll_ready(cx) {
                 return Poll::Ready(readiness);
             }
-            if let Some(why) = self.roster.unreachable() {
+            if let Some(why) = self.roster.unreachable()
+                && !self.roster.reconnect()
+            {
                 self.refusal = Some(Failure::new(Cause::Unreachable, Status::unavailable(why)));
                 return Poll::Ready(Ok(()));
             }

@@ -8,7 +8,8 @@ use tower::retry::budget::TpsBudget;
 const MEMORY: Duration = Duration::from_secs(10);
 
 /// tower's budget: a `share` of the calls of the last ten seconds that paid in, and `floor` a second, rounded up to the
-/// next even number. What the floor allows in ten seconds may be spent at once.
+/// next even number. What the floor allows in ten seconds may be spent at once. The share is one in a whole number of
+/// calls (100 %, 50 %, 33 %, 25 %, 20 % …); what lies between counts as the next larger one.
 ///
 /// While calls come often, tower 0.5 goes two steps in its ring of slots where it should go one, and so forgets in half
 /// of the time that it is given: it is given twice the time, and half of the floor.
@@ -40,6 +41,21 @@ mod tests {
         // Four a second, and the first ten seconds' worth is there at once.
         assert!((360..=440).contains(&some), "{some} in 100 s");
         assert_eq!(spent(&budget(0.2, 0), 100).await, 0);
+    }
+
+    #[test]
+    fn the_share_is_one_in_a_whole_number_of_calls() {
+        for (share, of_hundred) in
+            [(0.0, 0), (0.05, 5), (0.2, 20), (0.25, 25), (0.3, 33), (0.4, 50), (0.7, 100), (1.0, 100)]
+        {
+            let budget = budget(share, 0);
+            (0..100).for_each(|_| budget.deposit());
+            assert_eq!(
+                std::iter::repeat_with(|| budget.withdraw()).take_while(|paid| *paid).count(),
+                of_hundred,
+                "{share}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

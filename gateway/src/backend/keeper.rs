@@ -47,15 +47,15 @@ pub(super) async fn keep(roster: Arc<Roster>, member: Arc<Member>, transport: Tr
             }
             Err(error) => (Link::Failed(error.to_string()), false),
         };
-        let starved = roster.starved();
+        let wanted = roster.reconnect_wanted();
         roster.set_link(&member, link);
         roster.note_loss();
         failures = if was_ready { 0 } else { failures + 1 };
         if failures > 0 {
             tokio::select! {
                 () = tokio::time::sleep(full_jitter(BASE, CAP, failures)) => {}
-                // The others are gone: this one is needed.
-                () = starved => failures = 0,
+                // Calls have nobody else to go to.
+                () = wanted => {}
             }
         }
     }

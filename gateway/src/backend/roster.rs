@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -16,6 +17,9 @@ use super::{
     ejection::{Record, Standing, may_eject},
 };
 
+/// How long calls are refused because the last attempt to connect failed. One that comes later has it tried again.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// The replicas that discovery knows, and why a name has none.
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -25,7 +29,7 @@ pub(super) struct Roster {
     max_ejected: f64,
     changed: watch::Sender<()>,
     lost: Notify,
-    starved: Notify,
+    reconnect: Notify,
 }
 
 /// A replica.
@@ -39,6 +43,10 @@ pub(super) struct Member {
 #[derive(Debug)]
 struct State {
     link: Link,
+    /// When it came to be so, or was found to be so again.
+    linked_at: Instant,
+    /// It failed, and is tried again because calls need it.
+    is_retried: bool,
     record: Record,
 }
 
@@ -66,7 +74,7 @@ impl Roster {
             max_ejected,
             changed: watch::Sender::new(()),
             lost: Notify::new(),
-            starved: Notify::new(),
+            reconnect: Notify::new(),
         }
     }
 
@@ -87,37 +95,53 @@ impl Roster {
     }
 
     pub(super) fn set_link(&self, member: &Member, link: Link) {
-        if member.state().link == link {
-            return;
+        if member.state().link != link {
+            match &link {
+                Link::Ready => tracing::info!(replica = %member.address, "replica is ready"),
+                Link::NotServing => tracing::info!(replica = %member.address, "replica is not serving"),
+                Link::Failed(error) => tracing::info!(replica = %member.address, %error, "replica cannot be reached"),
+                Link::Connecting => {}
+            }
         }
-        match &link {
-            Link::Ready => tracing::info!(replica = %member.address, "replica is ready"),
-            Link::NotServing => tracing::info!(replica = %member.address, "replica is not serving"),
-            Link::Failed(error) => tracing::info!(replica = %member.address, %error, "replica cannot be reached"),
-            Link::Connecting => {}
-        }
-        let was_ready = std::mem::replace(&mut member.state().link, link) == Link::Ready;
-        if was_ready && !self.is_ready() {
-            self.starve();
+        let before = {
+            let mut state = member.state();
+            state.linked_at = Instant::now();
+            state.is_retried = false;
+            std::mem::replace(&mut state.link, link)
+        };
+        if before == Link::Ready && !self.is_ready() {
+            // The last one is lost. Those that failed may have come back since.
+            self.reconnect_after(Duration::ZERO);
         }
         self.changed.send_replace(());
     }
 
-    /// The last one that was ready is lost. Those that failed get another chance at once, and calls wait for it: one of
-    /// them may have come back since.
-    fn starve(&self) {
-        for member in self.members().values() {
-            let mut state = member.state();
-            if matches!(state.link, Link::Failed(_)) {
-                state.link = Link::Connecting;
-            }
-        }
-        self.starved.notify_waiters();
+    /// A call finds nobody to go to. All that failed are tried again at once, unless that was just done. Returns whether
+    /// it is worth waiting for.
+    pub(super) fn reconnect(&self) -> bool {
+        // A name without an address may have one now.
+        self.note_loss();
+        self.reconnect_after(FRESH)
     }
 
-    /// Until no replica is ready any more.
-    pub(super) fn starved(&self) -> Notified<'_> {
-        self.starved.notified()
+    fn reconnect_after(&self, age: Duration) -> bool {
+        let mut any = false;
+        for member in self.members().values() {
+            let mut state = member.state();
+            if matches!(state.link, Link::Failed(_)) && state.linked_at.elapsed() >= age {
+                state.is_retried = true;
+                any = true;
+            }
+        }
+        if any {
+            self.reconnect.notify_waiters();
+        }
+        any
+    }
+
+    /// Until those that cannot be reached are to be tried again, before their time.
+    pub(super) fn reconnect_wanted(&self) -> Notified<'_> {
+        self.reconnect.notified()
     }
 
     /// Tells discovery that a replica was lost: its address may be gone.
@@ -205,8 +229,10 @@ impl Roster {
         }
         let mut why = None;
         for member in members.values() {
-            match &member.state().link {
+            let state = member.state();
+            match &state.link {
                 Link::Ready | Link::Connecting => return None,
+                Link::Failed(_) if state.is_retried => return None,
                 Link::NotServing => why = Some("it is not serving".to_owned()),
                 Link::Failed(error) => why = Some(error.clone()),
             }
@@ -251,7 +277,8 @@ impl Roster {
 
 impl Member {
     pub(super) fn new(address: SocketAddr, max_connections: usize) -> Self {
-        let state = State { link: Link::Connecting, record: Record::default() };
+        let state =
+            State { link: Link::Connecting, linked_at: Instant::now(), is_retried: false, record: Record::default() };
         Self { address, connections: Arc::new(Connections::new(max_connections)), state: Mutex::new(state) }
     }
 
@@ -277,6 +304,8 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn roster(links: &[Link]) -> (Roster, Vec<Arc<Member>>) {
@@ -306,20 +335,36 @@ mod tests {
         assert_eq!(empty.unreachable().as_deref(), Some("no such name"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_loss_of_the_last_gives_the_others_another_chance() {
         let (roster, members) = roster(&[failed(), Link::Ready, Link::Ready]);
-        let starved = roster.starved();
-        roster.set_link(&members[1], Link::Connecting);
-        assert_eq!(roster.census()[4], ("failed", 1), "there is another one");
-        roster.set_link(&members[2], Link::Connecting);
-        assert_eq!(roster.census()[4], ("failed", 0));
-        starved.await;
+        let wanted = roster.reconnect_wanted();
+        tokio::pin!(wanted);
+        roster.set_link(&members[1], failed());
+        assert!(wanted.as_mut().now_or_never().is_none(), "there is another one");
+        roster.set_link(&members[2], failed());
+        wanted.await;
         for member in &members {
             assert_eq!(roster.unreachable(), None, "calls wait for each");
             roster.set_link(member, failed());
         }
         assert!(roster.unreachable().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_has_those_tried_again_that_failed_a_while_ago() {
+        let (roster, members) = roster(&[failed(), failed()]);
+        let wanted = roster.reconnect_wanted();
+        assert!(!roster.reconnect(), "they have just been tried");
+        assert!(roster.unreachable().is_some());
+        tokio::time::advance(FRESH).await;
+        assert!(roster.reconnect());
+        wanted.await;
+        assert_eq!(roster.unreachable(), None, "calls wait");
+        roster.set_link(&members[0], failed());
+        roster.set_link(&members[1], failed());
+        assert!(roster.unreachable().is_some());
+        assert!(!roster.reconnect(), "once in a while");
     }
 
     #[tokio::test(start_paused = true)]
