@@ -144,8 +144,10 @@ where
         recorder.declare(self.label.clone(), Some(chain));
     }
 
-    async fn run(self, recorder: Arc<Recorder>, first: usize) -> Self::Results {
-        recorder.run(first, self.future).await
+    fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static {
+        // Not the label, which the recorder has: thousands of these wait at once.
+        let future = self.future;
+        async move { recorder.run(first, future).await }
     }
 
     fn last(results: &Self::Results) -> Option<&T> {

@@ -61,12 +61,18 @@ impl FanOut {
     /// # Panics
     ///
     /// [`Strategy::Spawned`] panics outside a tokio runtime.
-    pub async fn join<B: Branches>(self, branches: B) -> Outcome<B::Results> {
-        let recorder = Arc::new(Recorder::new(self.strategy, self.policy));
-        let span = recorder.span(branches.declare(&recorder));
-        let finish = Finish::new(Arc::clone(&recorder), span.clone());
-        let results = branches.run(self.strategy, &recorder).instrument(span).await;
-        Outcome { results, report: finish.report() }
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "it would keep room for its arguments twice, and thousands of these wait"
+    )]
+    pub fn join<B: Branches>(self, branches: B) -> impl Future<Output = Outcome<B::Results>> {
+        async move {
+            let recorder = Arc::new(Recorder::new(self.strategy, self.policy));
+            let span = recorder.span(branches.declare(&recorder));
+            let finish = Finish::new(Arc::clone(&recorder), span.clone());
+            let results = branches.run(self.strategy, &recorder).instrument(span).await;
+            Outcome { results, report: finish.report() }
+        }
     }
 
     /// Runs any number of calls of one type, at most `max_in_flight` at once, and
@@ -106,11 +112,13 @@ macro_rules! impl_branches {
             type Results = ($($B::Results,)+);
 
             fn declare(&self, recorder: &Recorder) -> usize {
+                let calls = 0 $(+ $B::CALLS)+;
+                recorder.expect(calls);
                 $(self.$i.declare(recorder, $i);)+
-                0 $(+ $B::CALLS)+
+                calls
             }
 
-            async fn run(self, strategy: Strategy, recorder: &Arc<Recorder>) -> Self::Results {
+            fn run(self, strategy: Strategy, recorder: &Arc<Recorder>) -> impl Future<Output = Self::Results> + Send {
                 // Where each branch's calls begin in the report.
                 let mut next = 0;
                 let mut place = |calls: usize| {
@@ -119,10 +127,12 @@ macro_rules! impl_branches {
                     first
                 };
                 let first = ($(place($B::CALLS),)+);
-                match strategy {
-                    Strategy::Sequential => ($(self.$i.run(Arc::clone(recorder), first.$i).await,)+),
-                    Strategy::Concurrent => futures::join!($(self.$i.run(Arc::clone(recorder), first.$i)),+),
-                    Strategy::Spawned => futures::join!($(spawned(self.$i, recorder, first.$i)),+),
+                async move {
+                    match strategy {
+                        Strategy::Sequential => ($(self.$i.run(Arc::clone(recorder), first.$i).await,)+),
+                        Strategy::Concurrent => futures::join!($(self.$i.run(Arc::clone(recorder), first.$i)),+),
+                        Strategy::Spawned => futures::join!($(spawned(self.$i, recorder, first.$i)),+),
+                    }
                 }
             }
         }

@@ -65,6 +65,11 @@ impl Recorder {
         Self { strategy, policy, begun, stop, calls: Mutex::default() }
     }
 
+    /// Makes room for exactly so many calls.
+    pub(crate) fn expect(&self, calls: usize) {
+        self.calls().reserve_exact(calls);
+    }
+
     /// Adds a call to the report, and returns its index there. Without a chain it is one
     /// of its own.
     pub(crate) fn declare(&self, label: Label, chain: Option<u32>) -> usize {

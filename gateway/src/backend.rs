@@ -65,10 +65,16 @@ use crate::error::BackendError;
 /// Clones share all of it.
 #[derive(Clone)]
 pub struct Backend {
-    name: &'static str,
-    urls: Arc<str>,
+    about: Arc<About>,
     stack: Stack,
     roster: Arc<Roster>,
+}
+
+/// What a failed call is told apart by.
+#[derive(Debug)]
+struct About {
+    name: &'static str,
+    urls: String,
     meters: Meters,
 }
 
@@ -87,13 +93,13 @@ impl Backend {
         meters.watch_replicas(&roster);
         let stack = stack::stack(name, urls, args, deadline, &roster, &meters);
         let shown = |url: &Uri| url.to_string().trim_end_matches('/').to_owned();
-        let urls = urls.iter().map(shown).collect::<Vec<_>>().join(", ").into();
-        Self { name, urls, stack, roster, meters }
+        let urls = urls.iter().map(shown).collect::<Vec<_>>().join(", ");
+        Self { about: Arc::new(About { name, urls, meters }), stack, roster }
     }
 
     /// Its name in reports and errors, such as `user`.
     pub fn name(&self) -> &'static str {
-        self.name
+        self.about.name
     }
 
     /// Waits until a replica is connected and serving. Says meanwhile what it waits for.
@@ -103,7 +109,7 @@ impl Backend {
         while !self.roster.is_ready() {
             let reason = self.roster.unreachable();
             if let Some(reason) = reason.filter(|reason| said.as_ref() != Some(reason)) {
-                tracing::info!(backend = self.name, url = %self.urls, %reason, "waiting for a service");
+                tracing::info!(backend = self.about.name, url = %self.about.urls, %reason, "waiting for a service");
                 said = Some(reason);
             }
             // The roster sends for as long as it lives.
@@ -120,26 +126,30 @@ impl Backend {
         R: 'static,
     {
         let call = UnaryCall::new(method, message.encode_to_vec().into(), handed_on.clone(), attempts.clone());
-        let (backend, answer) = (self.clone(), self.stack.clone().oneshot(call));
+        let (about, answer) = (Arc::clone(&self.about), self.stack.clone().oneshot(call));
         let answer = answer.map(move |result| match result {
             Ok(reply) => Ok(reply.cast()),
-            Err(failure) => Err(backend.refusal(&failure)),
+            Err(failure) => Err(about.error(&failure)),
         });
         answer.boxed()
     }
+}
 
-    fn refusal(&self, failure: &Failure) -> BackendError {
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+// === impl About ===
+
+impl About {
+    fn error(&self, failure: &Failure) -> BackendError {
         match failure.cause {
             Cause::Shed => self.meters.shed(),
             Cause::CircuitOpen => self.meters.rejected(),
             _ => {}
         }
         BackendError::new(self.name, &self.urls, failure)
-    }
-}
-
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend").field("name", &self.name).field("urls", &self.urls).finish_non_exhaustive()
     }
 }

@@ -100,12 +100,12 @@ fn unsent() -> Failure {
 }
 
 fn request(call: UnaryCall, member: &Member, origin: &Uri) -> Request<Bytes> {
-    let attempt = trace::Attempt { number: call.attempts.add(), peer: Some(member.address), span: call.span };
-    let mut request = Request::new(call.message);
+    let attempt = trace::Attempt { number: call.asked.attempts.add(), peer: Some(member.address), span: call.span };
+    let mut request = Request::new(call.asked.message.clone());
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri(origin, call.method.path());
+    *request.uri_mut() = uri(origin, call.asked.method.path());
     request.headers_mut().extend(HEADERS);
-    call.handed_on.put_into(request.extensions_mut());
+    call.asked.handed_on.put_into(request.extensions_mut());
     request.extensions_mut().insert(attempt);
     request
 }

@@ -1,11 +1,11 @@
 //! What a backend's stack carries: a unary call whose message is already encoded.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use fan_out::Attempts;
 use fanout_proto::Encoded;
-use service_kit::{HandedOn, trace::SpanSlot};
+use service_kit::{HandedOn, deadline::Deadline, trace::SpanSlot};
 
 use super::meters::Waiting;
 
@@ -18,9 +18,20 @@ pub(crate) struct Method {
 
 /// A unary call on its way to a backend.
 ///
-/// Cloning it, as a retry or a hedge does, costs a few reference counts.
+/// Cloning it, as a retry or a hedge does, costs a few reference counts. It is small, because every layer keeps room for
+/// one while the call is under way.
 #[derive(Clone, Debug)]
 pub(crate) struct UnaryCall {
+    pub(super) asked: Arc<Asked>,
+    /// Where the attempt's span goes when two of them race.
+    pub(super) span: Option<SpanSlot>,
+    /// Counts the call as queued until it is dropped or taken out.
+    pub(super) waiting: Waiting,
+}
+
+/// What all copies of a call have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
     pub(super) method: Method,
     /// The encoded request.
     pub(super) message: Bytes,
@@ -28,10 +39,6 @@ pub(crate) struct UnaryCall {
     pub(super) handed_on: HandedOn,
     /// Counts what is sent, for the report.
     pub(super) attempts: Attempts,
-    /// Where the attempt's span goes when two of them race.
-    pub(super) span: Option<SpanSlot>,
-    /// Counts the call as queued until it is dropped or taken out.
-    pub(super) waiting: Waiting,
 }
 
 /// The encoded reply of any method: who made the call knows its type.
@@ -69,7 +76,14 @@ impl fmt::Debug for Method {
 
 impl UnaryCall {
     pub(super) fn new(method: Method, message: Bytes, handed_on: HandedOn, attempts: Attempts) -> Self {
-        Self { method, message, handed_on, attempts, span: None, waiting: Waiting::default() }
+        let asked = Arc::new(Asked { method, message, handed_on, attempts });
+        Self { asked, span: None, waiting: Waiting::default() }
+    }
+
+    /// The same call with another deadline.
+    pub(super) fn until(mut self, deadline: Deadline) -> Self {
+        Arc::make_mut(&mut self.asked).handed_on.deadline = Some(deadline);
+        self
     }
 }
 
@@ -77,13 +91,20 @@ impl UnaryCall {
 impl UnaryCall {
     /// A call that may be retried, for the layers' tests.
     pub(super) fn example() -> Self {
-        let method = Method::idempotent("/example.v1.Example/Get");
-        Self::new(method, Bytes::from_static(b"\x08\x01"), HandedOn::default(), Attempts::default())
+        Self::of(Method::idempotent("/example.v1.Example/Get"), b"\x08\x01")
+    }
+
+    /// One with this message.
+    pub(super) fn saying(message: &'static [u8]) -> Self {
+        Self::of(Self::example().asked.method, message)
     }
 
     /// A call that must not reach a backend twice.
     pub(super) fn once_only() -> Self {
-        let method = Method { path: "/example.v1.Example/Create", idempotent: false };
-        Self { method, ..Self::example() }
+        Self::of(Method { path: "/example.v1.Example/Create", idempotent: false }, b"\x08\x01")
+    }
+
+    fn of(method: Method, message: &'static [u8]) -> Self {
+        Self::new(method, Bytes::from_static(message), HandedOn::default(), Attempts::default())
     }
 }

@@ -22,7 +22,7 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
-    call::{AnyReply, Method, UnaryCall},
+    call::{AnyReply, Asked, Method, UnaryCall},
     failure::Failure,
     meters::Meters,
 };
@@ -111,7 +111,7 @@ where
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
         match &self.flights {
-            Some(flights) if call.method.is_idempotent() => Either::Right(flights.board(&self.inner, call)),
+            Some(flights) if call.asked.method.is_idempotent() => Either::Right(flights.board(&self.inner, call)),
             Some(_) => Either::Right(self.inner.clone().oneshot(call).boxed()),
             None => Either::Left(self.inner.call(call)),
         }
@@ -127,18 +127,18 @@ impl Flights {
         S: Service<UnaryCall, Response = AnyReply, Error = Failure> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let (message, baggage) = (call.message.clone(), call.handed_on.baggage().clone());
-        let key = Key { method: call.method, message, baggage };
+        let Asked { method, message, handed_on, .. } = &*call.asked;
+        let key = Key { method: *method, message: message.clone(), baggage: handed_on.baggage().clone() };
         let mut in_flight = self.in_flight();
         let joined = in_flight.get(&key).and_then(|flight| Some((flight.answer.upgrade()?, flight)));
         if let Some((answer, flight)) = joined {
             self.meters.coalesced();
-            let span = tracing::info_span!("coalesced", rpc.method = call.method.name());
+            let span = tracing::info_span!("coalesced", rpc.method = key.method.name());
             span.add_link(flight.span.context().span().span_context().clone());
             return answer.instrument(span).boxed();
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let span = tracing::info_span!("shared_call", rpc.method = call.method.name());
+        let span = tracing::info_span!("shared_call", rpc.method = key.method.name());
         let landing = Landing { flights: Arc::clone(self), key: key.clone(), number };
         let flight = fly(inner.clone(), call, self.deadline, landing);
         let answer = flight.instrument(span.clone()).boxed().shared();
@@ -155,12 +155,11 @@ impl Flights {
     }
 }
 
-async fn fly<S>(inner: S, mut call: UnaryCall, deadline: Duration, _landing: Landing) -> Result<AnyReply, Failure>
+async fn fly<S>(inner: S, call: UnaryCall, deadline: Duration, _landing: Landing) -> Result<AnyReply, Failure>
 where
     S: Service<UnaryCall, Response = AnyReply, Error = Failure>,
 {
-    call.handed_on.deadline = Some(Deadline::after(deadline));
-    inner.oneshot(call).await
+    inner.oneshot(call.until(Deadline::after(deadline))).await
 }
 
 // === impl Landing ===

@@ -12,7 +12,7 @@ fn coalescing() -> (Coalesce<Puppet>, Calls) {
 }
 
 fn call(message: &'static [u8]) -> UnaryCall {
-    UnaryCall { message: Bytes::from_static(message), ..UnaryCall::example() }
+    UnaryCall::saying(message)
 }
 
 #[tokio::test]
@@ -78,11 +78,10 @@ async fn a_failure_is_shared_too() {
 #[tokio::test]
 async fn a_flight_has_the_gateways_deadline_not_the_first_callers() {
     let (mut service, mut calls) = coalescing();
-    let mut short = call(b"");
-    short.handed_on.deadline = Some(Deadline::after(Duration::from_millis(10)));
+    let short = call(b"").until(Deadline::after(Duration::from_millis(10)));
     let reply = tokio::spawn(service.call(short));
     let (flown, flight) = calls.recv().await.unwrap();
-    assert!(flown.handed_on.deadline.unwrap().remaining() > Duration::from_secs(29));
+    assert!(flown.asked.handed_on.deadline.unwrap().remaining() > Duration::from_secs(29));
     flight.ok();
     reply.await.unwrap().unwrap();
 }

@@ -48,7 +48,7 @@ where
     }
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
-        let deadline = call.handed_on.deadline;
+        let deadline = call.asked.handed_on.deadline;
         let answer = self.inner.clone().oneshot(call).map_err(|error| Failure::from(error.into()));
         let Some(deadline) = deadline else { return answer.boxed() };
         let had = deadline.remaining();
@@ -76,9 +76,7 @@ mod tests {
     use super::*;
 
     fn call(left: Duration) -> UnaryCall {
-        let mut call = UnaryCall::example();
-        call.handed_on.deadline = Some(Deadline::after(left));
-        call
+        UnaryCall::example().until(Deadline::after(left))
     }
 
     #[tokio::test(start_paused = true)]

@@ -98,7 +98,7 @@ where
     }
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
-        if self.shared.after == HedgeAfter::Off || !call.method.is_idempotent() {
+        if self.shared.after == HedgeAfter::Off || !call.asked.method.is_idempotent() {
             return Either::Left(self.inner.call(call));
         }
         let (spans, mut second) = ([SpanSlot::default(), SpanSlot::default()], call.clone());
@@ -132,7 +132,7 @@ impl Shared {
                     Ok(result) => result,
                     Err(_) if !self.budget.withdraw() => first.await,
                     Err(_) => {
-                        let attempts = second.attempts.clone();
+                        let attempts = second.asked.attempts.clone();
                         attempts.add_hedge();
                         let hedge = inner.oneshot(second);
                         pin_mut!(hedge);

@@ -23,7 +23,7 @@ fn failure(cause: Cause, status: Status) -> Failure {
 async fn a_second_call_goes_out_after_the_delay_and_the_first_answer_wins() {
     let (service, mut calls) = hedged(HedgeAfter::Delay(50 * MS), 1.0);
     let (call, begun) = (UnaryCall::example(), Instant::now());
-    let attempts = call.attempts.clone();
+    let attempts = call.asked.attempts.clone();
     let reply = tokio::spawn(service.oneshot(call));
     let (_, first) = calls.recv().await.unwrap();
     let (_, second) = calls.recv().await.unwrap();

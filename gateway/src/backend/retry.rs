@@ -86,7 +86,7 @@ impl Policy<UnaryCall, AnyReply, Failure> for RetryPolicy {
             self.shared.budget.deposit();
             return None;
         };
-        let wait = match verdict(call.method.is_idempotent(), failure, self.done, self.shared.retries) {
+        let wait = match verdict(call.asked.method.is_idempotent(), failure, self.done, self.shared.retries) {
             Verdict::No => return None,
             Verdict::HandOver => {
                 self.done.handovers += 1;
@@ -96,7 +96,7 @@ impl Policy<UnaryCall, AnyReply, Failure> for RetryPolicy {
             Verdict::After(wait) => wait,
         };
         // A wait beyond the deadline would only turn a clear failure into a late one.
-        let left = call.handed_on.deadline.map(service_kit::deadline::Deadline::remaining);
+        let left = call.asked.handed_on.deadline.map(service_kit::deadline::Deadline::remaining);
         if left.is_some_and(|left| wait >= left) {
             return None;
         }

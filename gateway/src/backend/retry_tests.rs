@@ -143,8 +143,7 @@ async fn calls_that_go_well_pay_for_a_fifth_as_many_retries() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_beyond_the_deadline_is_not_begun() {
     let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Meters::new("test")));
-    let mut call = UnaryCall::example();
-    call.handed_on.deadline = Some(Deadline::after(Duration::from_millis(500)));
+    let call = UnaryCall::example().until(Deadline::after(Duration::from_millis(500)));
     let reply = tokio::spawn(service.oneshot(call));
     let later = Failure::new(Cause::Answered(Pushback::After(Duration::from_secs(1))), Status::unavailable("later"));
     calls.recv().await.unwrap().1.fail(later);
