@@ -32,14 +32,17 @@ use super::{
     failure::{lost, unsent},
 };
 
-/// How much of replies may be under way on one connection.
+/// How many bytes of replies may be under way on one connection, of one reply or of many.
 ///
-/// h2 drops a connection whose peer leaves many small frames unread, and counts them against the window: with the
-/// default of 64 KiB a burst of thousands of replies is taken for an attack, and all of them are lost.
-const CONNECTION_WINDOW: u32 = 64 << 20;
+/// In a burst the connections read faster than the requests that wait for it take it up: what does not fit stays at the
+/// backend, and not in our memory.
+const WINDOW: u32 = 1 << 20;
 
-/// How much of one reply may be under way.
-const STREAM_WINDOW: u32 = 1 << 20;
+/// How much overhead small frames that nobody has read yet may cause, at 256 bytes a frame: 131,072 of them.
+///
+/// h2 closes a connection beyond that. By default it is half of the window, and where a burst fills that, servers send
+/// the first byte of each reply as a frame of its own: thousands of replies are taken for an attack, and all are lost.
+const SMALL_FRAMES: usize = 32 << 20;
 
 /// How many streams we reset may be remembered for a moment, so that what the peer still sends for them is not taken
 /// for a fault.
@@ -92,8 +95,9 @@ impl Connection {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let connected = client::Builder::new()
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .initial_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(WINDOW)
+                .initial_window_size(WINDOW)
+                .data_frame_budget(SMALL_FRAMES)
                 .max_concurrent_reset_streams(MAX_RESET_STREAMS)
                 // By default h2 closes a connection after 1,024 streams that ended by an error of ours, with every call
                 // on it: cancelling siblings, hedges and late calls gets there.
