@@ -14,6 +14,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
 
+/// How many of the calls that we gave up are remembered for a moment. What the gateway still sends for one that is
+/// forgotten is a fault to h2, and by default 1,024 of those end the connection, with every request on it.
+const MAX_GIVEN_UP: usize = 10_000;
+
 /// The address of a gateway: `http`, a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayAddress(Uri);
@@ -40,6 +44,8 @@ impl GatewayAddress {
             .connect_timeout(CONNECT_TIMEOUT)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_stream_window_size(STREAM_WINDOW)
+            .http2_max_concurrent_reset_streams(MAX_GIVEN_UP)
+            .http2_max_local_error_reset_streams(None)
             .connect()
             .await
             .map_err(|error| Unreachable { address: self.to_string(), reason: innermost(&error) })

@@ -94,6 +94,8 @@ def test_fifty_thousand_calls_given_up_cost_no_other(stack):
     with Beside(gateway, "--callers", "8", "--requests", "4000", "--connections", "1") as steady:
         # Two calls each that a deadline cuts off, or one and a hedge of each.
         late = load(gateway, "--callers", "200", "--requests", "10000", "--timeout", "15ms", "--delay", "user=5s,country=5s")
+        # Calls given up at the moment when their replies arrive: what comes then is on streams that are no more.
+        raced = load(gateway, "--callers", "100", "--requests", "20000", "--timeout", "20ms")
         # The sibling of a call that fails at once.
         lost = load(gateway, "--callers", "200", "--requests", "15000", "--user", "nobody", "--delay", "user=0ms,country=5s")
         # Each of two calls is hedged, and one of each pair loses.
@@ -106,6 +108,7 @@ def test_fifty_thousand_calls_given_up_cost_no_other(stack):
             caller.kill()
             caller.wait()
     assert late["codes"] == {"DEADLINE_EXCEEDED": 10_000}
+    assert raced["codes"].keys() <= {"OK", "DEADLINE_EXCEEDED"}
     assert lost["codes"] == {"NOT_FOUND": 15_000}
     assert hedged["codes"] == {"OK": 10_000}
     assert steady.result["codes"] == {"OK": 4_000}
