@@ -187,3 +187,61 @@ impl Service<Request<Bytes>> for Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use http_body::Body as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// As long as a reply may be: more than fits on a connection at a time.
+    const LONG: usize = 4 << 20;
+
+    /// A connection to a server that answers every call with so many zeros, and with the status of success.
+    async fn connected(length: usize) -> Connection {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) = server.accept().await {
+                let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+                let mut body = respond.send_response(head, false).unwrap();
+                body.send_data(vec![0; length].into(), false).unwrap();
+                body.send_trailers(http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), 0.into())])).unwrap();
+            }
+        });
+        let second = Duration::from_secs(1);
+        let transport = Transport { connect_timeout: second, keepalive: 60 * second, keepalive_timeout: 60 * second };
+        Connection::open(address, transport).await.unwrap().0
+    }
+
+    async fn length(reply: Response<Reply>) -> usize {
+        let mut body = pin!(reply.into_body());
+        poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap().into_data().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn replies_larger_than_the_window_come_whole_beside_each_other() {
+        let connection = connected(LONG).await;
+        let replies = (0..8).map(|_| connection.clone().call(Request::new(Bytes::new())));
+        for reply in futures::future::join_all(replies).await {
+            assert_eq!(length(reply.unwrap()).await, LONG);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_nobody_waits_for_any_more_takes_no_room() {
+        let mut connection = connected(LONG).await;
+        for _ in 0..8 {
+            // More of it comes than anybody reads.
+            let head = connection.stream(Request::new(Bytes::new())).unwrap().await.unwrap();
+            tokio::task::yield_now().await;
+            drop(head);
+        }
+        assert_eq!(length(connection.call(Request::new(Bytes::new())).await.unwrap()).await, LONG);
+    }
+}
