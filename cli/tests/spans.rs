@@ -155,6 +155,27 @@ async fn a_failed_sibling_stops_the_other_call_at_its_backend() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_goes_before_its_message_has_come_is_no_failure() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "0"], &collector.env());
+    let stream = tokio::net::TcpStream::connect(up.url("gateway").trim_start_matches("http://")).await.unwrap();
+    let (mut caller, mut connection) = h2::client::handshake(stream).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let connection = tokio::spawn(connection);
+    let trace = "5af7651916cd43dd8448eb211c80319c";
+    let request = http::Request::post(format!("http://gateway/{GET_PROFILE}"))
+        .header("content-type", "application/grpc")
+        .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    let _reply = caller.send_request(request.body(()).unwrap(), false).unwrap();
+    // With the answer to this the gateway has the headers.
+    pings.ping(h2::Ping::opaque()).await.unwrap();
+    connection.abort();
+    let spans = collector.trace(trace, 1, |_| true).await;
+    let request = one(&spans, "gateway", GET_PROFILE, SpanKind::Server);
+    assert_eq!((request.attribute("rpc.response.status_code"), request.failed), ("CANCELLED", false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_attempt_is_a_span_with_its_number() {
     let collector = Collector::start().await;
     let up = Up::start_with(&["--delay", "0"], &collector.env());

@@ -2,7 +2,9 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::Future,
+    iter,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Instant,
@@ -13,7 +15,7 @@ use opentelemetry::{propagation::TextMapPropagator as _, trace::TraceContextExt 
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use pin_project_lite::pin_project;
-use tonic::server::NamedService;
+use tonic::{Status, server::NamedService};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 use tracing::{Span, field::Empty, instrument::Instrumented};
@@ -140,6 +142,8 @@ where
             put_traceresponse(response.headers_mut(), watch.span());
         }
         let watch = match (watch, Ending::of(response.headers())) {
+            // There is nobody to hear this answer: as if the reply had been dropped.
+            (Some(_), Some(_)) if lost_its_caller(&response) => None,
             (Some(watch), Some(ending)) => {
                 watch.end(ending);
                 None
@@ -148,6 +152,14 @@ where
         };
         Poll::Ready(Ok(response.map(|body| TracedBody::new(body, watch))))
     }
+}
+
+/// Whether this says no more than that the connection ended before the request's message was read, which tonic calls
+/// UNKNOWN, a failure of ours.
+fn lost_its_caller<R>(response: &Response<R>) -> bool {
+    let status = response.extensions().get::<Status>();
+    iter::successors(status.and_then(|status| status.source()), |&cause| cause.source())
+        .any(<dyn Error>::is::<hyper::Error>)
 }
 
 /// The trace and span that answered, in the form of `traceparent`.
