@@ -21,8 +21,14 @@ pub(super) struct Record {
     failed_at: Option<Instant>,
     /// How often in a row it was put out.
     ejections: u32,
+    round: Round,
     standing: Standing,
 }
+
+/// Between two ejections: what comes of a call that began before the last one says nothing new, whether it failed then
+/// like the others, or succeeds because it began when all was well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Round(u32);
 
 /// Whether a replica takes part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +69,11 @@ impl Record {
         }
     }
 
+    /// What a call that begins now belongs to.
+    pub(super) fn round(self) -> Round {
+        self.round
+    }
+
     /// A call goes to it.
     #[must_use]
     pub(super) fn called(self) -> Self {
@@ -74,8 +85,8 @@ impl Record {
 
     /// A call to it went well.
     #[must_use]
-    pub(super) fn succeeded() -> Self {
-        Self::default()
+    pub(super) fn succeeded(self) -> Self {
+        Self { round: self.round, ..Self::default() }
     }
 
     /// A call to it failed, by its own fault. `allowed` says whether one more may be left out.
@@ -84,11 +95,11 @@ impl Record {
         let failures = self.failures.saturating_add(1);
         let due = self.standing == Standing::Probed || failures >= FAILURES;
         match self.standing {
-            // What was on its way when it was put out says nothing new.
             Standing::Out { .. } => self,
             Standing::In | Standing::Probed if due && allowed => {
-                let until = now + length(self.ejections);
-                Self { failures: 0, failed_at: None, ejections: self.ejections + 1, standing: Standing::Out { until } }
+                let (standing, round) =
+                    (Standing::Out { until: now + length(self.ejections) }, Round(self.round.0.wrapping_add(1)));
+                Self { failures: 0, failed_at: None, ejections: self.ejections + 1, round, standing }
             }
             Standing::In | Standing::Probed => Self { failures, failed_at: Some(now), standing: Standing::In, ..self },
         }
@@ -136,7 +147,7 @@ mod tests {
         assert_eq!(out.admits(due), Ok(()), "its time is over");
         let probed = out.called();
         assert_eq!(probed.admits(due), Err(None), "one probe at a time");
-        assert_eq!(Record::succeeded().admits(due), Ok(()));
+        assert_eq!(probed.succeeded().admits(due), Ok(()));
         assert_eq!(probed.failed(true, due).admits(due), Err(Some(due + 2 * BASE)), "longer the second time");
         assert_eq!(probed.abandoned(due).admits(due), Ok(()), "the next call probes");
     }
@@ -145,7 +156,7 @@ mod tests {
     async fn a_success_in_between_begins_anew() {
         let now = Instant::now();
         assert_ne!(failing(4, now), Record::default());
-        assert_eq!((0..4).fold(Record::succeeded(), |record, _| record.failed(true, now)).admits(now), Ok(()));
+        assert_eq!((0..4).fold(failing(4, now).succeeded(), |record, _| record.failed(true, now)).admits(now), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -161,7 +172,7 @@ mod tests {
         let now = Instant::now();
         let record = failing(2, now);
         assert_eq!((record.suspicion(now), record.suspicion(now + BASE)), (2, 0));
-        assert_eq!(Record::succeeded().suspicion(now), 0);
+        assert_eq!(record.succeeded().suspicion(now), 0);
     }
 
     proptest! {

@@ -15,6 +15,7 @@ use tower::Service;
 use super::{
     attempt::Attempt,
     call::{AnyReply, UnaryCall},
+    ejection::Round,
     failure::{Cause, Failure},
     roster::{Member, Roster},
 };
@@ -35,6 +36,7 @@ pub(super) struct Replica {
 struct Trial {
     roster: Arc<Roster>,
     member: Arc<Member>,
+    round: Round,
     ended: bool,
 }
 
@@ -71,8 +73,9 @@ impl Service<UnaryCall> for Replica {
     }
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
-        self.roster.called(&self.member);
-        let mut trial = Trial { roster: Arc::clone(&self.roster), member: Arc::clone(&self.member), ended: false };
+        let round = self.roster.called(&self.member);
+        let mut trial =
+            Trial { roster: Arc::clone(&self.roster), member: Arc::clone(&self.member), round, ended: false };
         self.attempt.send(call).inspect(move |result| trial.end(result)).boxed()
     }
 }
@@ -85,9 +88,9 @@ impl Trial {
         match result {
             // A replica that lets deadlines pass may be stuck: others are asked before it, for no longer than a while.
             Err(failure) if failure.is_backends_fault() || failure.cause == Cause::Late => {
-                self.roster.failed(&self.member);
+                self.roster.failed(&self.member, self.round);
             }
-            Ok(_) | Err(_) => self.roster.succeeded(&self.member),
+            Ok(_) | Err(_) => self.roster.succeeded(&self.member, self.round),
         }
     }
 }
@@ -95,7 +98,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if !self.ended {
-            self.roster.abandoned(&self.member);
+            self.roster.abandoned(&self.member, self.round);
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{
     connections::Connections,
-    ejection::{Record, Standing, may_eject},
+    ejection::{Record, Round, Standing, may_eject},
 };
 
 /// How long calls are refused because the last attempt to connect failed. One that comes later has it tried again.
@@ -174,43 +174,47 @@ impl Roster {
         }
     }
 
-    /// A call goes to a member.
-    pub(super) fn called(&self, member: &Member) {
-        self.change_record(member, Record::called);
+    /// A call goes to a member, and belongs to this round of it.
+    pub(super) fn called(&self, member: &Member) -> Round {
+        self.change_record(member, Record::called).round()
     }
 
     /// A call to a member went well, or its failure was not the member's fault.
-    pub(super) fn succeeded(&self, member: &Member) {
-        self.change_record(member, |_| Record::succeeded());
+    pub(super) fn succeeded(&self, member: &Member, round: Round) {
+        self.judge(member, round, Record::succeeded);
     }
 
     /// A call to a member failed by the member's fault.
-    pub(super) fn failed(&self, member: &Member) {
+    pub(super) fn failed(&self, member: &Member, round: Round) {
         let allowed = {
             let members = self.members();
             // Without itself: one that is probed is out, and stays out if the probe fails.
             let out = members.values().filter(|other| other.address != member.address && other.is_out()).count();
             may_eject(out, members.len(), self.max_ejected)
         };
-        self.change_record(member, |record| record.failed(allowed, Instant::now()));
+        self.judge(member, round, |record| record.failed(allowed, Instant::now()));
     }
 
     /// A call to a member was given up.
-    pub(super) fn abandoned(&self, member: &Member) {
-        self.change_record(member, |record| record.abandoned(Instant::now()));
+    pub(super) fn abandoned(&self, member: &Member, round: Round) {
+        self.judge(member, round, |record| record.abandoned(Instant::now()));
     }
 
-    fn change_record(&self, member: &Member, change: impl FnOnce(Record) -> Record) {
-        let (before, after) = {
+    fn judge(&self, member: &Member, round: Round, verdict: impl FnOnce(Record) -> Record) {
+        self.change_record(member, |record| if record.round() == round { verdict(record) } else { record });
+    }
+
+    fn change_record(&self, member: &Member, change: impl FnOnce(Record) -> Record) -> Record {
+        let (before, record) = {
             let mut state = member.state();
-            let before = state.record;
-            state.record = change(before);
-            (before.standing(), state.record.standing())
+            let before = state.record.standing();
+            state.record = change(state.record);
+            (before, state.record)
         };
-        if before == after {
-            return;
+        if before == record.standing() {
+            return record;
         }
-        match after {
+        match record.standing() {
             Standing::Out { until } if !matches!(before, Standing::Out { .. }) => {
                 let for_ms = u64::try_from((until - Instant::now()).as_millis()).unwrap_or(u64::MAX);
                 tracing::warn!(replica = %member.address, for_ms, "replica is left out: its calls fail");
@@ -219,6 +223,7 @@ impl Roster {
             Standing::Out { .. } | Standing::Probed => {}
         }
         self.changed.send_replace(());
+        record
     }
 
     /// Why no replica can be called, or `None` where one can, or may soon.
@@ -368,18 +373,43 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn calls_from_before_an_ejection_do_not_end_it_nor_prolong_it() {
+        let (roster, members) = roster(&[Link::Ready, Link::Ready]);
+        let member = &members[0];
+        let before = roster.called(member);
+        (0..5).for_each(|_| roster.failed(member, before));
+        let Err(Some(until)) = roster.admits(member) else { panic!("it is out") };
+        let later = |roster: &Roster| {
+            roster.succeeded(member, before);
+            roster.failed(member, before);
+            roster.abandoned(member, before);
+        };
+        later(&roster);
+        assert_eq!(roster.admits(member), Err(Some(until)));
+        tokio::time::advance(until - Instant::now()).await;
+        let probe = roster.called(member);
+        later(&roster);
+        assert_eq!(roster.admits(member), Err(None), "the probe is under way");
+        roster.succeeded(member, probe);
+        (0..9).for_each(|_| roster.failed(member, before));
+        assert_eq!(roster.admits(member), Ok(()));
+        assert_eq!(member.suspicion(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
         let (roster, members) = roster(&[Link::Ready, Link::Ready, Link::Ready]);
         for member in &members {
-            (0..10).for_each(|_| roster.failed(member));
+            let round = roster.called(member);
+            (0..10).for_each(|_| roster.failed(member, round));
         }
         assert_eq!(roster.census()[1], ("ejected", 1), "half of three is one");
         let Err(Some(until)) = roster.admits(&members[0]) else { panic!("it is out") };
         // A probe that fails leaves it out, for longer; the others take part all the same.
         tokio::time::advance(until - Instant::now()).await;
         assert_eq!(roster.admits(&members[0]), Ok(()));
-        roster.called(&members[0]);
-        roster.failed(&members[0]);
+        let round = roster.called(&members[0]);
+        roster.failed(&members[0], round);
         assert!(matches!(roster.admits(&members[0]), Err(Some(later)) if later > until));
         assert_eq!(roster.census()[1], ("ejected", 1));
         // The others go: the one that was left out is all there is.
