@@ -113,7 +113,7 @@ macro_rules! impl_branches {
 
             fn declare(&self, recorder: &Recorder) -> usize {
                 let calls = 0 $(+ $B::CALLS)+;
-                recorder.expect(calls);
+                recorder.reserve(calls);
                 $(self.$i.declare(recorder, $i);)+
                 calls
             }

@@ -66,7 +66,7 @@ impl Recorder {
     }
 
     /// Makes room for exactly so many calls.
-    pub(crate) fn expect(&self, calls: usize) {
+    pub(crate) fn reserve(&self, calls: usize) {
         self.calls().reserve_exact(calls);
     }
 

@@ -7,7 +7,7 @@
 //! * `args`: the settings.
 //! * `stack`: the tower stack, whole and in order. What it is made of, from the outside in:
 //!   `deadline`, `coalesce`, `retry` (with `backoff` and `budget`), `hedge`, `balance`, `replica`, `attempt`.
-//! * `discovery` resolves names into replicas; `roster` knows which there are and how each is;
+//! * `discovery` resolves names into replicas; `roster` knows which there are, `member` how each is;
 //!   `ejection` decides which are left out; `keeper` keeps one connected, by `connections` of `connection` each, and asks
 //!   it for its `health`; `exchange` is gRPC's framing on a connection's streams.
 //! * `call`: what the stack carries; `failure`: why it brings back no reply; `meters`: what it counts.
@@ -30,6 +30,7 @@ pub(crate) mod failure;
 mod health;
 mod hedge;
 mod keeper;
+mod member;
 mod meters;
 #[cfg(test)]
 mod puppet;

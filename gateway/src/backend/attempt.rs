@@ -27,7 +27,7 @@ use super::{
     connections::{Found, Stream},
     exchange::{message, no_status},
     failure::{Cause, Failure},
-    roster::Member,
+    member::Member,
 };
 
 /// Headers of every call.

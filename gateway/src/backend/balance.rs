@@ -21,8 +21,9 @@ use super::{
     call::{AnyReply, UnaryCall},
     discovery::Changes,
     failure::{Cause, Failure},
+    member::Member,
     replica::Replica,
-    roster::{Member, Roster},
+    roster::Roster,
 };
 
 /// A replica with its load: first what is against it, then how many calls it has.

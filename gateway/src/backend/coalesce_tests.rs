@@ -11,15 +11,11 @@ fn coalescing() -> (Coalesce<Puppet>, Calls) {
     (Coalesce::on(inner, Duration::from_secs(30), Meters::new("test")), calls)
 }
 
-fn call(message: &'static [u8]) -> UnaryCall {
-    UnaryCall::saying(message)
-}
-
 #[tokio::test]
 async fn identical_calls_share_one_answer_and_others_do_not() {
     let (mut service, mut calls) = coalescing();
     let [a, b, other] =
-        [b"\x08\x01", b"\x08\x01", b"\x08\x02"].map(|message| tokio::spawn(service.call(call(message))));
+        [b"\x08\x01", b"\x08\x01", b"\x08\x02"].map(|message| tokio::spawn(service.call(UnaryCall::saying(message))));
     let (_, first) = calls.recv().await.unwrap();
     let (_, second) = calls.recv().await.unwrap();
     first.ok();
@@ -28,7 +24,7 @@ async fn identical_calls_share_one_answer_and_others_do_not() {
         reply.await.unwrap().unwrap();
     }
     // After it has landed, the next one flies anew.
-    let again = tokio::spawn(service.call(call(b"\x08\x01")));
+    let again = tokio::spawn(service.call(UnaryCall::saying(b"\x08\x01")));
     calls.recv().await.unwrap().1.ok();
     again.await.unwrap().unwrap();
     drop(service);
@@ -38,9 +34,9 @@ async fn identical_calls_share_one_answer_and_others_do_not() {
 #[tokio::test]
 async fn whoever_leaves_does_not_cancel_the_others() {
     let (mut service, mut calls) = coalescing();
-    let first = tokio::spawn(service.call(call(b"")));
+    let first = tokio::spawn(service.call(UnaryCall::saying(b"")));
     let (_, flight) = calls.recv().await.unwrap();
-    let second = tokio::spawn(service.call(call(b"")));
+    let second = tokio::spawn(service.call(UnaryCall::saying(b"")));
     tokio::task::yield_now().await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
@@ -51,7 +47,7 @@ async fn whoever_leaves_does_not_cancel_the_others() {
 #[tokio::test]
 async fn the_last_to_leave_ends_the_flight() {
     let (mut service, mut calls) = coalescing();
-    let replies = [service.call(call(b"")), service.call(call(b""))].map(tokio::spawn);
+    let replies = [service.call(UnaryCall::saying(b"")), service.call(UnaryCall::saying(b""))].map(tokio::spawn);
     let (_, flight) = calls.recv().await.unwrap();
     for reply in replies {
         reply.abort();
@@ -59,7 +55,7 @@ async fn the_last_to_leave_ends_the_flight() {
     }
     assert!(flight.is_abandoned(), "nobody waits for it");
     // The next does not join what was given up.
-    let next = tokio::spawn(service.call(call(b"")));
+    let next = tokio::spawn(service.call(UnaryCall::saying(b"")));
     calls.recv().await.unwrap().1.ok();
     next.await.unwrap().unwrap();
 }
@@ -67,7 +63,7 @@ async fn the_last_to_leave_ends_the_flight() {
 #[tokio::test]
 async fn a_failure_is_shared_too() {
     let (mut service, mut calls) = coalescing();
-    let replies = [service.call(call(b"")), service.call(call(b""))].map(tokio::spawn);
+    let replies = [service.call(UnaryCall::saying(b"")), service.call(UnaryCall::saying(b""))].map(tokio::spawn);
     let (_, flight) = calls.recv().await.unwrap();
     flight.fail(Failure::new(Cause::Lost, tonic::Status::unavailable("lost")));
     for reply in replies {
@@ -78,7 +74,7 @@ async fn a_failure_is_shared_too() {
 #[tokio::test]
 async fn a_flight_has_the_gateways_deadline_not_the_first_callers() {
     let (mut service, mut calls) = coalescing();
-    let short = call(b"").until(Deadline::after(Duration::from_millis(10)));
+    let short = UnaryCall::saying(b"").until(Deadline::after(Duration::from_millis(10)));
     let reply = tokio::spawn(service.call(short));
     let (flown, flight) = calls.recv().await.unwrap();
     assert!(flown.asked.handed_on.deadline.unwrap().remaining() > Duration::from_secs(29));

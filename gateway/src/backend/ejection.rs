@@ -97,8 +97,8 @@ impl Record {
         match self.standing {
             Standing::Out { .. } => self,
             Standing::In | Standing::Probed if due && allowed => {
-                let (standing, round) =
-                    (Standing::Out { until: now + length(self.ejections) }, Round(self.round.0.wrapping_add(1)));
+                let standing = Standing::Out { until: now + length(self.ejections) };
+                let round = Round(self.round.0.wrapping_add(1));
                 Self { failures: 0, failed_at: None, ejections: self.ejections + 1, round, standing }
             }
             Standing::In | Standing::Probed => Self { failures, failed_at: Some(now), standing: Standing::In, ..self },

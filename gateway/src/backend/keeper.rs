@@ -14,7 +14,8 @@ use super::{
     backoff::full_jitter,
     connection::{Connection, ConnectionError, Driver, Transport},
     health::health,
-    roster::{Link, Member, Roster},
+    member::{Link, Member},
+    roster::Roster,
 };
 
 /// The longest wait before the second attempt to connect; it doubles with each.

@@ -17,7 +17,8 @@ use super::{
     call::{AnyReply, UnaryCall},
     ejection::Round,
     failure::{Cause, Failure},
-    roster::{Member, Roster},
+    member::Member,
+    roster::Roster,
 };
 
 /// A replica that the balancer chooses only while it is connected, serving and not left out for its failures.

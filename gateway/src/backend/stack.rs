@@ -23,10 +23,11 @@ use super::{
     failure::Failure,
     hedge::Hedge,
     keeper::keep,
+    member::Member,
     meters::Meters,
     replica::Replica,
     retry::RetryPolicy,
-    roster::{Member, Roster},
+    roster::Roster,
 };
 
 /// How many calls try out a backend whose circuit breaker was open.
