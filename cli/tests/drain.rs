@@ -15,10 +15,6 @@ async fn client(service: &Service) -> CountryServiceClient<Channel> {
     CountryServiceClient::connect(service.url.clone()).await.unwrap()
 }
 
-fn address(service: &Service) -> &str {
-    service.url.trim_start_matches("http://")
-}
-
 /// Starts a call, and returns when the service has it.
 async fn call_in_flight(service: &Service) -> tokio::task::JoinHandle<Result<String, tonic::Code>> {
     let mut client = client(service).await;
@@ -50,7 +46,7 @@ async fn what_is_in_flight_is_answered() {
 async fn a_drain_is_bounded() {
     let args = ["--delay", "25s", "--allow-overrides", "--drain", "300ms"];
     let mut service = Service::start("country-service", &args, "serving");
-    let _sent_nothing = TcpStream::connect(address(&service)).unwrap();
+    let _sent_nothing = TcpStream::connect(service.address()).unwrap();
     let _idle = client(&service).await;
     let call = call_in_flight(&service).await;
     let begun = Instant::now();

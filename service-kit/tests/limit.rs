@@ -25,10 +25,18 @@ use fanout_proto::{
         user_service_server::{UserService, UserServiceServer},
     },
 };
+use futures::stream;
 use service_kit::{health, serve::Server};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest::ListServices,
+};
 use tonic_types::StatusExt as _;
 
 const MAX_IN_FLIGHT: usize = 2;
@@ -122,6 +130,10 @@ async fn a_reply_that_streams_keeps_its_place() {
     assert_eq!((&*info.reason, &*info.domain), ("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout"));
     assert_eq!(USERS_ASKED_FOR.load(Ordering::Relaxed), 0, "one service's requests count against the other's");
     health::check(&url, Duration::from_secs(20)).await.expect("a busy server is no dead one");
+    let mut reflection = ServerReflectionClient::new(Endpoint::try_from(url).unwrap().connect().await.unwrap());
+    let asked = ServerReflectionRequest { message_request: Some(ListServices(String::new())), ..Default::default() };
+    let mut answers = reflection.server_reflection_info(stream::iter([asked])).await.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some(), "a busy server says what it is");
 
     // One that ends leaves its place, and so does one whose caller goes away.
     let (mut messages, send) = streams.pop().unwrap();

@@ -16,10 +16,10 @@ const FAILING: [&str; 4] = ["--delay", "2ms", "--error-rate", "1"];
 /// Callers see nothing: failed calls are sent again, and the replica is left out but for probes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_fails_every_call() {
-    let fleet = Fleet::of(vec![Replica::start(&FAILING), Replica::start(&DELAY), Replica::start(&DELAY)], &[], &[]);
+    let mut fleet = Fleet::of(vec![Replica::start(&FAILING), Replica::start(&DELAY), Replica::start(&DELAY)], &[], &[]);
     let seen = call_many(&fleet.gateway.url, Rpc::HomeCountry, 4000).await;
     seen.report("one of three replicas answers UNAVAILABLE to all", &["OK"]);
-    let called = fleet.countries[0].service.served();
+    let called = fleet.countries[0].service.stop_and_count();
     // Five in a row, those that were under way then, and one probe after 1, 2, 4, … seconds.
     assert!(called <= 5 + CALLERS + 6, "{called} calls reached it");
 }
@@ -36,10 +36,8 @@ async fn the_circuit_breaker_opens_and_closes() {
         .take()
         .report("a backend fails every call", &["UNAVAILABLE INJECTED_FAULT", "UNAVAILABLE BACKEND_CIRCUIT_OPEN"]);
     let probes = usize::try_from(begun.elapsed().as_millis() / 300 + 1).unwrap();
-    let called = fleet.countries[0].service.served();
+    let called = fleet.countries[0].service.stop_and_count();
     assert!(called <= 20 + CALLERS + probes, "{called} calls reached it, with {probes} probes");
-    fleet.countries[0].service.terminate();
-    fleet.countries[0].service.wait();
     fleet.countries[0].restart(&DELAY);
     callers.until("it is called again", || fleet.countries[0].service.served() > 100).await;
     let _ = callers.take();

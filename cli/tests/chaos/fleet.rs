@@ -1,5 +1,7 @@
 //! A gateway in front of a user service and some country services, each a process.
 
+use serde_json::json;
+
 use crate::support::service::Service;
 
 /// A country service that comes back where it was.
@@ -25,7 +27,7 @@ impl Replica {
 
     pub(crate) fn start_at(address: &str, args: &[&str]) -> Self {
         let service = Service::start_at("country-service", address, args, "serving");
-        let address = service.url.trim_start_matches("http://").to_owned();
+        let address = service.address().to_owned();
         Self { service, address }
     }
 
@@ -53,10 +55,11 @@ impl Fleet {
         let urls: Vec<_> = countries.iter().map(Replica::url).chain(others.iter().copied()).collect();
         let urls = urls.join(",");
         let args = [&["--user-service", &users.url, "--country-service", &urls], gateway_args].concat();
-        // The gateway serves as soon as one replica of each backend is there. A test begins with all of them: the user
-        // service's, and the country services'.
-        let ready = vec!["replica is ready"; 1 + countries.len()];
-        let gateway = Service::start_until_all("gateway", &args, &[&["serving"], &*ready].concat());
+        // The gateway serves as soon as one replica of each backend is there. A test begins with all processes.
+        let ready = |service: &Service| json!({ "message": "replica is ready", "replica": service.address() });
+        let mut lines = vec![json!({ "message": "serving" }), ready(&users)];
+        lines.extend(countries.iter().map(|replica| ready(&replica.service)));
+        let gateway = Service::start_until_all("gateway", &args, lines);
         Self { _users: users, countries, gateway, _data: data }
     }
 }

@@ -8,11 +8,11 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::PATIENCE;
 
@@ -24,6 +24,8 @@ pub(crate) struct Service {
     /// Where its metrics are, if they are anywhere.
     pub(crate) metrics: String,
     served: Arc<AtomicUsize>,
+    /// Reads its log to the end.
+    reader: Option<JoinHandle<()>>,
 }
 
 fn command(name: &str, address: &str, args: &[&str]) -> Command {
@@ -50,32 +52,33 @@ impl Service {
         Self::run(&mut command(name, address, args), until)
     }
 
-    /// Starts it, and waits until it has logged each of these messages, in any order.
-    pub(crate) fn start_until_all(name: &str, args: &[&str], messages: &[&str]) -> Self {
-        Self::run_until_all(&mut command(name, "127.0.0.1:0", args), messages)
+    /// Starts it, and waits until it has logged a line with each of these sets of fields, in any order.
+    pub(crate) fn start_until_all(name: &str, args: &[&str], lines: Vec<Value>) -> Self {
+        Self::run_until_all(&mut command(name, "127.0.0.1:0", args), lines)
     }
 
     /// Runs a command that becomes a service, and waits until it logs this message.
     pub(crate) fn run(command: &mut Command, until: &str) -> Self {
-        Self::run_until_all(command, &[until])
+        Self::run_until_all(command, vec![json!({ "message": until })])
     }
 
-    fn run_until_all(command: &mut Command, messages: &[&str]) -> Self {
+    fn run_until_all(command: &mut Command, mut awaited: Vec<Value>) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let served = Arc::new(AtomicUsize::new(0));
-        let mut service = Self { process, url: String::new(), metrics: String::new(), served: Arc::clone(&served) };
         let (tell, told) = mpsc::channel();
-        thread::spawn(move || {
+        let counter = Arc::clone(&served);
+        let reader = thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let line = serde_json::from_str::<Value>(&line).unwrap();
                 if line["message"] == "request finished" {
-                    served.fetch_add(1, Ordering::Relaxed);
+                    counter.fetch_add(1, Ordering::Relaxed);
                 }
                 let _ = tell.send(line);
             }
         });
-        let mut awaited = messages.to_vec();
+        let (url, metrics) = (String::new(), String::new());
+        let mut service = Self { process, url, metrics, served, reader: Some(reader) };
         while !awaited.is_empty() {
             let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{command:?} does not log {awaited:?}"));
             if line["message"] == "listening" {
@@ -84,11 +87,17 @@ impl Service {
             if line["message"] == "metrics can be scraped" {
                 line["url"].as_str().unwrap().clone_into(&mut service.metrics);
             }
-            if let Some(found) = awaited.iter().position(|message| line["message"] == *message) {
+            let is_told = |fields: &Value| fields.as_object().unwrap().iter().all(|(name, value)| line[name] == *value);
+            if let Some(found) = awaited.iter().position(is_told) {
                 awaited.swap_remove(found);
             }
         }
         service
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
     }
 
     /// Tells it to stop.
@@ -101,9 +110,19 @@ impl Service {
         kill_process(pid, signal).unwrap();
     }
 
-    /// How many requests it has answered, by its log.
+    /// How many requests it has answered, by what has been read of its log.
     pub(crate) fn served(&self) -> usize {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// Stops it, and says how many requests it has answered in all.
+    pub(crate) fn stop_and_count(&mut self) -> usize {
+        self.terminate();
+        self.wait();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        self.served()
     }
 
     /// Waits for it to end by itself, and returns its exit code.
