@@ -136,13 +136,14 @@ impl Roster {
 
     /// A call to a member failed by the member's fault.
     pub(super) fn failed(&self, member: &Member, round: Round) {
-        let allowed = {
+        let changed = {
+            // Held until it is out, so that two that fail at once are not both the one that may be left out.
             let members = self.members();
             // Without itself: one that is probed is out, and stays out if the probe fails.
             let out = members.values().filter(|other| other.address != member.address && other.is_out()).count();
-            may_eject(out, members.len(), self.max_ejected)
+            member.failed(round, may_eject(out, members.len(), self.max_ejected))
         };
-        self.tell(member.failed(round, allowed));
+        self.tell(changed);
     }
 
     /// A call to a member was given up.
