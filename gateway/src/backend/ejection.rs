@@ -129,7 +129,7 @@ pub(super) fn may_eject(out: usize, all: usize, share: f64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::{prop_assert, proptest};
+    use proptest::{collection::vec, prelude::any, prop_assert, proptest, sample::Index};
 
     use super::*;
 
@@ -185,6 +185,30 @@ mod tests {
             #[expect(clippy::cast_precision_loss)]
             let (out, bound) = (out as f64, all as f64 * share);
             prop_assert!(out <= bound && out + 1.0 > bound);
+        }
+
+        #[test]
+        fn whatever_comes_of_its_calls_it_gets_another(
+            events in vec((0_u8..4, any::<Index>(), 0_u64..3000), 0..200),
+        ) {
+            let (mut record, mut now, mut under_way) = (Record::default(), Instant::now(), Vec::new());
+            for (event, which, ms) in events {
+                now += Duration::from_millis(ms);
+                if event == 0 {
+                    if record.admits(now).is_ok() {
+                        record = record.called();
+                        under_way.push(record.round());
+                    }
+                } else if !under_way.is_empty() && under_way.swap_remove(which.index(under_way.len())) == record.round() {
+                    record = match event {
+                        1 => record.succeeded(),
+                        2 => record.failed(true, now),
+                        _ => record.abandoned(now),
+                    };
+                }
+                let is_awaited = under_way.contains(&record.round());
+                prop_assert!(is_awaited || record.admits(now + CAP).is_ok(), "{record:?} has no way back");
+            }
         }
 
         #[test]
