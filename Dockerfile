@@ -12,14 +12,14 @@ WORKDIR /src
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_TERM_COLOR=never
 COPY Cargo.toml Cargo.lock ./
 COPY proto/Cargo.toml proto/
-COPY fan-out/Cargo.toml fan-out/
-COPY service-kit/Cargo.toml service-kit/
+COPY crates/fan-out/Cargo.toml crates/fan-out/
+COPY crates/service-kit/Cargo.toml crates/service-kit/
 COPY user-service/Cargo.toml user-service/
 COPY country-service/Cargo.toml country-service/
 COPY gateway/Cargo.toml gateway/
 COPY cli/Cargo.toml cli/
 # Cargo wants a source file for each target that a manifest names or implies.
-RUN for crate in proto fan-out service-kit user-service country-service gateway cli; do \
+RUN for crate in proto crates/fan-out crates/service-kit user-service country-service gateway cli; do \
       mkdir -p "$crate/src" && : > "$crate/src/lib.rs"; \
     done \
  && echo 'fn main() {}' | tee proto/build.rs user-service/src/main.rs country-service/src/main.rs gateway/src/main.rs cli/src/main.rs \
@@ -29,13 +29,12 @@ RUN for crate in proto fan-out service-kit user-service country-service gateway 
 
 FROM dependencies AS build
 COPY proto proto
-COPY fan-out fan-out
-COPY service-kit service-kit
+COPY crates crates
 COPY user-service user-service
 COPY country-service country-service
 COPY gateway gateway
 # Files that are copied keep their times, which may be older than the empty ones' builds.
-RUN find proto fan-out service-kit user-service country-service gateway -name '*.rs' -exec touch {} + \
+RUN find proto crates user-service country-service gateway -name '*.rs' -exec touch {} + \
  && cargo build --release --locked -p gateway -p user-service -p country-service \
  && mkdir /data
 
