@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fan_out::Attempts;
 use service_kit::{HandedOn, deadline::Deadline, trace::SpanSlot};
 
-use crate::metrics::Waiting;
+use crate::metrics::QueuedGuard;
 
 /// A method of a backend, and whether calling it twice does what calling it once does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,21 +21,21 @@ pub struct Method {
 /// one while the call is under way.
 #[derive(Clone, Debug)]
 pub(crate) struct UnaryCall {
-    pub(crate) asked: Arc<Asked>,
+    pub(crate) inner: Arc<CallInner>,
     /// Where the attempt's span goes when two of them race.
     pub(crate) span: Option<SpanSlot>,
     /// Counts the call as queued until it is dropped or taken out.
-    pub(crate) waiting: Waiting,
+    pub(crate) waiting: QueuedGuard,
 }
 
 /// What all copies of a call have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct CallInner {
     pub(crate) method: Method,
     /// The encoded request.
     pub(crate) message: Bytes,
     /// The deadline and the baggage of the request that this call is made for.
-    pub(crate) handed_on: HandedOn,
+    pub(crate) ctx: HandedOn,
     /// Counts what is sent, for the report.
     pub(crate) attempts: Attempts,
 }
@@ -74,14 +74,14 @@ impl fmt::Debug for Method {
 // === impl UnaryCall ===
 
 impl UnaryCall {
-    pub(crate) fn new(method: Method, message: Bytes, handed_on: HandedOn, attempts: Attempts) -> Self {
-        let asked = Arc::new(Asked { method, message, handed_on, attempts });
-        Self { asked, span: None, waiting: Waiting::default() }
+    pub(crate) fn new(method: Method, message: Bytes, ctx: HandedOn, attempts: Attempts) -> Self {
+        let inner = Arc::new(CallInner { method, message, ctx, attempts });
+        Self { inner, span: None, waiting: QueuedGuard::default() }
     }
 
     /// The same call with another deadline.
     pub(crate) fn until(mut self, deadline: Deadline) -> Self {
-        Arc::make_mut(&mut self.asked).handed_on.deadline = Some(deadline);
+        Arc::make_mut(&mut self.inner).ctx.deadline = Some(deadline);
         self
     }
 }
@@ -94,12 +94,12 @@ impl UnaryCall {
     }
 
     /// One with this message.
-    pub(crate) fn saying(message: &'static [u8]) -> Self {
-        Self::of(Self::example().asked.method, message)
+    pub(crate) fn with_message(message: &'static [u8]) -> Self {
+        Self::of(Self::example().inner.method, message)
     }
 
     /// A call that must not reach a backend twice.
-    pub(crate) fn once_only() -> Self {
+    pub(crate) fn non_idempotent() -> Self {
         Self::of(Method { path: "/example.v1.Example/Create", idempotent: false }, b"\x08\x01")
     }
 

@@ -11,9 +11,9 @@ use tower::ServiceExt as _;
 use crate::{
     call::{Method, UnaryCall},
     config::Config,
-    endpoints::set::Roster,
+    endpoints::set::EndpointSet,
     error::{Cause, Failure},
-    metrics::Meters,
+    metrics::Metrics,
     stack::{self, Stack},
     target::{InvalidTarget, Target},
 };
@@ -25,7 +25,7 @@ use crate::{
 pub struct Channel {
     info: Arc<BackendInfo>,
     stack: Stack,
-    endpoints: Arc<Roster>,
+    endpoints: Arc<EndpointSet>,
 }
 
 /// Identifies the backend in logs and metrics.
@@ -33,7 +33,7 @@ pub struct Channel {
 struct BackendInfo {
     name: Arc<str>,
     targets: String,
-    metrics: Meters,
+    metrics: Metrics,
 }
 
 /// A channel that is not connected yet: see [`Channel::builder`].
@@ -148,7 +148,8 @@ impl Builder {
     /// Panics outside of a tokio runtime.
     pub fn connect(self) -> Channel {
         let Self { name, targets, config } = self;
-        let (endpoints, metrics) = (Arc::new(Roster::new(config.max_ejected.into())), Meters::new(Arc::clone(&name)));
+        let (endpoints, metrics) =
+            (Arc::new(EndpointSet::new(config.max_ejected.into())), Metrics::new(Arc::clone(&name)));
         metrics.watch_replicas(&endpoints);
         let stack = stack::stack(&targets, &config, &endpoints, &metrics);
         let targets = targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ");

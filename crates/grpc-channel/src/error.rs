@@ -21,7 +21,7 @@ pub struct Failure {
 pub enum Cause {
     /// The backend answered with this status, and with what it says of another try.
     Answered(Pushback),
-    /// The call did not leave the gateway, or the backend says that it did not begin it: its connection was closing.
+    /// The call did not leave the gateway, or the backend says that it did not start_unary it: its connection was closing.
     Unsent,
     /// The connection broke while the call was on its way: the backend may have done what it asks.
     Lost,

@@ -19,6 +19,7 @@
 //! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and gRPC's `framing`.
 //! * [`call`]: what the stack carries; [`error`]: why a call has no reply; `metrics`: what is counted.
 
+mod backoff;
 pub mod call;
 pub mod channel;
 pub mod config;
@@ -31,7 +32,6 @@ pub mod target;
 
 /// What happens to the whole call.
 mod policy {
-    pub(crate) mod backoff;
     pub(crate) mod budget;
     pub(crate) mod coalesce;
     pub(crate) mod deadline;
@@ -56,7 +56,7 @@ mod endpoints {
     pub(crate) mod set;
 }
 
-/// Connections, and gRPC's framing on them.
+/// Pool, and gRPC's framing on them.
 mod transport {
     pub(crate) mod connection;
     pub(crate) mod framing;

@@ -9,11 +9,11 @@ use opentelemetry::{KeyValue, global, metrics::Counter};
 use tokio::sync::Semaphore;
 use tower_resilience_circuitbreaker::CircuitState;
 
-use crate::endpoints::set::Roster;
+use crate::endpoints::set::EndpointSet;
 
 /// The instruments of one backend. Clones share them; without an exporter they cost next to nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct Meters(Arc<Instruments>);
+pub(crate) struct Metrics(Arc<Instruments>);
 
 #[derive(Debug)]
 struct Instruments {
@@ -29,11 +29,11 @@ struct Instruments {
 
 /// Counts a call as queued for as long as it is kept. A clone of the call is not queued itself.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Option<Arc<AtomicU64>>);
+pub(crate) struct QueuedGuard(Option<Arc<AtomicU64>>);
 
-// === impl Meters ===
+// === impl Metrics ===
 
-impl Meters {
+impl Metrics {
     pub(crate) fn new(backend: impl Into<Arc<str>>) -> Self {
         let meter = global::meter("fanout");
         let counter = |name: &'static str, description: &'static str| {
@@ -99,19 +99,19 @@ impl Meters {
     }
 
     /// Shows how many replicas are in which state, and how many connections there are.
-    pub(crate) fn watch_replicas(&self, roster: &Arc<Roster>) {
-        let (attribute, watched) = (self.0.backend.clone(), Arc::clone(roster));
+    pub(crate) fn watch_replicas(&self, set: &Arc<EndpointSet>) {
+        let (attribute, watched) = (self.0.backend.clone(), Arc::clone(set));
         let meter = global::meter("fanout");
         let _ = meter
             .u64_observable_gauge("fanout.backend.replicas")
             .with_description("Replicas by state")
             .with_callback(move |gauge| {
-                for (state, number) in watched.census() {
+                for (state, number) in watched.count_by_state() {
                     gauge.observe(number, &[attribute.clone(), KeyValue::new("state", state)]);
                 }
             })
             .build();
-        let (attribute, watched) = (self.0.backend.clone(), Arc::clone(roster));
+        let (attribute, watched) = (self.0.backend.clone(), Arc::clone(set));
         let _ = meter
             .u64_observable_gauge("fanout.backend.connections")
             .with_description("Open connections")
@@ -146,21 +146,21 @@ impl Meters {
     }
 
     /// Counts a call as queued from here on.
-    pub(crate) fn wait(&self) -> Waiting {
+    pub(crate) fn wait(&self) -> QueuedGuard {
         self.0.queued.fetch_add(1, Ordering::Relaxed);
-        Waiting(Some(Arc::clone(&self.0.queued)))
+        QueuedGuard(Some(Arc::clone(&self.0.queued)))
     }
 }
 
-// === impl Waiting ===
+// === impl QueuedGuard ===
 
-impl Clone for Waiting {
+impl Clone for QueuedGuard {
     fn clone(&self) -> Self {
         Self(None)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for QueuedGuard {
     fn drop(&mut self) {
         if let Some(queued) = &self.0 {
             queued.fetch_sub(1, Ordering::Relaxed);

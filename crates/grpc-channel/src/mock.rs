@@ -15,7 +15,7 @@ use crate::{
 
 /// The service: clones share the other end.
 #[derive(Clone, Debug)]
-pub(crate) struct Puppet(mpsc::UnboundedSender<(UnaryCall, Answer)>);
+pub(crate) struct MockService(mpsc::UnboundedSender<(UnaryCall, Answer)>);
 
 /// The calls that reach the service, each with the place for its answer.
 pub(crate) type Calls = mpsc::UnboundedReceiver<(UnaryCall, Answer)>;
@@ -24,12 +24,12 @@ pub(crate) type Calls = mpsc::UnboundedReceiver<(UnaryCall, Answer)>;
 #[derive(Debug)]
 pub(crate) struct Answer(oneshot::Sender<Result<AnyReply, Failure>>);
 
-pub(crate) fn puppet() -> (Puppet, Calls) {
+pub(crate) fn mock_service() -> (MockService, Calls) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Puppet(sender), receiver)
+    (MockService(sender), receiver)
 }
 
-impl Service<UnaryCall> for Puppet {
+impl Service<UnaryCall> for MockService {
     type Response = AnyReply;
     type Error = Failure;
     type Future = BoxFuture<'static, Result<AnyReply, Failure>>;

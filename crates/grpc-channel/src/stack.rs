@@ -13,18 +13,18 @@ use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 
 use crate::{
     balance::attempt::Attempt,
-    balance::balancer::{Balanced, Loaded},
+    balance::balancer::{Balancer, Loaded},
     balance::replica::Replica,
     call::{AnyReply, UnaryCall},
     config::Config,
     endpoints::connect_loop::keep,
-    endpoints::endpoint::Member,
+    endpoints::endpoint::Endpoint,
     endpoints::resolver::discover,
-    endpoints::set::Roster,
+    endpoints::set::EndpointSet,
     error::Failure,
-    metrics::Meters,
+    metrics::Metrics,
     policy::coalesce::Coalesce,
-    policy::deadline::WholeDeadline,
+    policy::deadline::CallDeadline,
     policy::hedge::Hedge,
     policy::retry::RetryPolicy,
     target::Target,
@@ -49,32 +49,32 @@ pub(crate) type Stack = BoxCloneSyncService<UnaryCall, AnyReply, Failure>;
 ///    above lets it be; calls wait there only while no replica is known;
 /// 8. for each replica, **load** tells the balancer how busy it is, **replica** whether it may be called at all, and
 ///    **attempt** makes the CLIENT span, tells the peer what is left of the deadline, and sends.
-pub(crate) fn stack(targets: &[Target], config: &Config, roster: &Arc<Roster>, meters: &Meters) -> Stack {
+pub(crate) fn stack(targets: &[Target], config: &Config, set: &Arc<EndpointSet>, metrics: &Metrics) -> Stack {
     let permits = Arc::new(Semaphore::new(config.max_in_flight));
-    meters.watch_in_flight(Arc::clone(&permits), config.max_in_flight);
+    metrics.watch_in_flight(Arc::clone(&permits), config.max_in_flight);
     let (breaker, state) = breaker(config).build_with_handle().expect("settings of the breaker are in range");
-    meters.watch_breaker(move || state.state());
-    let queue = meters.clone();
+    metrics.watch_breaker(move || state.state());
+    let queue = metrics.clone();
     let inner = ServiceBuilder::new()
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits))
         .layer_fn(ready_at_once)
         .map_err(Failure::from)
         .layer(breaker)
-        .retry(RetryPolicy::new(config.retries, config.retry_budget, config.retry_floor, meters.clone()))
-        .layer_fn(|inner| Hedge::new(inner, config.hedge, config.hedge_budget, meters.clone()))
+        .retry(RetryPolicy::new(config.retries, config.retry_budget, config.retry_floor, metrics.clone()))
+        .layer_fn(|inner| Hedge::new(inner, config.hedge, config.hedge_budget, metrics.clone()))
         .map_request(move |mut call: UnaryCall| {
             call.waiting = queue.wait();
             call
         })
         .map_err(|error: BoxError| Failure::from(error))
-        .service(Buffer::new(balance(targets, config, roster), config.max_in_flight));
+        .service(Buffer::new(balance(targets, config, set), config.max_in_flight));
     let inner = inner.map_err(Failure::from);
     let inner = match config.coalesce {
-        Some(deadline) => Coalesce::on(inner, deadline, meters.clone()),
+        Some(deadline) => Coalesce::on(inner, deadline, metrics.clone()),
         None => Coalesce::off(inner),
     };
-    BoxCloneSyncService::new(WholeDeadline::new(inner))
+    BoxCloneSyncService::new(CallDeadline::new(inner))
 }
 
 /// Makes waiting for the layers below part of the call: shedding asks the limit alone whether there is room.
@@ -96,20 +96,20 @@ fn breaker(config: &Config) -> tower_resilience_circuitbreaker::CircuitBreakerCo
 }
 
 /// The replicas of a backend, and who is called next.
-fn balance(targets: &[Target], config: &Config, roster: &Arc<Roster>) -> Balanced {
+fn balance(targets: &[Target], config: &Config, set: &Arc<EndpointSet>) -> Balancer {
     let (transport, max_connections) = (transport(config), config.max_connections);
     // The host as it was given is the authority of every call, whatever address its replica has.
     let (origin, reply_check) = (targets[0].origin().clone(), config.reply_check);
-    let members = Arc::clone(roster);
+    let endpoints = Arc::clone(set);
     let join = move |address| -> Loaded {
-        let member = Arc::new(Member::new(address, max_connections));
-        members.add(Arc::clone(&member));
-        let keeper = keep(Arc::clone(&members), Arc::clone(&member), transport, origin.clone());
-        let attempt = Attempt::new(Arc::clone(&member), origin.clone(), reply_check);
-        Loaded::new(Replica::new(Arc::clone(&members), Arc::clone(&member), attempt, keeper), member)
+        let endpoint = Arc::new(Endpoint::new(address, max_connections));
+        endpoints.add(Arc::clone(&endpoint));
+        let connect_loop = keep(Arc::clone(&endpoints), Arc::clone(&endpoint), transport, origin.clone());
+        let attempt = Attempt::new(Arc::clone(&endpoint), origin.clone(), reply_check);
+        Loaded::new(Replica::new(Arc::clone(&endpoints), Arc::clone(&endpoint), attempt, connect_loop), endpoint)
     };
-    let replicas = discover(targets, config.resolve_every, Arc::clone(roster), join);
-    Balanced::new(replicas, Arc::clone(roster))
+    let replicas = discover(targets, config.resolve_every, Arc::clone(set), join);
+    Balancer::new(replicas, Arc::clone(set))
 }
 
 fn transport(config: &Config) -> Transport {

@@ -9,11 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{FutureExt as _, future::Either};
-use http::{
-    HeaderName, HeaderValue, Request, Response, Uri,
-    header::{CONTENT_TYPE, TE, USER_AGENT},
-    uri::PathAndQuery,
-};
+use http::{Request, Response, Uri};
 use http_body::Body;
 use service_kit::{
     deadline::ClientDeadlineLayer,
@@ -25,23 +21,16 @@ use tower::{Service as _, ServiceBuilder};
 use crate::{
     call::{AnyReply, UnaryCall},
     config::ReplyCheck,
-    endpoints::endpoint::Member,
+    endpoints::endpoint::Endpoint,
     error::{Cause, Failure},
-    transport::framing::{message, no_status},
-    transport::pool::{Found, Stream},
+    transport::framing::{HEADERS, message, no_status, uri},
+    transport::pool::{Acquire, StreamPermit},
 };
-
-/// Headers of every call.
-pub(crate) const HEADERS: [(HeaderName, HeaderValue); 3] = [
-    (TE, HeaderValue::from_static("trailers")),
-    (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
-    (USER_AGENT, HeaderValue::from_static(concat!("fanout/", env!("CARGO_PKG_VERSION")))),
-];
 
 /// Sends calls to one replica.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
-    member: Arc<Member>,
+    endpoint: Arc<Endpoint>,
     trace: ClientTraceLayer,
     origin: Uri,
     reply_check: ReplyCheck,
@@ -51,8 +40,8 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Sends to this replica of the backend at `origin`.
-    pub(crate) fn new(member: Arc<Member>, origin: Uri, reply_check: ReplyCheck) -> Self {
-        Self { member, trace: ClientTraceLayer::new(&origin), origin, reply_check }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, origin: Uri, reply_check: ReplyCheck) -> Self {
+        Self { endpoint, trace: ClientTraceLayer::new(&origin), origin, reply_check }
     }
 
     /// Waits for a place on a connection, sends the call, and waits for the whole reply.
@@ -62,13 +51,13 @@ impl Attempt {
     /// Thousands of these wait at once: combinators keep each no larger than its largest step, where an async block
     /// would make room for all of them.
     pub(crate) fn send(&self, call: UnaryCall) -> impl Future<Output = Result<AnyReply, Failure>> + Send + use<> {
-        match self.member.connections.try_stream() {
-            Found::Room(stream) => Either::Left(self.send_on(stream, call)),
-            Found::None => Either::Right(ready(Err(unsent())).boxed()),
-            Found::Full => {
+        match self.endpoint.pool.try_acquire() {
+            Acquire::Room(stream) => Either::Left(self.send_on(stream, call)),
+            Acquire::None => Either::Right(ready(Err(unsent())).boxed()),
+            Acquire::Full => {
                 let attempt = self.clone();
                 let waited = async move {
-                    let stream = attempt.member.connections.stream().await;
+                    let stream = attempt.endpoint.pool.stream().await;
                     attempt.send_on(stream.ok_or_else(unsent)?, call).await
                 };
                 Either::Right(waited.boxed())
@@ -78,7 +67,7 @@ impl Attempt {
 
     fn send_on(
         &self,
-        stream: Stream,
+        stream: StreamPermit,
         mut call: UnaryCall,
     ) -> impl Future<Output = Result<AnyReply, Failure>> + Send + use<> {
         drop(std::mem::take(&mut call.waiting));
@@ -87,7 +76,7 @@ impl Attempt {
             .layer(ClientDeadlineLayer::new())
             .service(stream.connection());
         let reply_check = self.reply_check;
-        service.call(request(call, &self.member, &self.origin)).map(move |result| {
+        service.call(request(call, &self.endpoint, &self.origin)).map(move |result| {
             // The place on the connection is free now.
             drop(stream);
             match result {
@@ -102,22 +91,15 @@ fn unsent() -> Failure {
     Failure::new(Cause::Unsent, Status::unavailable("its connection was closed before the call was sent"))
 }
 
-fn request(call: UnaryCall, member: &Member, origin: &Uri) -> Request<Bytes> {
-    let attempt = trace::Attempt { number: call.asked.attempts.add(), peer: Some(member.address), span: call.span };
-    let mut request = Request::new(call.asked.message.clone());
+fn request(call: UnaryCall, endpoint: &Endpoint, origin: &Uri) -> Request<Bytes> {
+    let attempt = trace::Attempt { number: call.inner.attempts.add(), peer: Some(endpoint.address), span: call.span };
+    let mut request = Request::new(call.inner.message.clone());
     *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri(origin, call.asked.method.path());
+    *request.uri_mut() = uri(origin, call.inner.method.path());
     request.headers_mut().extend(HEADERS);
-    call.asked.handed_on.put_into(request.extensions_mut());
+    call.inner.ctx.put_into(request.extensions_mut());
     request.extensions_mut().insert(attempt);
     request
-}
-
-/// The address of a method, as `method_path` below `origin`.
-pub(crate) fn uri(origin: &Uri, method_path: &'static str) -> Uri {
-    let mut parts = origin.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::from_static(method_path));
-    Uri::from_parts(parts).expect("an origin has a scheme and an authority")
 }
 
 /// Takes the message and the status out of a reply.

@@ -20,9 +20,9 @@ use tower::{
 use crate::{
     balance::replica::Replica,
     call::{AnyReply, UnaryCall},
-    endpoints::endpoint::Member,
+    endpoints::endpoint::Endpoint,
     endpoints::resolver::Changes,
-    endpoints::set::Roster,
+    endpoints::set::EndpointSet,
     error::{Cause, Failure},
 };
 
@@ -30,14 +30,14 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Loaded {
     inner: PendingRequests<Replica>,
-    member: Arc<Member>,
+    endpoint: Arc<Endpoint>,
 }
 
 /// tower's balancer, which waits for a replica however long that takes, made to fail fast: where every replica has just
 /// been found to be out of reach, calls are refused at once. While one of them is being connected to, they wait.
-pub(crate) struct Balanced {
+pub(crate) struct Balancer {
     inner: Balance<Changes<Loaded>, UnaryCall>,
-    roster: Arc<Roster>,
+    set: Arc<EndpointSet>,
     changes: WatchStream<()>,
     /// Why the next call is refused.
     refusal: Option<Failure>,
@@ -46,8 +46,8 @@ pub(crate) struct Balanced {
 // === impl Loaded ===
 
 impl Loaded {
-    pub(crate) fn new(replica: Replica, member: Arc<Member>) -> Self {
-        Self { inner: PendingRequests::new(replica, CompleteOnResponse::default()), member }
+    pub(crate) fn new(replica: Replica, endpoint: Arc<Endpoint>) -> Self {
+        Self { inner: PendingRequests::new(replica, CompleteOnResponse::default()), endpoint }
     }
 }
 
@@ -55,7 +55,7 @@ impl Load for Loaded {
     type Metric = (u32, Count);
 
     fn load(&self) -> Self::Metric {
-        (self.member.suspicion(), self.inner.load())
+        (self.endpoint.penalty(), self.inner.load())
     }
 }
 
@@ -73,17 +73,17 @@ impl Service<UnaryCall> for Loaded {
     }
 }
 
-// === impl Balanced ===
+// === impl Balancer ===
 
-impl Balanced {
-    /// Spreads calls over these replicas, which the roster knows too.
-    pub(crate) fn new(replicas: Changes<Loaded>, roster: Arc<Roster>) -> Self {
-        let changes = WatchStream::new(roster.changes());
-        Self { inner: Balance::new(replicas), roster, changes, refusal: None }
+impl Balancer {
+    /// Spreads calls over these replicas, which the set knows too.
+    pub(crate) fn new(replicas: Changes<Loaded>, set: Arc<EndpointSet>) -> Self {
+        let changes = WatchStream::new(set.changes());
+        Self { inner: Balance::new(replicas), set, changes, refusal: None }
     }
 }
 
-impl Service<UnaryCall> for Balanced {
+impl Service<UnaryCall> for Balancer {
     type Response = AnyReply;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<AnyReply, BoxError>>;
@@ -94,8 +94,8 @@ impl Service<UnaryCall> for Balanced {
             if let Poll::Ready(readiness) = self.inner.poll_ready(cx) {
                 return Poll::Ready(readiness);
             }
-            if let Some(why) = self.roster.unreachable()
-                && !self.roster.reconnect()
+            if let Some(why) = self.set.unreachable()
+                && !self.set.reconnect()
             {
                 self.refusal = Some(Failure::new(Cause::Unreachable, Status::unavailable(why)));
                 return Poll::Ready(Ok(()));

@@ -15,45 +15,45 @@ use tower::Service;
 use crate::{
     balance::attempt::Attempt,
     call::{AnyReply, UnaryCall},
-    endpoints::endpoint::Member,
-    endpoints::outlier_detection::Round,
-    endpoints::set::Roster,
+    endpoints::endpoint::Endpoint,
+    endpoints::outlier_detection::Epoch,
+    endpoints::set::EndpointSet,
     error::{Cause, Failure},
 };
 
 /// A replica that the balancer chooses only while it is connected, serving and not left out for its failures.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    roster: Arc<Roster>,
-    member: Arc<Member>,
+    set: Arc<EndpointSet>,
+    endpoint: Arc<Endpoint>,
     attempt: Attempt,
     changes: WatchStream<()>,
     retry_at: Option<Pin<Box<Sleep>>>,
     /// Ends with the replica; calls in flight do not.
-    _keeper: AbortOnDropHandle<()>,
+    _connect_loop: AbortOnDropHandle<()>,
 }
 
 /// A call that a replica is judged by.
-struct Trial {
-    roster: Arc<Roster>,
-    member: Arc<Member>,
-    round: Round,
+struct OutcomeGuard {
+    set: Arc<EndpointSet>,
+    endpoint: Arc<Endpoint>,
+    epoch: Epoch,
     ended: bool,
 }
 
 // === impl Replica ===
 
 impl Replica {
-    /// A replica that `keeper` keeps connected.
+    /// A replica that `connect_loop` keeps connected.
     pub(crate) fn new(
-        roster: Arc<Roster>,
-        member: Arc<Member>,
+        set: Arc<EndpointSet>,
+        endpoint: Arc<Endpoint>,
         attempt: Attempt,
-        keeper: impl Future<Output = ()> + Send + 'static,
+        connect_loop: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let changes = WatchStream::new(roster.changes());
-        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper));
-        Self { roster, member, attempt, changes, retry_at: None, _keeper: keeper }
+        let changes = WatchStream::new(set.changes());
+        let connect_loop = AbortOnDropHandle::new(tokio::spawn(connect_loop));
+        Self { set, endpoint, attempt, changes, retry_at: None, _connect_loop: connect_loop }
     }
 }
 
@@ -64,7 +64,7 @@ impl Service<UnaryCall> for Replica {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
-            let Err(until) = self.roster.admits(&self.member) else { return Poll::Ready(Ok(())) };
+            let Err(until) = self.set.admits(&self.endpoint) else { return Poll::Ready(Ok(())) };
             self.retry_at = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
             let is_due = self.retry_at.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
             if !is_due && self.changes.poll_next_unpin(cx).is_pending() {
@@ -74,32 +74,32 @@ impl Service<UnaryCall> for Replica {
     }
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
-        let round = self.roster.called(&self.member);
-        let mut trial =
-            Trial { roster: Arc::clone(&self.roster), member: Arc::clone(&self.member), round, ended: false };
-        self.attempt.send(call).inspect(move |result| trial.end(result)).boxed()
+        let epoch = self.set.called(&self.endpoint);
+        let mut guard =
+            OutcomeGuard { set: Arc::clone(&self.set), endpoint: Arc::clone(&self.endpoint), epoch, ended: false };
+        self.attempt.send(call).inspect(move |result| guard.end(result)).boxed()
     }
 }
 
-// === impl Trial ===
+// === impl OutcomeGuard ===
 
-impl Trial {
+impl OutcomeGuard {
     fn end(&mut self, result: &Result<AnyReply, Failure>) {
         self.ended = true;
         match result {
-            // A replica that lets deadlines pass may be stuck: others are asked before it, for no longer than a while.
+            // A replica that lets deadlines pass may be stuck: others are inner before it, for no longer than a while.
             Err(failure) if failure.is_backends_fault() || failure.cause == Cause::Late => {
-                self.roster.failed(&self.member, self.round);
+                self.set.failed(&self.endpoint, self.epoch);
             }
-            Ok(_) | Err(_) => self.roster.succeeded(&self.member, self.round),
+            Ok(_) | Err(_) => self.set.succeeded(&self.endpoint, self.epoch),
         }
     }
 }
 
-impl Drop for Trial {
+impl Drop for OutcomeGuard {
     fn drop(&mut self) {
         if !self.ended {
-            self.roster.abandoned(&self.member, self.round);
+            self.set.abandoned(&self.endpoint, self.epoch);
         }
     }
 }

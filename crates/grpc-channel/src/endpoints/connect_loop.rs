@@ -11,10 +11,10 @@ use http::Uri;
 use tokio::time::Instant;
 
 use crate::{
-    endpoints::endpoint::{Link, Member},
+    backoff::full_jitter,
+    endpoints::endpoint::{ConnectivityState, Endpoint},
     endpoints::health::health,
-    endpoints::set::Roster,
-    policy::backoff::full_jitter,
+    endpoints::set::EndpointSet,
     transport::connection::{Connection, ConnectionError, Driver, Transport},
 };
 
@@ -24,33 +24,33 @@ const BASE: Duration = Duration::from_millis(100);
 /// The longest wait before any attempt.
 const CAP: Duration = Duration::from_secs(3);
 
-/// How long a replica has to have been ready for its loss to be the first of its kind.
+/// How long a replica has to have been ready for its resolution_requested to be the first of its kind.
 const STEADY: Duration = Duration::from_secs(1);
 
 type Opened = Result<(Connection, Driver), ConnectionError>;
 
-/// Connects to a member, and again whenever the connection is lost, until it is dropped.
+/// Connects to a endpoint, and again whenever the connection is lost, until it is dropped.
 ///
-/// The member is ready while it says so by gRPC's health protocol, or has none. One that ends its health stream, or turns
+/// The endpoint is ready while it says so by gRPC's health protocol, or has none. One that ends its health stream, or turns
 /// to `NOT_SERVING`, is about to go: it gets no more calls, and what is in flight ends on the connection it began on.
-pub(crate) async fn keep(roster: Arc<Roster>, member: Arc<Member>, transport: Transport, origin: Uri) {
+pub(crate) async fn keep(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transport: Transport, origin: Uri) {
     let mut failures = 0;
     loop {
-        let (link, was_ready) = match Connection::open(member.address, transport).await {
+        let (state, was_ready) = match Connection::open(endpoint.address, transport).await {
             Ok((connection, driver)) => {
-                let kept = Kept::new(&roster, &member, transport);
-                let (why, ready_since) = kept.until_lost(connection, driver, &origin).await;
-                member.connections.clear();
+                let kept = ConnectedEndpoint::new(&set, &endpoint, transport);
+                let (why, ready_since) = kept.run(connection, driver, &origin).await;
+                endpoint.pool.clear();
                 match ready_since {
-                    Some(since) => (Link::Connecting, since.elapsed() >= STEADY),
-                    None => (Link::Failed(why), false),
+                    Some(since) => (ConnectivityState::Connecting, since.elapsed() >= STEADY),
+                    None => (ConnectivityState::TransientFailure(why), false),
                 }
             }
-            Err(error) => (Link::Failed(error.to_string()), false),
+            Err(error) => (ConnectivityState::TransientFailure(error.to_string()), false),
         };
-        let wanted = roster.reconnect_wanted();
-        roster.set_link(&member, link);
-        roster.note_loss();
+        let wanted = set.reconnect_wanted();
+        set.set_connectivity(&endpoint, state);
+        set.request_resolution();
         failures = if was_ready { 0 } else { failures + 1 };
         if failures > 0 {
             tokio::select! {
@@ -62,24 +62,24 @@ pub(crate) async fn keep(roster: Arc<Roster>, member: Arc<Member>, transport: Tr
     }
 }
 
-/// The connections of a member that is connected.
-struct Kept<'a> {
-    roster: &'a Roster,
-    member: &'a Member,
+/// The connections of a endpoint that is connected.
+struct ConnectedEndpoint<'a> {
+    set: &'a EndpointSet,
+    endpoint: &'a Endpoint,
     transport: Transport,
     drivers: FuturesUnordered<BoxFuture<'static, (u64, String)>>,
     opening: Option<BoxFuture<'static, Opened>>,
 }
 
-// === impl Kept ===
+// === impl ConnectedEndpoint ===
 
-impl<'a> Kept<'a> {
-    fn new(roster: &'a Roster, member: &'a Member, transport: Transport) -> Self {
-        Self { roster, member, transport, drivers: FuturesUnordered::new(), opening: None }
+impl<'a> ConnectedEndpoint<'a> {
+    fn new(set: &'a EndpointSet, endpoint: &'a Endpoint, transport: Transport) -> Self {
+        Self { set, endpoint, transport, drivers: FuturesUnordered::new(), opening: None }
     }
 
-    /// Why the first connection was lost, and since when the member had been ready.
-    async fn until_lost(mut self, connection: Connection, driver: Driver, origin: &Uri) -> (String, Option<Instant>) {
+    /// Why the first connection was lost, and since when the endpoint had been ready.
+    async fn run(mut self, connection: Connection, driver: Driver, origin: &Uri) -> (String, Option<Instant>) {
         let health = health(connection.clone(), origin.clone());
         tokio::pin!(health);
         let first = self.add(connection, driver);
@@ -90,18 +90,18 @@ impl<'a> Kept<'a> {
                     if number == first {
                         return (why, ready_since);
                     }
-                    self.member.connections.remove(number);
+                    self.endpoint.pool.remove(number);
                 }
                 serving = health.next() => match serving {
                     Some(true) => {
                         ready_since = ready_since.or_else(|| Some(Instant::now()));
-                        self.roster.set_link(self.member, Link::Ready);
+                        self.set.set_connectivity(self.endpoint, ConnectivityState::Ready);
                     }
-                    Some(false) if ready_since.is_none() => self.roster.set_link(self.member, Link::NotServing),
+                    Some(false) if ready_since.is_none() => self.set.set_connectivity(self.endpoint, ConnectivityState::NotServing),
                     Some(false) | None => return ("it stopped serving".to_owned(), ready_since),
                 },
-                () = self.member.connections.wanted() => {
-                    if self.member.connections.is_closed() {
+                () = self.endpoint.pool.wanted() => {
+                    if self.endpoint.pool.is_closed() {
                         return ("it closed the connection".to_owned(), ready_since);
                     }
                     self.grow();
@@ -113,7 +113,7 @@ impl<'a> Kept<'a> {
                             self.add(connection, driver);
                         }
                         Err(error) => {
-                            tracing::warn!(replica = %self.member.address, %error, "no further connection");
+                            tracing::warn!(replica = %self.endpoint.address, %error, "no further connection");
                         }
                     }
                 }
@@ -122,22 +122,22 @@ impl<'a> Kept<'a> {
     }
 
     fn add(&mut self, connection: Connection, driver: Driver) -> u64 {
-        let number = self.member.connections.add(connection);
-        self.drivers.push(async move { (number, words(driver.await)) }.boxed());
+        let number = self.endpoint.pool.add(connection);
+        self.drivers.push(async move { (number, describe(driver.await)) }.boxed());
         number
     }
 
     /// Opens one more connection where calls need it.
     fn grow(&mut self) {
-        if self.opening.is_none() && self.member.connections.may_grow() {
-            let (address, transport) = (self.member.address, self.transport);
+        if self.opening.is_none() && self.endpoint.pool.may_grow() {
+            let (address, transport) = (self.endpoint.address, self.transport);
             self.opening = Some(Connection::open(address, transport).boxed());
         }
     }
 }
 
-/// How a connection's driver ended, in words.
-fn words(ended: Result<Result<(), ConnectionError>, tokio::task::JoinError>) -> String {
+/// How a connection's driver ended, in describe.
+fn describe(ended: Result<Result<(), ConnectionError>, tokio::task::JoinError>) -> String {
     match ended {
         Ok(Ok(())) => "it closed the connection".to_owned(),
         Ok(Err(error)) => error.to_string(),

@@ -1,176 +1,177 @@
-//! One replica: whether it can be reached, and how its calls end.
+//! One endpoint: whether it can be reached, and how its calls end.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    endpoints::outlier_detection::{Record, Round, Standing},
-    transport::pool::Connections,
+    endpoints::outlier_detection::{CallHistory, Epoch, OutlierState},
+    transport::pool::Pool,
 };
 
-/// A replica.
+/// One address of a backend.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
-    pub(crate) connections: Arc<Connections>,
-    state: Mutex<State>,
+    pub(crate) pool: Arc<Pool>,
+    status: Mutex<Status>,
 }
 
 #[derive(Debug)]
-struct State {
-    link: Link,
-    /// When it came to be so, or was found to be so again.
-    linked_at: Instant,
-    /// It failed, and is tried again because calls need it.
+struct Status {
+    connectivity: ConnectivityState,
+    /// When `connectivity` was set the last time, to the same value or another.
+    since: Instant,
+    /// It failed, and is being connected to again because calls wait for it.
     is_retried: bool,
-    record: Record,
+    history: CallHistory,
 }
 
-/// Whether a replica can be reached.
+/// Whether an endpoint can be reached, as gRPC's connectivity semantics name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// Not yet, or not any more; it is worth waiting a moment.
+pub(crate) enum ConnectivityState {
+    /// It is being connected to: calls wait for it.
     Connecting,
-    /// It is connected, and says that it is serving.
+    /// It is connected, and its health is `SERVING`.
     Ready,
-    /// It is connected, and says that it is not serving.
+    /// It is connected, and its health is not `SERVING`.
     NotServing,
-    /// The last attempt to connect failed.
-    Failed(String),
+    /// The last attempt to connect failed for this reason.
+    TransientFailure(String),
 }
 
-// === impl Member ===
+// === impl Endpoint ===
 
-impl Member {
+impl Endpoint {
     pub(crate) fn new(address: SocketAddr, max_connections: usize) -> Self {
-        let state =
-            State { link: Link::Connecting, linked_at: Instant::now(), is_retried: false, record: Record::default() };
-        Self { address, connections: Arc::new(Connections::new(max_connections)), state: Mutex::new(state) }
+        let status = Status {
+            connectivity: ConnectivityState::Connecting,
+            since: Instant::now(),
+            is_retried: false,
+            history: CallHistory::default(),
+        };
+        Self { address, pool: Arc::new(Pool::new(max_connections)), status: Mutex::new(status) }
     }
 
-    pub(crate) fn link(&self) -> Link {
-        self.state().link.clone()
+    pub(crate) fn connectivity(&self) -> ConnectivityState {
+        self.status.lock().connectivity.clone()
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        self.state().link == Link::Ready
+        self.status.lock().connectivity == ConnectivityState::Ready
     }
 
-    /// Sets whether it can be reached, and returns what was so before.
-    pub(crate) fn set_link(&self, link: Link) -> Link {
+    /// Sets the connectivity, and returns the one before. Logs a change.
+    pub(crate) fn set_connectivity(&self, connectivity: ConnectivityState) -> ConnectivityState {
         let before = {
-            let mut state = self.state();
-            state.linked_at = Instant::now();
-            state.is_retried = false;
-            std::mem::replace(&mut state.link, link.clone())
+            let mut status = self.status.lock();
+            status.since = Instant::now();
+            status.is_retried = false;
+            std::mem::replace(&mut status.connectivity, connectivity.clone())
         };
-        if before != link {
-            match link {
-                Link::Ready => tracing::info!(replica = %self.address, "replica is ready"),
-                Link::NotServing => tracing::info!(replica = %self.address, "replica is not serving"),
-                Link::Failed(error) => tracing::info!(replica = %self.address, %error, "replica cannot be reached"),
-                Link::Connecting => {}
+        if before != connectivity {
+            match connectivity {
+                ConnectivityState::Ready => tracing::info!(replica = %self.address, "replica is ready"),
+                ConnectivityState::NotServing => tracing::info!(replica = %self.address, "replica is not serving"),
+                ConnectivityState::TransientFailure(error) => {
+                    tracing::info!(replica = %self.address, %error, "replica cannot be reached");
+                }
+                ConnectivityState::Connecting => {}
             }
         }
         before
     }
 
-    /// Whether the last attempt to connect failed at least so long ago. If it did, calls wait for the next one.
+    /// Marks the endpoint as being retried if its last attempt to connect failed at least `age` ago, so that calls wait
+    /// for the next one. Returns whether that is so.
     pub(crate) fn retry_if_failed_for(&self, age: Duration) -> bool {
-        let mut state = self.state();
-        let is_due = matches!(state.link, Link::Failed(_)) && state.linked_at.elapsed() >= age;
-        state.is_retried |= is_due;
+        let mut status = self.status.lock();
+        let is_due =
+            matches!(status.connectivity, ConnectivityState::TransientFailure(_)) && status.since.elapsed() >= age;
+        status.is_retried |= is_due;
         is_due
     }
 
-    /// Why it cannot be called, or `None` where it can, or may soon.
+    /// Returns why the endpoint cannot be called, or `None` if it can, or may soon.
     pub(crate) fn unreachable(&self) -> Option<String> {
-        let state = self.state();
-        match &state.link {
-            Link::Ready | Link::Connecting => None,
-            Link::Failed(_) if state.is_retried => None,
-            Link::NotServing => Some("it is not serving".to_owned()),
-            Link::Failed(error) => Some(error.clone()),
+        let status = self.status.lock();
+        match &status.connectivity {
+            ConnectivityState::Ready | ConnectivityState::Connecting => None,
+            ConnectivityState::TransientFailure(_) if status.is_retried => None,
+            ConnectivityState::NotServing => Some("it is not serving".to_owned()),
+            ConnectivityState::TransientFailure(error) => Some(error.clone()),
         }
     }
 
-    /// Whether it is ready, and whether it may be called by how its calls ended: see [`Record::admits`].
+    /// Returns whether the endpoint is ready, and whether outlier detection lets it be called: see
+    /// [`CallHistory::admits`].
     pub(crate) fn admits(&self) -> (bool, Result<(), Option<Instant>>) {
-        let state = self.state();
-        (state.link == Link::Ready, state.record.admits(Instant::now()))
+        let status = self.status.lock();
+        (status.connectivity == ConnectivityState::Ready, status.history.admits(Instant::now()))
     }
 
-    /// See [`Record::suspicion`].
-    pub(crate) fn suspicion(&self) -> u32 {
-        let record = self.state().record;
-        record.suspicion(Instant::now())
+    /// See [`CallHistory::penalty`].
+    pub(crate) fn penalty(&self) -> u32 {
+        let history = self.status.lock().history;
+        history.penalty(Instant::now())
     }
 
-    /// Whether it is ready, and takes part.
-    pub(crate) fn is_in(&self) -> bool {
-        let state = self.state();
-        state.link == Link::Ready && state.record.standing() == Standing::In
+    /// Returns whether the endpoint is ready and not ejected.
+    pub(crate) fn is_active(&self) -> bool {
+        let status = self.status.lock();
+        status.connectivity == ConnectivityState::Ready && status.history.state() == OutlierState::Active
     }
 
-    /// Whether it is left out for its failures, but for a probe.
-    pub(crate) fn is_out(&self) -> bool {
-        self.state().record.standing() != Standing::In
+    /// Returns whether the endpoint is ejected, or being probed.
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.status.lock().history.state() != OutlierState::Active
     }
 
-    /// A call goes to it: to which round it belongs, and whether its standing changed.
-    pub(crate) fn called(&self) -> (Round, bool) {
-        let (record, changed) = self.change_record(Record::called);
-        (record.round(), changed)
+    /// Records that a call starts. Returns the epoch it belongs to, and whether the outlier state changed.
+    pub(crate) fn called(&self) -> (Epoch, bool) {
+        let (history, changed) = self.change_history(CallHistory::called);
+        (history.epoch(), changed)
     }
 
-    /// A call of this round went well. Returns whether its standing changed.
-    pub(crate) fn succeeded(&self, round: Round) -> bool {
-        self.judge(round, Record::succeeded)
+    /// Records that a call of this epoch succeeded. Returns whether the outlier state changed.
+    pub(crate) fn succeeded(&self, epoch: Epoch) -> bool {
+        self.judge(epoch, CallHistory::succeeded)
     }
 
-    /// A call of this round failed by its fault; `allowed` says whether it may be left out. Returns whether its standing
-    /// changed.
-    pub(crate) fn failed(&self, round: Round, allowed: bool) -> bool {
-        self.judge(round, |record| record.failed(allowed, Instant::now()))
+    /// Records that a call of this epoch failed by the endpoint's fault; `may_eject` says whether it may be ejected for
+    /// that. Returns whether the outlier state changed.
+    pub(crate) fn failed(&self, epoch: Epoch, may_eject: bool) -> bool {
+        self.judge(epoch, |history| history.failed(may_eject, Instant::now()))
     }
 
-    /// A call of this round was given up. Returns whether its standing changed.
-    pub(crate) fn abandoned(&self, round: Round) -> bool {
-        self.judge(round, |record| record.abandoned(Instant::now()))
+    /// Records that the caller dropped a call of this epoch. Returns whether the outlier state changed.
+    pub(crate) fn abandoned(&self, epoch: Epoch) -> bool {
+        self.judge(epoch, |history| history.abandoned(Instant::now()))
     }
 
-    fn judge(&self, round: Round, verdict: impl FnOnce(Record) -> Record) -> bool {
-        self.change_record(|record| if record.round() == round { verdict(record) } else { record }).1
+    fn judge(&self, epoch: Epoch, verdict: impl FnOnce(CallHistory) -> CallHistory) -> bool {
+        self.change_history(|history| if history.epoch() == epoch { verdict(history) } else { history }).1
     }
 
-    fn change_record(&self, change: impl FnOnce(Record) -> Record) -> (Record, bool) {
-        let (before, record) = {
-            let mut state = self.state();
-            let before = state.record.standing();
-            state.record = change(state.record);
-            (before, state.record)
+    fn change_history(&self, change: impl FnOnce(CallHistory) -> CallHistory) -> (CallHistory, bool) {
+        let (before, history) = {
+            let mut status = self.status.lock();
+            let before = status.history.state();
+            status.history = change(status.history);
+            (before, status.history)
         };
-        if before == record.standing() {
-            return (record, false);
+        if before == history.state() {
+            return (history, false);
         }
-        match record.standing() {
-            Standing::Out { until } if !matches!(before, Standing::Out { .. }) => {
+        match history.state() {
+            OutlierState::Ejected { until } if !matches!(before, OutlierState::Ejected { .. }) => {
                 let for_ms = u64::try_from((until - Instant::now()).as_millis()).unwrap_or(u64::MAX);
-                tracing::warn!(replica = %self.address, for_ms, "replica is left out: its calls fail");
+                tracing::warn!(replica = %self.address, for_ms, "replica is ejected: its calls fail");
             }
-            Standing::In => tracing::info!(replica = %self.address, "replica takes part again"),
-            Standing::Out { .. } | Standing::Probed => {}
+            OutlierState::Active => tracing::info!(replica = %self.address, "replica is no longer ejected"),
+            OutlierState::Ejected { .. } | OutlierState::Probing => {}
         }
-        (record, true)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic between two changes that belong together.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        (history, true)
     }
 }

@@ -8,10 +8,9 @@ use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
 use crate::{
-    balance::attempt::{HEADERS, uri},
     error::lost,
     transport::connection::Connection,
-    transport::framing::{Messages, check},
+    transport::framing::{HEADERS, Messages, check_response, uri},
 };
 
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
@@ -49,7 +48,7 @@ async fn open(mut connection: Connection, origin: &Uri) -> Result<Messages, Stat
     *request.uri_mut() = uri(origin, WATCH);
     request.headers_mut().extend(HEADERS);
     let (head, stream) = connection.stream(request)?.await.map_err(lost)?.into_parts();
-    check(head.status, &head.headers)?;
+    check_response(head.status, &head.headers)?;
     match Status::from_header_map(&head.headers) {
         Some(status) => Err(status),
         None => Ok(Messages::new(stream)),

@@ -15,53 +15,53 @@ const CAP: Duration = Duration::from_secs(30);
 
 /// What is known of one replica's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct CallHistory {
     /// Failures since the last success.
     failures: u32,
     failed_at: Option<Instant>,
     /// How often in a row it was put out.
     ejections: u32,
-    round: Round,
-    standing: Standing,
+    epoch: Epoch,
+    state: OutlierState,
 }
 
 /// Between two ejections: what comes of a call that began before the last one says nothing new, whether it failed then
 /// like the others, or succeeds because it began when all was well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Round(u32);
+pub(crate) struct Epoch(u32);
 
 /// Whether a replica takes part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum OutlierState {
     /// It gets calls.
     #[default]
-    In,
+    Active,
     /// It gets none until then.
-    Out { until: Instant },
+    Ejected { until: Instant },
     /// One call finds out whether it is well again.
-    Probed,
+    Probing,
 }
 
-// === impl Record ===
+// === impl CallHistory ===
 
-impl Record {
-    pub(crate) fn standing(self) -> Standing {
-        self.standing
+impl CallHistory {
+    pub(crate) fn state(self) -> OutlierState {
+        self.state
     }
 
     /// Whether it may be called now: if not, when to ask again, unless a probe tells before.
     pub(crate) fn admits(self, now: Instant) -> Result<(), Option<Instant>> {
-        match self.standing {
-            Standing::In => Ok(()),
-            Standing::Out { until } if now >= until => Ok(()),
-            Standing::Out { until } => Err(Some(until)),
-            Standing::Probed => Err(None),
+        match self.state {
+            OutlierState::Active => Ok(()),
+            OutlierState::Ejected { until } if now >= until => Ok(()),
+            OutlierState::Ejected { until } => Err(Some(until)),
+            OutlierState::Probing => Err(None),
         }
     }
 
     /// How much is against it: failures in a row, the last of them a moment ago. One that fails fast is never busy, and
     /// would get the most calls of all.
-    pub(crate) fn suspicion(self, now: Instant) -> u32 {
+    pub(crate) fn penalty(self, now: Instant) -> u32 {
         if self.failed_at.is_some_and(|failed| now.saturating_duration_since(failed) < BASE) {
             self.failures
         } else {
@@ -70,47 +70,49 @@ impl Record {
     }
 
     /// What a call that begins now belongs to.
-    pub(crate) fn round(self) -> Round {
-        self.round
+    pub(crate) fn epoch(self) -> Epoch {
+        self.epoch
     }
 
     /// A call goes to it.
     #[must_use]
     pub(crate) fn called(self) -> Self {
-        match self.standing {
-            Standing::In => self,
-            Standing::Out { .. } | Standing::Probed => Self { standing: Standing::Probed, ..self },
+        match self.state {
+            OutlierState::Active => self,
+            OutlierState::Ejected { .. } | OutlierState::Probing => Self { state: OutlierState::Probing, ..self },
         }
     }
 
     /// A call to it went well.
     #[must_use]
     pub(crate) fn succeeded(self) -> Self {
-        Self { round: self.round, ..Self::default() }
+        Self { epoch: self.epoch, ..Self::default() }
     }
 
     /// A call to it failed, by its own fault. `allowed` says whether one more may be left out.
     #[must_use]
     pub(crate) fn failed(self, allowed: bool, now: Instant) -> Self {
         let failures = self.failures.saturating_add(1);
-        let due = self.standing == Standing::Probed || failures >= FAILURES;
-        match self.standing {
-            Standing::Out { .. } => self,
-            Standing::In | Standing::Probed if due && allowed => {
-                let standing = Standing::Out { until: now + length(self.ejections) };
-                let round = Round(self.round.0.wrapping_add(1));
-                Self { failures: 0, failed_at: None, ejections: self.ejections + 1, round, standing }
+        let due = self.state == OutlierState::Probing || failures >= FAILURES;
+        match self.state {
+            OutlierState::Ejected { .. } => self,
+            OutlierState::Active | OutlierState::Probing if due && allowed => {
+                let state = OutlierState::Ejected { until: now + length(self.ejections) };
+                let epoch = Epoch(self.epoch.0.wrapping_add(1));
+                Self { failures: 0, failed_at: None, ejections: self.ejections + 1, epoch, state }
             }
-            Standing::In | Standing::Probed => Self { failures, failed_at: Some(now), standing: Standing::In, ..self },
+            OutlierState::Active | OutlierState::Probing => {
+                Self { failures, failed_at: Some(now), state: OutlierState::Active, ..self }
+            }
         }
     }
 
     /// The probe was given up by its caller: another one has to find out.
     #[must_use]
     pub(crate) fn abandoned(self, now: Instant) -> Self {
-        match self.standing {
-            Standing::Probed => Self { standing: Standing::Out { until: now }, ..self },
-            Standing::In | Standing::Out { .. } => self,
+        match self.state {
+            OutlierState::Probing => Self { state: OutlierState::Ejected { until: now }, ..self },
+            OutlierState::Active | OutlierState::Ejected { .. } => self,
         }
     }
 }
@@ -133,8 +135,8 @@ mod tests {
 
     use super::*;
 
-    fn failing(times: u32, now: Instant) -> Record {
-        (0..times).fold(Record::default(), |record, _| record.failed(true, now))
+    fn failing(times: u32, now: Instant) -> CallHistory {
+        (0..times).fold(CallHistory::default(), |history, _| history.failed(true, now))
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,24 +157,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_success_in_between_begins_anew() {
         let now = Instant::now();
-        assert_ne!(failing(4, now), Record::default());
-        assert_eq!((0..4).fold(failing(4, now).succeeded(), |record, _| record.failed(true, now)).admits(now), Ok(()));
+        assert_ne!(failing(4, now), CallHistory::default());
+        assert_eq!(
+            (0..4).fold(failing(4, now).succeeded(), |history, _| history.failed(true, now)).admits(now),
+            Ok(())
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_may_not_be_left_out_stays_in() {
         let now = Instant::now();
-        let record = (0..100).fold(Record::default(), |record, _| record.failed(false, now));
-        assert_eq!(record.standing(), Standing::In);
-        assert!(matches!(record.failed(true, now).standing(), Standing::Out { .. }), "until another is back");
+        let history = (0..100).fold(CallHistory::default(), |history, _| history.failed(false, now));
+        assert_eq!(history.state(), OutlierState::Active);
+        assert!(matches!(history.failed(true, now).state(), OutlierState::Ejected { .. }), "until another is back");
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_has_just_failed_is_suspect_for_a_second() {
         let now = Instant::now();
-        let record = failing(2, now);
-        assert_eq!((record.suspicion(now), record.suspicion(now + BASE)), (2, 0));
-        assert_eq!(record.succeeded().suspicion(now), 0);
+        let history = failing(2, now);
+        assert_eq!((history.penalty(now), history.penalty(now + BASE)), (2, 0));
+        assert_eq!(history.succeeded().penalty(now), 0);
     }
 
     proptest! {
@@ -191,23 +196,23 @@ mod tests {
         fn whatever_comes_of_its_calls_it_gets_another(
             events in vec((0_u8..4, any::<Index>(), 0_u64..3000), 0..200),
         ) {
-            let (mut record, mut now, mut under_way) = (Record::default(), Instant::now(), Vec::new());
+            let (mut history, mut now, mut under_way) = (CallHistory::default(), Instant::now(), Vec::new());
             for (event, which, ms) in events {
                 now += Duration::from_millis(ms);
                 if event == 0 {
-                    if record.admits(now).is_ok() {
-                        record = record.called();
-                        under_way.push(record.round());
+                    if history.admits(now).is_ok() {
+                        history = history.called();
+                        under_way.push(history.epoch());
                     }
-                } else if !under_way.is_empty() && under_way.swap_remove(which.index(under_way.len())) == record.round() {
-                    record = match event {
-                        1 => record.succeeded(),
-                        2 => record.failed(true, now),
-                        _ => record.abandoned(now),
+                } else if !under_way.is_empty() && under_way.swap_remove(which.index(under_way.len())) == history.epoch() {
+                    history = match event {
+                        1 => history.succeeded(),
+                        2 => history.failed(true, now),
+                        _ => history.abandoned(now),
                     };
                 }
-                let is_awaited = under_way.contains(&record.round());
-                prop_assert!(is_awaited || record.admits(now + CAP).is_ok(), "{record:?} has no way back");
+                let is_awaited = under_way.contains(&history.epoch());
+                prop_assert!(is_awaited || history.admits(now + CAP).is_ok(), "{history:?} has no way back");
             }
         }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tower::discover::Change;
 
-use crate::{endpoints::set::Roster, target::Target};
+use crate::{endpoints::set::EndpointSet, target::Target};
 
 /// Between two attempts, whatever happens meanwhile: names are other people's servers.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
@@ -36,14 +36,14 @@ struct Name {
 }
 
 /// Resolves these URLs' hosts every so often, and soon after a replica is lost. `join` makes the service of a new
-/// address; the roster is told of addresses that go.
+/// address; the set is told of addresses that go.
 ///
 /// A name that cannot be resolved keeps its last addresses: a name server that is down must not take the backend with
 /// it. Ends when the stream is dropped.
 pub(crate) fn discover<S: Send + 'static>(
     targets: &[Target],
     every: Duration,
-    roster: Arc<Roster>,
+    set: Arc<EndpointSet>,
     join: impl Fn(SocketAddr) -> S + Send + 'static,
 ) -> Changes<S> {
     let (sender, receiver) = mpsc::channel(CHANGES);
@@ -51,13 +51,13 @@ pub(crate) fn discover<S: Send + 'static>(
     tokio::spawn(async move {
         let mut known = BTreeSet::new();
         loop {
-            let unresolved = resolve(&mut names).await;
+            let resolution_error = resolve(&mut names).await;
             let found: BTreeSet<_> = names.iter().flat_map(|name| &name.addresses).copied().collect();
             for change in difference(&known, &found) {
                 let change = match change {
                     Change::Insert(address, ()) => Change::Insert(address, join(address)),
                     Change::Remove(address) => {
-                        roster.remove(address);
+                        set.remove(address);
                         Change::Remove(address)
                     }
                 };
@@ -66,14 +66,14 @@ pub(crate) fn discover<S: Send + 'static>(
                 }
             }
             known = found;
-            roster.set_unresolved(unresolved);
+            set.set_resolution_error(resolution_error);
             if names.iter().all(Name::is_address) {
                 // There is nothing to ask again.
                 return sender.closed().await;
             }
             tokio::select! {
                 () = sender.closed() => return,
-                () = again(every, &roster) => {}
+                () = again(every, &set) => {}
             }
         }
     });
@@ -81,10 +81,10 @@ pub(crate) fn discover<S: Send + 'static>(
 }
 
 /// Until it is time to resolve again.
-async fn again(every: Duration, roster: &Roster) {
+async fn again(every: Duration, set: &EndpointSet) {
     let soon = MIN_INTERVAL.min(every);
     tokio::time::sleep(soon).await;
-    let _ = tokio::time::timeout(every.saturating_sub(soon), roster.loss()).await;
+    let _ = tokio::time::timeout(every.saturating_sub(soon), set.resolution_requested()).await;
 }
 
 /// Resolves all names, and says why one of them could not be.
@@ -154,9 +154,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_resolved_once_and_a_name_to_all_of_its_addresses() {
-        let roster = Arc::new(Roster::new(0.5));
+        let set = Arc::new(EndpointSet::new(0.5));
         let targets = ["http://127.0.0.1:1", "http://[::1]:2"].map(|target| target.parse().unwrap());
-        let changes = discover(&targets, Duration::from_secs(1), roster, |address| address);
+        let changes = discover(&targets, Duration::from_secs(1), set, |address| address);
         let found: Vec<_> = futures::StreamExt::collect(futures::StreamExt::take(changes, 2)).await;
         let found: Vec<_> = found
             .into_iter()

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -16,15 +16,16 @@ use futures::{
     future::{BoxFuture, Either, WeakShared},
 };
 use opentelemetry::trace::TraceContextExt as _;
+use parking_lot::Mutex;
 use service_kit::{deadline::Deadline, handed_on::Baggage};
 use tower::{Service, ServiceExt as _};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    call::{AnyReply, Asked, Method, UnaryCall},
+    call::{AnyReply, CallInner, Method, UnaryCall},
     error::Failure,
-    metrics::Meters,
+    metrics::Metrics,
 };
 
 /// Calls of the same method, message and baggage share one flight.
@@ -45,7 +46,7 @@ struct Flights {
     in_flight: Mutex<HashMap<Key, Flight>>,
     started: AtomicU64,
     deadline: Duration,
-    meters: Meters,
+    metrics: Metrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +68,7 @@ struct Flight {
 }
 
 /// Takes a flight out of the map when it lands or is dropped.
-struct Landing {
+struct FlightGuard {
     flights: Arc<Flights>,
     key: Key,
     number: u64,
@@ -82,14 +83,14 @@ impl<S> Coalesce<S> {
     }
 
     /// Shares answers; a flight has `deadline` at most.
-    pub(crate) fn on(inner: S, deadline: Duration, meters: Meters) -> Self {
+    pub(crate) fn on(inner: S, deadline: Duration, metrics: Metrics) -> Self {
         Self {
             inner,
             flights: Some(Arc::new(Flights {
                 in_flight: Mutex::default(),
                 started: AtomicU64::new(0),
                 deadline,
-                meters,
+                metrics,
             })),
         }
     }
@@ -111,7 +112,7 @@ where
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
         match &self.flights {
-            Some(flights) if call.asked.method.is_idempotent() => Either::Right(flights.board(&self.inner, call)),
+            Some(flights) if call.inner.method.is_idempotent() => Either::Right(flights.join(&self.inner, call)),
             Some(_) => Either::Right(self.inner.clone().oneshot(call).boxed()),
             None => Either::Left(self.inner.call(call)),
         }
@@ -122,25 +123,25 @@ where
 
 impl Flights {
     /// Joins the flight of identical calls, or starts it.
-    fn board<S>(self: &Arc<Self>, inner: &S, call: UnaryCall) -> Answer
+    fn join<S>(self: &Arc<Self>, inner: &S, call: UnaryCall) -> Answer
     where
         S: Service<UnaryCall, Response = AnyReply, Error = Failure> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let Asked { method, message, handed_on, .. } = &*call.asked;
-        let key = Key { method: *method, message: message.clone(), baggage: handed_on.baggage().clone() };
-        let mut in_flight = self.in_flight();
+        let CallInner { method, message, ctx, .. } = &*call.inner;
+        let key = Key { method: *method, message: message.clone(), baggage: ctx.baggage().clone() };
+        let mut in_flight = self.in_flight.lock();
         let joined = in_flight.get(&key).and_then(|flight| Some((flight.answer.upgrade()?, flight)));
         if let Some((answer, flight)) = joined {
-            self.meters.coalesced();
+            self.metrics.coalesced();
             let span = tracing::info_span!("coalesced", rpc.method = key.method.name());
             span.add_link(flight.span.context().span().span_context().clone());
             return answer.instrument(span).boxed();
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let span = tracing::info_span!("shared_call", rpc.method = key.method.name());
-        let landing = Landing { flights: Arc::clone(self), key: key.clone(), number };
-        let flight = fly(inner.clone(), call, self.deadline, landing);
+        let guard = FlightGuard { flights: Arc::clone(self), key: key.clone(), number };
+        let flight = lead(inner.clone(), call, self.deadline, guard);
         let answer = flight.instrument(span.clone()).boxed().shared();
         // Only one that has ended cannot be downgraded.
         if let Some(weak) = answer.downgrade() {
@@ -148,25 +149,20 @@ impl Flights {
         }
         answer.boxed()
     }
-
-    fn in_flight(&self) -> MutexGuard<'_, HashMap<Key, Flight>> {
-        // Nothing in here can panic between two changes that belong together.
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-async fn fly<S>(inner: S, call: UnaryCall, deadline: Duration, _landing: Landing) -> Result<AnyReply, Failure>
+async fn lead<S>(inner: S, call: UnaryCall, deadline: Duration, _guard: FlightGuard) -> Result<AnyReply, Failure>
 where
     S: Service<UnaryCall, Response = AnyReply, Error = Failure>,
 {
     inner.oneshot(call.until(Deadline::after(deadline))).await
 }
 
-// === impl Landing ===
+// === impl FlightGuard ===
 
-impl Drop for Landing {
+impl Drop for FlightGuard {
     fn drop(&mut self) {
-        let mut in_flight = self.flights.in_flight();
+        let mut in_flight = self.flights.in_flight.lock();
         // One that its last waiter dropped may have a successor by now.
         if in_flight.get(&self.key).is_some_and(|flight| flight.number == self.number) {
             in_flight.remove(&self.key);

@@ -19,19 +19,19 @@ use crate::{
 /// tower's own timeout has one duration for all calls. Each attempt is held to the deadline once more below, where the
 /// backend is told what is left.
 #[derive(Clone, Debug)]
-pub(crate) struct WholeDeadline<S> {
+pub(crate) struct CallDeadline<S> {
     inner: S,
 }
 
-// === impl WholeDeadline ===
+// === impl CallDeadline ===
 
-impl<S> WholeDeadline<S> {
+impl<S> CallDeadline<S> {
     pub(crate) fn new(inner: S) -> Self {
         Self { inner }
     }
 }
 
-impl<S> Service<UnaryCall> for WholeDeadline<S>
+impl<S> Service<UnaryCall> for CallDeadline<S>
 where
     S: Service<UnaryCall> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
@@ -48,7 +48,7 @@ where
     }
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
-        let deadline = call.asked.handed_on.deadline;
+        let deadline = call.inner.ctx.deadline;
         let answer = self.inner.clone().oneshot(call).map_err(|error| Failure::from(error.into()));
         let Some(deadline) = deadline else { return answer.boxed() };
         let had = deadline.remaining();
@@ -84,14 +84,14 @@ mod tests {
         let (inner, mut handle) = mock::pair::<UnaryCall, ()>();
         handle.allow(0); // never ready
         let begun = tokio::time::Instant::now();
-        let failure = WholeDeadline::new(inner).oneshot(call(Duration::from_secs(2))).await.unwrap_err();
+        let failure = CallDeadline::new(inner).oneshot(call(Duration::from_secs(2))).await.unwrap_err();
         assert_eq!((failure.cause, begun.elapsed().as_secs()), (Cause::Late, 2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_past_deadline_calls_nothing() {
         let (inner, mut handle) = mock::pair::<UnaryCall, ()>();
-        let failure = WholeDeadline::new(inner).oneshot(call(Duration::ZERO)).await.unwrap_err();
+        let failure = CallDeadline::new(inner).oneshot(call(Duration::ZERO)).await.unwrap_err();
         assert_eq!(failure.cause, Cause::Late);
         assert!(handle.next_request().await.is_none(), "nothing was called");
     }

@@ -2,7 +2,7 @@
 
 use std::{
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,6 +12,7 @@ use futures::{
     pin_mut,
 };
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use service_kit::trace::SpanSlot;
 use tokio::time::Instant;
 use tower::{
@@ -22,7 +23,7 @@ use tower::{
 use crate::{
     call::{AnyReply, UnaryCall},
     error::{Cause, Failure},
-    metrics::Meters,
+    metrics::Metrics,
     policy::budget::budget,
 };
 
@@ -62,13 +63,13 @@ pub(crate) struct Hedge<S> {
 struct Shared {
     after: HedgeAfter,
     budget: TpsBudget,
-    seen: Mutex<Seen>,
-    meters: Meters,
+    seen: Mutex<RotatingHistogram>,
+    metrics: Metrics,
 }
 
 /// Latencies in microseconds: of the window that runs, and of the one before.
 #[derive(Debug)]
-struct Seen {
+struct RotatingHistogram {
     current: Histogram<u32>,
     last: Histogram<u32>,
     since: Instant,
@@ -78,9 +79,9 @@ struct Seen {
 
 impl<S> Hedge<S> {
     /// Hedges a `share` of the calls at most, and two a second.
-    pub(crate) fn new(inner: S, after: HedgeAfter, share: f32, meters: Meters) -> Self {
+    pub(crate) fn new(inner: S, after: HedgeAfter, share: f32, metrics: Metrics) -> Self {
         let budget = budget(share, FLOOR);
-        Self { inner, shared: Arc::new(Shared { after, budget, seen: Mutex::new(Seen::new()), meters }) }
+        Self { inner, shared: Arc::new(Shared { after, budget, seen: Mutex::new(RotatingHistogram::new()), metrics }) }
     }
 }
 
@@ -98,7 +99,7 @@ where
     }
 
     fn call(&mut self, call: UnaryCall) -> Self::Future {
-        if self.shared.after == HedgeAfter::Off || !call.asked.method.is_idempotent() {
+        if self.shared.after == HedgeAfter::Off || !call.inner.method.is_idempotent() {
             return Either::Left(self.inner.call(call));
         }
         let (spans, mut second) = ([SpanSlot::default(), SpanSlot::default()], call.clone());
@@ -132,7 +133,7 @@ impl Shared {
                     Ok(result) => result,
                     Err(_) if !self.budget.withdraw() => first.await,
                     Err(_) => {
-                        let attempts = second.asked.attempts.clone();
+                        let attempts = second.inner.attempts.clone();
                         attempts.add_hedge();
                         let hedge = inner.oneshot(second);
                         pin_mut!(hedge);
@@ -143,7 +144,7 @@ impl Shared {
                         if hedge_won {
                             attempts.hedge_won();
                         }
-                        self.meters.hedged(hedge_won);
+                        self.metrics.hedged(hedge_won);
                         result
                     }
                 }
@@ -163,9 +164,8 @@ impl Shared {
         }
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        // Two histograms cannot be left half-way.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> parking_lot::MutexGuard<'_, RotatingHistogram> {
+        self.seen.lock()
     }
 }
 
@@ -194,9 +194,9 @@ fn settles(result: &Result<AnyReply, Failure>) -> bool {
     }
 }
 
-// === impl Seen ===
+// === impl RotatingHistogram ===
 
-impl Seen {
+impl RotatingHistogram {
     fn new() -> Self {
         // Up to an hour; what takes longer counts as that.
         let histogram = || Histogram::new_with_bounds(1, 3_600_000_000, 2).expect("these bounds are allowed");

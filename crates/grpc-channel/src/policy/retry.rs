@@ -15,10 +15,10 @@ use tower::retry::{
 };
 
 use crate::{
+    backoff::full_jitter,
     call::{AnyReply, UnaryCall},
     error::{Cause, Failure, Pushback},
-    metrics::Meters,
-    policy::backoff::full_jitter,
+    metrics::Metrics,
     policy::budget::budget,
 };
 
@@ -29,36 +29,36 @@ const BASE: Duration = Duration::from_millis(25);
 const CAP: Duration = Duration::from_secs(1);
 
 /// How often a call that did not leave is handed to another replica at once.
-const MAX_HANDOVERS: u32 = 5;
+const MAX_TRANSPARENT_RETRIES: u32 = 5;
 
 /// tower's retry policy for a backend: made for each call by cloning.
 #[derive(Clone, Debug)]
 pub(crate) struct RetryPolicy {
     shared: Arc<Shared>,
-    done: Done,
+    done: RetryCount,
 }
 
 #[derive(Debug)]
 struct Shared {
     retries: u32,
     budget: TpsBudget,
-    meters: Meters,
+    metrics: Metrics,
 }
 
 /// How often one call was sent again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Done {
+struct RetryCount {
     retries: u32,
-    handovers: u32,
+    transparent: u32,
 }
 
 /// Whether to send a call again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum RetryDecision {
     /// It stays failed.
     No,
     /// At once and free of charge: nothing reached the backend.
-    HandOver,
+    Transparent,
     /// After a back-off.
     BackOff,
     /// When the backend asks for it.
@@ -72,9 +72,9 @@ impl RetryPolicy {
     /// last ten seconds, and `floor` a second.
     ///
     /// Failed calls pay nothing in, so that an outage has the floor alone to retry with.
-    pub(crate) fn new(retries: u32, share: f32, floor: u32, meters: Meters) -> Self {
+    pub(crate) fn new(retries: u32, share: f32, floor: u32, metrics: Metrics) -> Self {
         let budget = budget(share, floor);
-        Self { shared: Arc::new(Shared { retries, budget, meters }), done: Done::default() }
+        Self { shared: Arc::new(Shared { retries, budget, metrics }), done: RetryCount::default() }
     }
 }
 
@@ -86,26 +86,26 @@ impl Policy<UnaryCall, AnyReply, Failure> for RetryPolicy {
             self.shared.budget.deposit();
             return None;
         };
-        let wait = match verdict(call.asked.method.is_idempotent(), failure, self.done, self.shared.retries) {
-            Verdict::No => return None,
-            Verdict::HandOver => {
-                self.done.handovers += 1;
+        let wait = match decide(call.inner.method.is_idempotent(), failure, self.done, self.shared.retries) {
+            RetryDecision::No => return None,
+            RetryDecision::Transparent => {
+                self.done.transparent += 1;
                 return Some(Either::Left(ready(())));
             }
-            Verdict::BackOff => full_jitter(BASE, CAP, self.done.retries + 1),
-            Verdict::After(wait) => wait,
+            RetryDecision::BackOff => full_jitter(BASE, CAP, self.done.retries + 1),
+            RetryDecision::After(wait) => wait,
         };
         // A wait beyond the deadline would only turn a clear failure into a late one.
-        let left = call.asked.handed_on.deadline.map(service_kit::deadline::Deadline::remaining);
+        let left = call.inner.ctx.deadline.map(service_kit::deadline::Deadline::remaining);
         if left.is_some_and(|left| wait >= left) {
             return None;
         }
         if !self.shared.budget.withdraw() {
-            self.shared.meters.retry_refused();
+            self.shared.metrics.retry_refused();
             return None;
         }
         self.done.retries += 1;
-        self.shared.meters.retried();
+        self.shared.metrics.retried();
         Some(Either::Right(tokio::time::sleep(wait)))
     }
 
@@ -115,17 +115,17 @@ impl Policy<UnaryCall, AnyReply, Failure> for RetryPolicy {
 }
 
 /// Decides by what is known: whether the call may have had an effect, and whether another try can help.
-fn verdict(idempotent: bool, failure: &Failure, done: Done, retries: u32) -> Verdict {
+fn decide(idempotent: bool, failure: &Failure, done: RetryCount, retries: u32) -> RetryDecision {
     let spent = done.retries >= retries;
     match failure.cause {
-        Cause::Unsent if retries > 0 && done.handovers < MAX_HANDOVERS => Verdict::HandOver,
-        Cause::Unsent | Cause::Unreachable if !spent => Verdict::BackOff,
-        Cause::Lost if idempotent && !spent => Verdict::BackOff,
+        Cause::Unsent if retries > 0 && done.transparent < MAX_TRANSPARENT_RETRIES => RetryDecision::Transparent,
+        Cause::Unsent | Cause::Unreachable if !spent => RetryDecision::BackOff,
+        Cause::Lost if idempotent && !spent => RetryDecision::BackOff,
         Cause::Answered(pushback) if idempotent && !spent && failure.status.code() == Code::Unavailable => {
             match pushback {
-                Pushback::Unsaid => Verdict::BackOff,
-                Pushback::After(wait) => Verdict::After(wait),
-                Pushback::Never => Verdict::No,
+                Pushback::Unsaid => RetryDecision::BackOff,
+                Pushback::After(wait) => RetryDecision::After(wait),
+                Pushback::Never => RetryDecision::No,
             }
         }
         Cause::Unsent
@@ -136,7 +136,7 @@ fn verdict(idempotent: bool, failure: &Failure, done: Done, retries: u32) -> Ver
         | Cause::Late
         | Cause::Shed
         | Cause::CircuitOpen
-        | Cause::Internal => Verdict::No,
+        | Cause::Internal => RetryDecision::No,
     }
 }
 

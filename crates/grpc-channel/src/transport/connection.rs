@@ -29,7 +29,7 @@ use tower::Service;
 
 use crate::{
     error::{lost, unsent},
-    transport::framing::{Reply, begin, whole_reply},
+    transport::framing::{Reply, collect_reply, start_unary},
 };
 
 /// How many bytes of replies may be under way on one connection, of one reply or of many.
@@ -53,7 +53,7 @@ const MAX_RESET_STREAMS: usize = 10_000;
 pub(crate) struct Transport {
     /// How long connecting may take.
     pub(crate) connect_timeout: Duration,
-    /// How often the peer is asked whether it is there.
+    /// How often the peer is inner whether it is there.
     pub(crate) keepalive: Duration,
     /// How long it may take to answer that.
     pub(crate) keepalive_timeout: Duration,
@@ -137,7 +137,7 @@ impl Connection {
 
     /// Sends a call whose replies are read one by one.
     pub(crate) fn stream(&mut self, request: Request<Bytes>) -> Result<client::ResponseFuture, Status> {
-        begin(&mut self.send, request).map_err(|error| {
+        start_unary(&mut self.send, request).map_err(|error| {
             // It may have known of the peer's goodbye before us.
             self.state.closed.store(true, Ordering::Relaxed);
             unsent(error)
@@ -182,7 +182,7 @@ impl Service<Request<Bytes>> for Connection {
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         match self.stream(request) {
             // Room for the reading of the reply is made when there is a reply: until then thousands may wait.
-            Ok(response) => response.map_err(lost).and_then(|head| whole_reply(head).boxed()).boxed(),
+            Ok(response) => response.map_err(lost).and_then(|head| collect_reply(head).boxed()).boxed(),
             Err(status) => ready(Err(status)).boxed(),
         }
     }

@@ -7,7 +7,11 @@ use std::{
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::{RecvStream, client};
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+    header::{CONTENT_TYPE, TE, USER_AGENT},
+    uri::PathAndQuery,
+};
 use http_body::{Body, Frame};
 use tonic::{Code, Status};
 
@@ -20,6 +24,20 @@ const PREFIX: usize = 5;
 const MAX_REPLY: usize = 4 << 20;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// Headers of every call.
+pub(crate) const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (TE, HeaderValue::from_static("trailers")),
+    (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
+    (USER_AGENT, HeaderValue::from_static(concat!("fanout/", env!("CARGO_PKG_VERSION")))),
+];
+
+/// Returns the URI of a method: its path below `origin`.
+pub(crate) fn uri(origin: &Uri, method_path: &'static str) -> Uri {
+    let mut parts = origin.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::from_static(method_path));
+    Uri::from_parts(parts).expect("an origin has a scheme and an authority")
+}
 
 /// The whole reply to a unary call: its data with the prefix, and its trailers.
 #[derive(Debug, Default)]
@@ -36,7 +54,7 @@ pub(crate) struct Messages {
 }
 
 /// Sends a call of one message; fails where the connection takes none.
-pub(crate) fn begin(
+pub(crate) fn start_unary(
     send: &mut client::SendRequest<Bytes>,
     request: Request<Bytes>,
 ) -> Result<client::ResponseFuture, h2::Error> {
@@ -54,9 +72,9 @@ pub(crate) fn begin(
 }
 
 /// Reads a reply to its end.
-pub(crate) async fn whole_reply(response: Response<RecvStream>) -> Result<Response<Reply>, Status> {
+pub(crate) async fn collect_reply(response: Response<RecvStream>) -> Result<Response<Reply>, Status> {
     let (head, mut stream) = response.into_parts();
-    check(head.status, &head.headers)?;
+    check_response(head.status, &head.headers)?;
     if head.headers.contains_key(GRPC_STATUS) {
         // There is no more than these headers.
         return Ok(Response::from_parts(head, Reply::default()));
@@ -83,7 +101,7 @@ fn joined(data: Bytes, chunk: &[u8]) -> Bytes {
 }
 
 /// Whether the answer is gRPC at all; what a proxy says in HTTP's own words is translated as gRPC's mapping has it.
-pub(crate) fn check(status: StatusCode, headers: &HeaderMap) -> Result<(), Status> {
+pub(crate) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<(), Status> {
     let is_grpc =
         headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if headers.contains_key(GRPC_STATUS) || (status == StatusCode::OK && is_grpc) {
@@ -109,7 +127,7 @@ pub(crate) fn message(mut data: Bytes) -> Result<Bytes, &'static str> {
         return Err("it ended before its message began");
     }
     if data.get_u8() != 0 {
-        return Err("it is compressed, which nobody asked for");
+        return Err("it is compressed, which nobody inner for");
     }
     let length = data.get_u32() as usize;
     if data.len() == length { Ok(data) } else { Err("its length is not what it says") }
@@ -206,8 +224,8 @@ mod tests {
     fn what_is_not_grpc_is_told_by_its_http_status() {
         let mut grpc = HeaderMap::new();
         grpc.insert("content-type", "application/grpc+proto".parse().unwrap());
-        assert!(check(StatusCode::OK, &grpc).is_ok());
-        let code = |status| check(status, &HeaderMap::new()).unwrap_err().code();
+        assert!(check_response(StatusCode::OK, &grpc).is_ok());
+        let code = |status| check_response(status, &HeaderMap::new()).unwrap_err().code();
         assert_eq!(code(StatusCode::OK), Code::Unknown);
         assert_eq!(code(StatusCode::SERVICE_UNAVAILABLE), Code::Unavailable);
         assert_eq!(code(StatusCode::NOT_FOUND), Code::Unimplemented);

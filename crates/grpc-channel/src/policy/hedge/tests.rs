@@ -3,14 +3,14 @@ use tonic::Status;
 use super::*;
 use crate::{
     error::Pushback,
-    mock::{Calls, Puppet, puppet},
+    mock::{Calls, MockService, mock_service},
 };
 
 const MS: Duration = Duration::from_millis(1);
 
-fn hedged(after: HedgeAfter, share: f32) -> (Hedge<Puppet>, Calls) {
-    let (inner, calls) = puppet();
-    (Hedge::new(inner, after, share, Meters::new("test")), calls)
+fn hedged(after: HedgeAfter, share: f32) -> (Hedge<MockService>, Calls) {
+    let (inner, calls) = mock_service();
+    (Hedge::new(inner, after, share, Metrics::new("test")), calls)
 }
 
 fn failure(cause: Cause, status: Status) -> Failure {
@@ -21,7 +21,7 @@ fn failure(cause: Cause, status: Status) -> Failure {
 async fn a_second_call_goes_out_after_the_delay_and_the_first_answer_wins() {
     let (service, mut calls) = hedged(HedgeAfter::Delay(50 * MS), 1.0);
     let (call, begun) = (UnaryCall::example(), Instant::now());
-    let attempts = call.asked.attempts.clone();
+    let attempts = call.inner.attempts.clone();
     let reply = tokio::spawn(service.oneshot(call));
     let (_, first) = calls.recv().await.unwrap();
     let (_, second) = calls.recv().await.unwrap();
@@ -45,7 +45,8 @@ async fn one_that_answers_in_time_is_sent_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_must_not_happen_twice_and_a_hedge_that_is_off_are_sent_once() {
-    for (after, call) in [(HedgeAfter::Delay(MS), UnaryCall::once_only()), (HedgeAfter::Off, UnaryCall::example())] {
+    for (after, call) in [(HedgeAfter::Delay(MS), UnaryCall::non_idempotent()), (HedgeAfter::Off, UnaryCall::example())]
+    {
         let (service, mut calls) = hedged(after, 1.0);
         let reply = tokio::spawn(service.oneshot(call));
         let (_, first) = calls.recv().await.unwrap();
@@ -107,7 +108,7 @@ async fn the_budget_bounds_the_hedges() {
 
 #[tokio::test(start_paused = true)]
 async fn a_percentile_is_of_the_latest_answers() {
-    let mut seen = Seen::new();
+    let mut seen = RotatingHistogram::new();
     assert_eq!(seen.percentile(95.0), None, "nothing is known yet");
     (0..99).for_each(|_| seen.record(10 * MS));
     assert_eq!(seen.percentile(95.0), None, "too little is known yet");

@@ -7,7 +7,7 @@ use tonic::Status;
 use tower::{Service as _, ServiceExt as _, retry::Retry};
 
 use super::*;
-use crate::mock::{Calls, Puppet, puppet};
+use crate::mock::{Calls, MockService, mock_service};
 
 const CODES: [Code; 17] = [
     Code::Ok,
@@ -56,35 +56,35 @@ proptest! {
     fn what_may_have_had_an_effect_is_not_sent_twice(cause in cause(), code in 0..CODES.len(), tried in 0_u32..9, max in 0_u32..9) {
         let failure = Failure::new(cause, Status::new(CODES[code], ""));
         let never_left = matches!(cause, Cause::Unsent | Cause::Unreachable);
-        let verdict = verdict(false, &failure, Done { retries: tried, handovers: 0 }, max);
-        prop_assert!(never_left || verdict == Verdict::No);
+        let decide = decide(false, &failure, RetryCount { retries: tried, transparent: 0 }, max);
+        prop_assert!(never_left || decide == RetryDecision::No);
     }
 
     #[test]
     fn no_call_is_sent_again_without_end(idempotent in any::<bool>(), cause in cause(), max in 0_u32..9) {
         let failure = Failure::new(cause, Status::new(Code::Unavailable, ""));
-        let mut done = Done::default();
+        let mut done = RetryCount::default();
         loop {
-            match verdict(idempotent, &failure, done, max) {
-                Verdict::No => break,
-                Verdict::HandOver => done.handovers += 1,
-                Verdict::BackOff | Verdict::After(_) => done.retries += 1,
+            match decide(idempotent, &failure, done, max) {
+                RetryDecision::No => break,
+                RetryDecision::Transparent => done.transparent += 1,
+                RetryDecision::BackOff | RetryDecision::After(_) => done.retries += 1,
             }
-            prop_assert!(done.retries <= max && done.handovers <= MAX_HANDOVERS);
+            prop_assert!(done.retries <= max && done.transparent <= MAX_TRANSPARENT_RETRIES);
         }
-        prop_assert!(max > 0 || done == Done::default(), "0 retries are none at all");
+        prop_assert!(max > 0 || done == RetryCount::default(), "0 retries are none at all");
     }
 
     #[test]
     fn only_unavailable_answers_are_asked_for_again(pushback in pushback(), code in 0..CODES.len()) {
         let failure = Failure::new(Cause::Answered(pushback), Status::new(CODES[code], ""));
-        let verdict = verdict(true, &failure, Done::default(), 2);
+        let decide = decide(true, &failure, RetryCount::default(), 2);
         let expected = match (CODES[code], pushback) {
-            (Code::Unavailable, Pushback::Unsaid) => Verdict::BackOff,
-            (Code::Unavailable, Pushback::After(wait)) => Verdict::After(wait),
-            _ => Verdict::No,
+            (Code::Unavailable, Pushback::Unsaid) => RetryDecision::BackOff,
+            (Code::Unavailable, Pushback::After(wait)) => RetryDecision::After(wait),
+            _ => RetryDecision::No,
         };
-        prop_assert_eq!(verdict, expected);
+        prop_assert_eq!(decide, expected);
     }
 }
 
@@ -93,8 +93,8 @@ fn unavailable() -> Failure {
 }
 
 /// The policy above a service that fails as told.
-fn retrying(policy: RetryPolicy) -> (Retry<RetryPolicy, Puppet>, Calls) {
-    let (inner, calls) = puppet();
+fn retrying(policy: RetryPolicy) -> (Retry<RetryPolicy, MockService>, Calls) {
+    let (inner, calls) = mock_service();
     (Retry::new(policy, inner), calls)
 }
 
@@ -118,17 +118,17 @@ async fn attempts_while_down(policy: RetryPolicy, times: u32) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_retried_out_of_the_floor_alone() {
     // With no floor there is nothing to spend, however many calls fail.
-    let none = RetryPolicy::new(2, 0.2, 0, Meters::new("test"));
+    let none = RetryPolicy::new(2, 0.2, 0, Metrics::new("test"));
     assert_eq!(attempts_while_down(none, 1000).await, 1000);
     // The first ten seconds' floor is there at once, ten of two a second.
-    let some = RetryPolicy::new(2, 0.2, 2, Meters::new("test"));
+    let some = RetryPolicy::new(2, 0.2, 2, Metrics::new("test"));
     let attempts = attempts_while_down(some, 1000).await;
     assert!((1020..=1040).contains(&attempts), "{attempts}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_go_well_pay_for_a_fifth_as_many_retries() {
-    let policy = RetryPolicy::new(1, 0.2, 0, Meters::new("test"));
+    let policy = RetryPolicy::new(1, 0.2, 0, Metrics::new("test"));
     let (mut service, mut calls) = retrying(policy.clone());
     for _ in 0..100 {
         let reply = service.ready().await.unwrap().call(UnaryCall::example());
@@ -140,7 +140,7 @@ async fn calls_that_go_well_pay_for_a_fifth_as_many_retries() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_beyond_the_deadline_is_not_begun() {
-    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Meters::new("test")));
+    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Metrics::new("test")));
     let call = UnaryCall::example().until(Deadline::after(Duration::from_millis(500)));
     let reply = tokio::spawn(service.oneshot(call));
     let later = Failure::new(Cause::Answered(Pushback::After(Duration::from_secs(1))), Status::unavailable("later"));
@@ -151,7 +151,7 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
 
 #[tokio::test(start_paused = true)]
 async fn the_backend_says_when() {
-    let (service, mut calls) = retrying(RetryPolicy::new(1, 0.2, 10, Meters::new("test")));
+    let (service, mut calls) = retrying(RetryPolicy::new(1, 0.2, 10, Metrics::new("test")));
     let reply = tokio::spawn(service.oneshot(UnaryCall::example()));
     let begun = tokio::time::Instant::now();
     let later = Failure::new(Cause::Answered(Pushback::After(Duration::from_secs(7))), Status::unavailable("later"));
@@ -163,8 +163,8 @@ async fn the_backend_says_when() {
 
 #[tokio::test(start_paused = true)]
 async fn what_must_not_happen_twice_is_sent_once() {
-    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Meters::new("test")));
-    let reply = tokio::spawn(service.oneshot(UnaryCall::once_only()));
+    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Metrics::new("test")));
+    let reply = tokio::spawn(service.oneshot(UnaryCall::non_idempotent()));
     calls.recv().await.unwrap().1.fail(unavailable());
     reply.await.unwrap().unwrap_err();
     assert!(calls.recv().await.is_none());
