@@ -47,7 +47,7 @@ use fanout_proto::Encoded;
 use futures::{FutureExt as _, future::BoxFuture};
 use http::Uri;
 use prost::Message;
-use service_kit::HandedOn;
+use rpc_layers::CallContext;
 use tower::ServiceExt as _;
 
 pub(crate) use self::call::Method;
@@ -121,7 +121,7 @@ impl Backend {
     /// Calls a method, and leaves the reply as the bytes it came as.
     ///
     /// Dropping the future resets the call at the backend.
-    fn call<Q, R>(&self, method: Method, message: &Q, handed_on: &HandedOn, attempts: &Attempts) -> Reply<R>
+    fn call<Q, R>(&self, method: Method, message: &Q, handed_on: &CallContext, attempts: &Attempts) -> Reply<R>
     where
         Q: Message,
         R: 'static,

@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroUsize, str::FromStr};
 
-use super::shown;
+use crate::shown;
 
 /// The largest capacity that can be asked for; whoever wants more wants none.
 const MAX: usize = 1_000_000;

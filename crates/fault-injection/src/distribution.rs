@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use rand::Rng;
 use rand_distr::{Distribution as _, LogNormal, Normal};
 
-use super::shown;
+use crate::shown;
 
 /// The longest delay that can be asked for, and the longest that is ever drawn.
 pub const MAX_DELAY: Duration = Duration::from_mins(1);

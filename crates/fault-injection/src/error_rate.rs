@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use rand::{Rng, RngExt};
 
-use super::shown;
+use crate::shown;
 
 /// The probability that a request is answered UNAVAILABLE instead of by its service, from 0 to 1; written `0.05` or `5%`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]

@@ -18,7 +18,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use tower::{Layer, Service};
 use tracing::{field, info_span};
 
-use super::{
+use crate::{
     DelaySettings, Distribution, ErrorRate,
     overrides::{InvalidBaggage, Overrides},
     wait_span::WaitSpan,

@@ -10,7 +10,7 @@
 //! distribution.rs  Distribution: how long a request takes
 //! error_rate.rs    ErrorRate: which share of the requests fails
 //! capacity.rs      Capacity: how many requests are at work at once
-//! settings.rs      DelaySettings, and their command-line flags
+//! settings.rs      DelaySettings
 //! overrides.rs     what one request's baggage changes of them
 //! layer.rs         DelayLayer
 //! wait_span.rs     the span of a wait, marked where it was cut short
@@ -28,7 +28,7 @@ pub use self::capacity::{Capacity, InvalidCapacity};
 pub use self::distribution::{Distribution, InvalidDistribution, MAX_DELAY};
 pub use self::error_rate::{ErrorRate, InvalidErrorRate};
 pub use self::layer::{Delay, DelayLayer, ResponseFuture};
-pub use self::settings::{DelaySettings, DelaySettingsArgs};
+pub use self::settings::DelaySettings;
 
 /// How much of a value that somebody sent is shown back to them, in characters.
 const SHOWN_CHARS: usize = 64;

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{Distribution, ErrorRate, shown};
+use crate::{Distribution, ErrorRate, shown};
 
 /// The longest baggage that is read, all its headers together: what the specification asks everyone to carry.
 const MAX_BYTES: usize = 8192;

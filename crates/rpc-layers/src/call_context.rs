@@ -14,7 +14,7 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// A request's deadline and baggage, and its place in its trace, for calls whose own span has none: where no span is
 /// exported, only the request's has.
 #[derive(Clone, Debug, Default)]
-pub struct HandedOn {
+pub struct CallContext {
     /// Until when the caller waits.
     pub deadline: Option<Deadline>,
     // Shared, because each call keeps a few copies on its way.
@@ -24,26 +24,26 @@ pub struct HandedOn {
 #[derive(Debug, Default)]
 struct Context {
     baggage: Baggage,
-    parent: Option<Parent>,
+    parent: Option<TraceParent>,
 }
 
 /// The span of the request that calls are made for.
 #[derive(Clone, Debug)]
-pub(crate) struct Parent(pub(crate) SpanContext);
+pub(crate) struct TraceParent(pub(crate) SpanContext);
 
 /// W3C Baggage as it came, so that what this process cannot read still reaches the one
 /// that can, which then says what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Baggage(Vec<HeaderValue>);
 
-// === impl HandedOn ===
+// === impl CallContext ===
 
-impl HandedOn {
+impl CallContext {
     /// Takes what the server's deadline layer and the caller's headers say.
     pub fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
         let baggage = Baggage(headers.get_all(BAGGAGE).iter().cloned().collect());
         let parent = tracing::Span::current().context().span().span_context().clone();
-        let parent = parent.is_valid().then_some(Parent(parent));
+        let parent = parent.is_valid().then_some(TraceParent(parent));
         Self { deadline: extensions.get().copied(), context: Arc::new(Context { baggage, parent }) }
     }
 
@@ -54,7 +54,7 @@ impl HandedOn {
 
     /// Puts all into the extensions of a call, where the client's deadline and trace
     /// layers find them.
-    pub fn put_into(&self, extensions: &mut Extensions) {
+    pub fn insert_into(&self, extensions: &mut Extensions) {
         if let Some(deadline) = self.deadline {
             extensions.insert(deadline);
         }
@@ -70,7 +70,7 @@ impl HandedOn {
 // === impl Baggage ===
 
 impl Baggage {
-    pub(crate) fn put_into(&self, headers: &mut HeaderMap) {
+    pub(crate) fn insert_into(&self, headers: &mut HeaderMap) {
         for value in &self.0 {
             headers.append(BAGGAGE, value.clone());
         }

@@ -25,6 +25,7 @@ use std::{
 
 use http::{Request, Response};
 use http_body::Body;
+use opentelemetry::metrics::Meter;
 use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::server::NamedService;
@@ -32,7 +33,7 @@ use tower::{Layer, Service};
 
 pub use self::body::LimitedBody;
 use self::refusal::Refusal;
-use crate::{telemetry, trace::KnownMethods};
+use crate::trace::KnownMethods;
 
 /// Lets so many requests be in flight, and refuses all others with `RESOURCE_EXHAUSTED`. What one layer makes, and its
 /// clones, share the bound.
@@ -77,26 +78,31 @@ pin_project! {
 // === impl InFlightLimitLayer ===
 
 impl InFlightLimitLayer {
-    /// Lets `max` requests be in flight, of services whose contract has these methods. What is exported is settled by
-    /// now: telemetry is started before.
+    /// Creates a layer that admits `max` requests at a time, for services whose contract has these methods. Records
+    /// metrics if `meter` is given.
     ///
     /// # Panics
     ///
     /// Where `max` is more than [`Semaphore::MAX_PERMITS`].
-    pub fn new(max: usize, methods: KnownMethods) -> Self {
+    pub fn new(max: usize, methods: KnownMethods, meter: Option<&Meter>) -> Self {
         let places = Arc::new(Semaphore::new(max));
-        let watched = Arc::clone(&places);
-        let _ = telemetry::meter()
-            .i64_observable_up_down_counter("fanout.server.in_flight")
-            .with_unit("{request}")
-            .with_description("Requests whose reply has not ended")
-            .with_callback(move |in_flight| {
-                let used = max.saturating_sub(watched.available_permits());
-                in_flight.observe(i64::try_from(used).unwrap_or(i64::MAX), &[]);
-            })
-            .build();
-        Self { places, refusal: Arc::new(Refusal::new(max, methods)) }
+        if let Some(meter) = meter {
+            observe_in_flight(meter, max, Arc::clone(&places));
+        }
+        Self { places, refusal: Arc::new(Refusal::new(max, methods, meter)) }
     }
+}
+
+fn observe_in_flight(meter: &Meter, max: usize, permits: Arc<Semaphore>) {
+    let _ = meter
+        .i64_observable_up_down_counter("fanout.server.in_flight")
+        .with_unit("{request}")
+        .with_description("Requests whose reply has not ended")
+        .with_callback(move |in_flight| {
+            let used = max.saturating_sub(permits.available_permits());
+            in_flight.observe(i64::try_from(used).unwrap_or(i64::MAX), &[]);
+        })
+        .build();
 }
 
 impl<S> Layer<S> for InFlightLimitLayer {

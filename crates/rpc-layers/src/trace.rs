@@ -25,7 +25,7 @@ mod method;
 mod server;
 
 pub use self::{
-    attempt::{Attempt, SpanSlot},
+    attempt::{AttemptInfo, SpanSlot},
     body::TracedBody,
     client::{ClientTrace, ClientTraceLayer},
     ending::code_name,

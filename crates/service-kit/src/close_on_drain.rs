@@ -21,13 +21,13 @@ use tower::Service;
 /// A service whose replies end when the drain begins, with `UNAVAILABLE`, once they have
 /// nothing more to say at that moment.
 #[derive(Clone, Debug)]
-pub(crate) struct UntilDrain<S> {
+pub(crate) struct CloseOnDrain<S> {
     inner: S,
     drain: CancellationToken,
 }
 
 pin_project! {
-    /// The reply to come of an [`UntilDrain`].
+    /// The reply to come of an [`CloseOnDrain`].
     pub(crate) struct ReplyFuture<F> {
         #[pin]
         inner: F,
@@ -36,7 +36,7 @@ pin_project! {
 }
 
 pin_project! {
-    struct EndingBody {
+    struct DrainBody {
         #[pin]
         inner: Body,
         #[pin]
@@ -45,20 +45,20 @@ pin_project! {
     }
 }
 
-// === impl UntilDrain ===
+// === impl CloseOnDrain ===
 
-impl<S> UntilDrain<S> {
+impl<S> CloseOnDrain<S> {
     /// Ends the replies of `inner` when `drain` is cancelled.
     pub(crate) fn new(inner: S, drain: CancellationToken) -> Self {
         Self { inner, drain }
     }
 }
 
-impl<S: NamedService> NamedService for UntilDrain<S> {
+impl<S: NamedService> NamedService for CloseOnDrain<S> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S, B> Service<Request<B>> for UntilDrain<S>
+impl<S, B> Service<Request<B>> for CloseOnDrain<S>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
 {
@@ -87,13 +87,13 @@ where
         let this = self.project();
         let Ok(reply) = ready!(this.inner.poll(cx));
         let drain = this.drain.clone().cancelled_owned();
-        Poll::Ready(Ok(reply.map(|inner| Body::new(EndingBody { inner, drain, ended: false }))))
+        Poll::Ready(Ok(reply.map(|inner| Body::new(DrainBody { inner, drain, ended: false }))))
     }
 }
 
-// === impl EndingBody ===
+// === impl DrainBody ===
 
-impl HttpBody for EndingBody {
+impl HttpBody for DrainBody {
     type Data = Bytes;
     type Error = Status;
 

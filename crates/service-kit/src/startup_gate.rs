@@ -18,18 +18,18 @@ use tower::Service;
 /// refuse requests with a reason, instead of refusing connections. Clones share one
 /// place.
 #[derive(Debug)]
-pub struct Late<S> {
+pub struct StartupGate<S> {
     place: Arc<OnceLock<S>>,
 }
 
 /// The service is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the service is there already")]
-pub struct AlreadyThere;
+pub struct AlreadyOpen;
 
-// === impl Late ===
+// === impl StartupGate ===
 
-impl<S> Late<S> {
+impl<S> StartupGate<S> {
     /// A place without a service.
     pub fn new() -> Self {
         Self { place: Arc::new(OnceLock::new()) }
@@ -40,28 +40,28 @@ impl<S> Late<S> {
     /// # Errors
     ///
     /// Where it has been put there before.
-    pub fn arrive(&self, service: S) -> Result<(), AlreadyThere> {
-        self.place.set(service).map_err(|_| AlreadyThere)
+    pub fn open(&self, service: S) -> Result<(), AlreadyOpen> {
+        self.place.set(service).map_err(|_| AlreadyOpen)
     }
 }
 
-impl<S> Default for Late<S> {
+impl<S> Default for StartupGate<S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<S> Clone for Late<S> {
+impl<S> Clone for StartupGate<S> {
     fn clone(&self) -> Self {
         Self { place: Arc::clone(&self.place) }
     }
 }
 
-impl<S: NamedService> NamedService for Late<S> {
+impl<S: NamedService> NamedService for StartupGate<S> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S, B> Service<Request<B>> for Late<S>
+impl<S, B> Service<Request<B>> for StartupGate<S>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible> + Clone,
 {

@@ -15,7 +15,7 @@ use http::{
     uri::PathAndQuery,
 };
 use http_body::Body;
-use service_kit::{
+use rpc_layers::{
     deadline::ClientDeadlineLayer,
     trace::{self, ClientTraceLayer},
 };
@@ -50,7 +50,7 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Sends to this replica of the backend at `origin`.
     pub(super) fn new(member: Arc<Member>, origin: Uri) -> Self {
-        Self { member, trace: ClientTraceLayer::new(&origin), origin }
+        Self { member, trace: ClientTraceLayer::new(&origin, service_kit::telemetry::meter().as_ref()), origin }
     }
 
     /// Waits for a place on a connection, sends the call, and waits for the whole reply.
@@ -100,12 +100,12 @@ fn unsent() -> Failure {
 }
 
 fn request(call: UnaryCall, member: &Member, origin: &Uri) -> Request<Bytes> {
-    let attempt = trace::Attempt { number: call.asked.attempts.add(), peer: Some(member.address), span: call.span };
+    let attempt = trace::AttemptInfo { number: call.asked.attempts.add(), peer: Some(member.address), span: call.span };
     let mut request = Request::new(call.asked.message.clone());
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri(origin, call.asked.method.path());
     request.headers_mut().extend(HEADERS);
-    call.asked.handed_on.put_into(request.extensions_mut());
+    call.asked.handed_on.insert_into(request.extensions_mut());
     request.extensions_mut().insert(attempt);
     request
 }

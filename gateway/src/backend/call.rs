@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use fan_out::Attempts;
 use fanout_proto::Encoded;
-use service_kit::{HandedOn, deadline::Deadline, trace::SpanSlot};
+use rpc_layers::{CallContext, deadline::Deadline, trace::SpanSlot};
 
 use super::meters::Waiting;
 
@@ -36,7 +36,7 @@ pub(super) struct Asked {
     /// The encoded request.
     pub(super) message: Bytes,
     /// The deadline and the baggage of the request that this call is made for.
-    pub(super) handed_on: HandedOn,
+    pub(super) handed_on: CallContext,
     /// Counts what is sent, for the report.
     pub(super) attempts: Attempts,
 }
@@ -75,7 +75,7 @@ impl fmt::Debug for Method {
 // === impl UnaryCall ===
 
 impl UnaryCall {
-    pub(super) fn new(method: Method, message: Bytes, handed_on: HandedOn, attempts: Attempts) -> Self {
+    pub(super) fn new(method: Method, message: Bytes, handed_on: CallContext, attempts: Attempts) -> Self {
         let asked = Arc::new(Asked { method, message, handed_on, attempts });
         Self { asked, span: None, waiting: Waiting::default() }
     }
@@ -105,6 +105,6 @@ impl UnaryCall {
     }
 
     fn of(method: Method, message: &'static [u8]) -> Self {
-        Self::new(method, Bytes::from_static(message), HandedOn::default(), Attempts::default())
+        Self::new(method, Bytes::from_static(message), CallContext::default(), Attempts::default())
     }
 }

@@ -16,7 +16,7 @@ use futures::{
     future::{BoxFuture, Either, WeakShared},
 };
 use opentelemetry::trace::TraceContextExt as _;
-use service_kit::{deadline::Deadline, handed_on::Baggage};
+use rpc_layers::{Baggage, deadline::Deadline};
 use tower::{Service, ServiceExt as _};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;

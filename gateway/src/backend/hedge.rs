@@ -12,7 +12,7 @@ use futures::{
     pin_mut,
 };
 use hdrhistogram::Histogram;
-use service_kit::trace::SpanSlot;
+use rpc_layers::trace::SpanSlot;
 use tokio::time::Instant;
 use tower::{
     Service, ServiceExt as _,

@@ -2,7 +2,7 @@ use proptest::{
     prelude::{Just, Strategy, any, prop_oneof},
     prop_assert, prop_assert_eq, proptest,
 };
-use service_kit::deadline::Deadline;
+use rpc_layers::deadline::Deadline;
 use tonic::Status;
 use tower::{Service as _, ServiceExt as _, retry::Retry};
 

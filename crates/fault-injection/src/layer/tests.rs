@@ -7,7 +7,7 @@ use tower_test::mock::{self, Handle, Mock};
 use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
 
 use super::*;
-use crate::deadline::ServerDeadlineLayer;
+use rpc_layers::deadline::ServerDeadlineLayer;
 
 type Reply = Result<Response<Body>, BoxError>;
 type Inner = Mock<Request<()>, Response<Body>>;

@@ -8,15 +8,12 @@ use std::{
 
 use http::{HeaderMap, Response, Uri};
 use http_body::Body;
-use opentelemetry::metrics::Counter;
+use opentelemetry::metrics::{Counter, Meter};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::LimitedBody;
-use crate::{
-    telemetry,
-    trace::{CallDuration, KnownMethods},
-};
+use crate::trace::{CallDuration, KnownMethods};
 
 /// How long there is no second warning.
 const QUIET: Duration = Duration::from_secs(10);
@@ -27,35 +24,32 @@ pub(super) struct Refusal {
     max: usize,
     headers: HeaderMap,
     methods: KnownMethods,
-    shed: Counter<u64>,
-    /// Nothing where nobody gets metrics.
-    duration: Option<CallDuration>,
+    /// `None` if no meter was given.
+    metrics: Option<Metrics>,
     begun: Instant,
     /// When the next warning may be logged, in milliseconds since then.
     next_warning: AtomicU64,
 }
 
+#[derive(Debug)]
+struct Metrics {
+    shed: Counter<u64>,
+    duration: CallDuration,
+}
+
 // === impl Refusal ===
 
 impl Refusal {
-    pub(super) fn new(max: usize, methods: KnownMethods) -> Self {
+    pub(super) fn new(max: usize, methods: KnownMethods, meter: Option<&Meter>) -> Self {
         let limit = HashMap::from([("max_in_flight".to_owned(), max.to_string())]);
         let details = ErrorDetails::with_error_info("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout", limit);
         let message = format!("too many requests in flight: the limit is {max}");
         let status = Status::with_error_details(Code::ResourceExhausted, message, details);
-        let shed = telemetry::meter()
-            .u64_counter("fanout.server.shed")
-            .with_unit("{request}")
-            .with_description("Requests refused because as many as allowed were in flight")
-            .build();
-        // A series that began with the first refusal would hide it: a rate needs a value before.
-        shed.add(0, &[]);
         Self {
             max,
             headers: status.into_http::<String>().into_parts().0.headers,
             methods,
-            shed,
-            duration: CallDuration::of_server(),
+            metrics: meter.map(Metrics::new),
             begun: Instant::now(),
             next_warning: AtomicU64::new(0),
         }
@@ -63,8 +57,8 @@ impl Refusal {
 
     /// Counts a request to this address as refused.
     pub(super) fn count(&self, uri: &Uri) {
-        self.shed.add(1, &[]);
-        if let Some(duration) = &self.duration {
+        if let Some(Metrics { shed, duration }) = &self.metrics {
+            shed.add(1, &[]);
             duration.record(&self.methods.method(uri), Duration::ZERO, Code::ResourceExhausted);
         }
         let (now, next) = (millis(self.begun.elapsed()), self.next_warning.load(Ordering::Relaxed));
@@ -80,6 +74,21 @@ impl Refusal {
         let mut response = Response::new(LimitedBody::empty());
         *response.headers_mut() = self.headers.clone();
         response
+    }
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    fn new(meter: &Meter) -> Self {
+        let shed = meter
+            .u64_counter("fanout.server.shed")
+            .with_unit("{request}")
+            .with_description("Requests refused because as many as allowed were in flight")
+            .build();
+        // A series that started with the first rejection would hide it: a rate needs an earlier value.
+        shed.add(0, &[]);
+        Self { shed, duration: CallDuration::of_server(meter) }
     }
 }
 

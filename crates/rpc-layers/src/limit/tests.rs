@@ -43,7 +43,7 @@ fn limited(max: usize) -> (InFlightLimit<Inner>, mock::Handle<Request<()>, Respo
     let (inner, handle) = mock::pair();
     let never: fn(tower::BoxError) -> Infallible = |error| panic!("{error}");
     let service = tower::util::MapErr::new(inner, never);
-    (InFlightLimitLayer::new(max, KnownMethods::default()).layer(service), handle)
+    (InFlightLimitLayer::new(max, KnownMethods::default(), None).layer(service), handle)
 }
 
 fn data() -> Frame<Bytes> {

@@ -9,7 +9,7 @@ use tracing::Span;
 
 /// What a client says of an attempt in its request's extensions, for the attempt's span.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub struct AttemptInfo {
     /// 1 for the first, and one more for each retry or hedge.
     pub number: u32,
     /// The replica that it goes to.

@@ -14,7 +14,7 @@ use tracing::Span;
 use super::{
     duration::CallDuration,
     ending::{Ending, Kind, code_name},
-    method::Method,
+    method::RpcMethod,
 };
 
 pin_project! {
@@ -46,7 +46,7 @@ enum Side {
 /// A request that this process answers.
 #[derive(Debug)]
 pub(super) struct Served {
-    pub(super) method: Method,
+    pub(super) method: RpcMethod,
     pub(super) begun: Instant,
     /// How long the caller said it would wait.
     pub(super) patience: Option<Duration>,
@@ -57,7 +57,7 @@ pub(super) struct Served {
 /// A call that this process makes, where somebody gets metrics.
 #[derive(Debug)]
 pub(super) struct Called {
-    pub(super) method: Method,
+    pub(super) method: RpcMethod,
     pub(super) begun: Instant,
     pub(super) duration: CallDuration,
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response, Uri};
-use opentelemetry::{propagation::TextMapPropagator as _, trace::TraceContextExt as _};
+use opentelemetry::{metrics::Meter, propagation::TextMapPropagator as _, trace::TraceContextExt as _};
 use opentelemetry_http::HeaderInjector;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use pin_project_lite::pin_project;
@@ -19,19 +19,19 @@ use tracing::{Instrument as _, Span, field::Empty, instrument::Instrumented};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
-    attempt::Attempt,
+    attempt::AttemptInfo,
     body::{Called, TracedBody, Watch},
     duration::CallDuration,
     ending::Ending,
-    method::Method,
+    method::RpcMethod,
     rpc_method,
 };
-use crate::handed_on::{Baggage, Parent};
+use crate::call_context::{Baggage, TraceParent};
 
 /// Wraps each call to a server in a CLIENT span, tells the server of it, and measures how long it took.
 ///
 /// The call's headers get `traceparent`, and the baggage that
-/// [`HandedOn`](crate::HandedOn) put into its extensions.
+/// [`CallContext`](crate::CallContext) put into its extensions.
 #[derive(Clone, Debug)]
 pub struct ClientTraceLayer {
     server: Arc<Server>,
@@ -65,14 +65,14 @@ pin_project! {
 // === impl ClientTraceLayer ===
 
 impl ClientTraceLayer {
-    /// For calls to this server.
-    pub fn new(server: &Uri) -> Self {
+    /// Creates a layer for calls to the server at this address. Records `rpc.client.call.duration` if `meter` is given.
+    pub fn new(server: &Uri, meter: Option<&Meter>) -> Self {
         let port = server.port_u16().or_else(|| match server.scheme_str() {
             Some("http") => Some(80),
             Some("https") => Some(443),
             _ => None,
         });
-        let duration = CallDuration::of_client(server.host(), port);
+        let duration = meter.map(|meter| CallDuration::of_client(meter, server.host(), port));
         Self { server: Arc::new(Server { address: server.host().map(str::to_owned), port, duration }) }
     }
 }
@@ -101,13 +101,13 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let attempt = request.extensions_mut().remove::<Attempt>();
+        let attempt = request.extensions_mut().remove::<AttemptInfo>();
         let span = self.server.span(&request, attempt.as_ref());
         if let Some(slot) = attempt.and_then(|attempt| attempt.span) {
             slot.fill(&span);
         }
         let (baggage, parent) =
-            (request.extensions_mut().remove::<Baggage>(), request.extensions_mut().remove::<Parent>());
+            (request.extensions_mut().remove::<Baggage>(), request.extensions_mut().remove::<TraceParent>());
         hand_on(request.headers_mut(), &span, parent, baggage);
         let watch = Watch::client(span.clone(), self.server.measure(request.uri()));
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
@@ -115,23 +115,23 @@ where
     }
 }
 
-fn hand_on(headers: &mut HeaderMap, span: &Span, parent: Option<Parent>, baggage: Option<Baggage>) {
+fn hand_on(headers: &mut HeaderMap, span: &Span, parent: Option<TraceParent>, baggage: Option<Baggage>) {
     let mut context = span.context();
-    if let Some(Parent(parent)) = parent
+    if let Some(TraceParent(parent)) = parent
         && !context.span().span_context().is_valid()
     {
         context = context.with_remote_span_context(parent);
     }
     TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
     if let Some(baggage) = baggage {
-        baggage.put_into(headers);
+        baggage.insert_into(headers);
     }
 }
 
 // === impl Server ===
 
 impl Server {
-    fn span<B>(&self, request: &Request<B>, attempt: Option<&Attempt>) -> Span {
+    fn span<B>(&self, request: &Request<B>, attempt: Option<&AttemptInfo>) -> Span {
         let peer = attempt.and_then(|attempt| attempt.peer);
         tracing::info_span!(
             "client",
@@ -154,7 +154,7 @@ impl Server {
     fn measure(&self, uri: &Uri) -> Option<Called> {
         // The methods that this process calls are those that its code names.
         let call = |duration: &CallDuration| Called {
-            method: Method::Known(rpc_method(uri).into()),
+            method: RpcMethod::Known(rpc_method(uri).into()),
             begun: Instant::now(),
             duration: duration.clone(),
         };

@@ -10,9 +10,8 @@ use tonic::Code;
 
 use super::{
     ending::{Kind, code_name, is_error},
-    method::Method,
+    method::RpcMethod,
 };
-use crate::telemetry;
 
 /// The histogram of one end of calls, with the attributes that all of them have. Clones share it.
 #[derive(Clone, Debug)]
@@ -28,18 +27,16 @@ struct Inner {
 // === impl CallDuration ===
 
 impl CallDuration {
-    /// Of requests that this process answers; nothing where nobody gets metrics.
-    pub(crate) fn of_server() -> Option<Self> {
-        telemetry::metrics_are_exported().then(|| Self::new(Kind::Server, &telemetry::meter(), []))
+    /// Measures requests that this process answers.
+    pub(crate) fn of_server(meter: &Meter) -> Self {
+        Self::new(Kind::Server, meter, [])
     }
 
-    /// Of calls to this server, by the address that was configured, which no caller can change; nothing where nobody gets
-    /// metrics.
-    pub(super) fn of_client(address: Option<&str>, port: Option<u16>) -> Option<Self> {
+    /// Measures calls to a server. `address` and `port` are the configured ones, which no caller can change.
+    pub(super) fn of_client(meter: &Meter, address: Option<&str>, port: Option<u16>) -> Self {
         let address = address.map(|address| KeyValue::new("server.address", Arc::<str>::from(address)));
         let port = port.map(|port| KeyValue::new("server.port", i64::from(port)));
-        let server = address.into_iter().chain(port);
-        telemetry::metrics_are_exported().then(|| Self::new(Kind::Client, &telemetry::meter(), server))
+        Self::new(Kind::Client, meter, address.into_iter().chain(port))
     }
 
     fn new(kind: Kind, meter: &Meter, server: impl IntoIterator<Item = KeyValue>) -> Self {
@@ -53,7 +50,7 @@ impl CallDuration {
     }
 
     /// Counts a call that has ended.
-    pub(crate) fn record(&self, method: &Method, took: Duration, code: Code) {
+    pub(crate) fn record(&self, method: &RpcMethod, took: Duration, code: Code) {
         let Inner { kind, histogram, fixed } = &*self.0;
         let name = code_name(code);
         let mut attributes = Vec::with_capacity(fixed.len() + 3);
@@ -83,7 +80,7 @@ mod tests {
         let server = CallDuration::new(Kind::Server, &provider.meter("test"), []);
         let port = KeyValue::new("server.port", 7_i64);
         let client = CallDuration::new(Kind::Client, &provider.meter("test"), [port]);
-        for method in [Method::Known("a.B/C".into()), Method::Other("a.B/made-up".into())] {
+        for method in [RpcMethod::Known("a.B/C".into()), RpcMethod::Other("a.B/made-up".into())] {
             for code in [Code::NotFound, Code::Internal] {
                 server.record(&method, Duration::from_millis(1), code);
             }

@@ -20,7 +20,7 @@ pub struct KnownMethods(Arc<HashSet<Arc<str>>>);
 
 /// The method of a request, without the path's leading slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
+pub(crate) enum RpcMethod {
     Known(Arc<str>),
     Other(Box<str>),
 }
@@ -49,15 +49,15 @@ impl KnownMethods {
     }
 
     /// The method that a request to this address is for.
-    pub(crate) fn method(&self, uri: &Uri) -> Method {
+    pub(crate) fn method(&self, uri: &Uri) -> RpcMethod {
         let path = rpc_method(uri);
-        self.0.get(path).map_or_else(|| Method::Other(path.into()), |known| Method::Known(Arc::clone(known)))
+        self.0.get(path).map_or_else(|| RpcMethod::Other(path.into()), |known| RpcMethod::Known(Arc::clone(known)))
     }
 }
 
-// === impl Method ===
+// === impl RpcMethod ===
 
-impl Method {
+impl RpcMethod {
     /// As the caller wrote it.
     pub(crate) fn original(&self) -> &str {
         match self {
@@ -105,12 +105,12 @@ mod tests {
 
     #[test]
     fn what_the_contract_does_not_have_is_other() {
-        let known = KnownMethods::decode(fanout_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let known = KnownMethods::decode(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
         let method = |path: &'static str| known.method(&Uri::from_static(path));
-        let get_user = method("/fanout.user.v1.UserService/GetUser");
-        assert_eq!(get_user.rpc_method(), "fanout.user.v1.UserService/GetUser");
-        assert_eq!((get_user.span_name(), get_user.rpc_method_original()), (get_user.rpc_method(), None));
-        for path in ["/fanout.user.v1.UserService/getuser", "/fanout.user.v1.UserService/GetUser/", "/", "/x/y"] {
+        let check = method("/grpc.health.v1.Health/Check");
+        assert_eq!(check.rpc_method(), "grpc.health.v1.Health/Check");
+        assert_eq!((check.span_name(), check.rpc_method_original()), (check.rpc_method(), None));
+        for path in ["/grpc.health.v1.Health/check", "/grpc.health.v1.Health/Check/", "/", "/x/y"] {
             let other = method(path);
             assert_eq!((other.rpc_method(), other.span_name()), ("_OTHER", "grpc"), "{path}");
             assert_eq!((other.original(), other.rpc_method_original()), (&path[1..], Some(&path[1..])));

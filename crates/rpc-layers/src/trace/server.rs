@@ -2,16 +2,14 @@
 
 use std::{
     convert::Infallible,
-    error::Error,
     future::Future,
-    iter,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Instant,
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response, header::HeaderName};
-use opentelemetry::{propagation::TextMapPropagator as _, trace::TraceContextExt as _};
+use opentelemetry::{metrics::Meter, propagation::TextMapPropagator as _, trace::TraceContextExt as _};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use pin_project_lite::pin_project;
@@ -25,9 +23,9 @@ use super::{
     body::{Served, TracedBody, Watch},
     duration::CallDuration,
     ending::Ending,
-    method::{KnownMethods, Method},
+    method::{KnownMethods, RpcMethod},
 };
-use crate::deadline::caller_timeout;
+use crate::{deadline::caller_timeout, source};
 
 /// W3C Trace Context, Level 2: the trace of a reply.
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
@@ -60,9 +58,10 @@ pin_project! {
 // === impl ServerTraceLayer ===
 
 impl ServerTraceLayer {
-    /// For services whose contract has these methods. What is exported is settled by now: telemetry is started before.
-    pub fn new(methods: KnownMethods) -> Self {
-        Self { methods, duration: CallDuration::of_server() }
+    /// Creates a layer for services whose contract has these methods. Records `rpc.server.call.duration` if `meter` is
+    /// given.
+    pub fn new(methods: KnownMethods, meter: Option<&Meter>) -> Self {
+        Self { methods, duration: meter.map(CallDuration::of_server) }
     }
 }
 
@@ -103,7 +102,7 @@ where
     }
 }
 
-fn server_span<B>(request: &Request<B>, method: &Method) -> Span {
+fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
     let span = tracing::info_span!(
         "server",
         otel.name = method.span_name(),
@@ -157,9 +156,7 @@ where
 /// Whether this says no more than that the connection ended before the request's message was read, which tonic calls
 /// UNKNOWN, a failure of ours.
 fn lost_its_caller<R>(response: &Response<R>) -> bool {
-    let status = response.extensions().get::<Status>();
-    iter::successors(status.and_then(|status| status.source()), |&cause| cause.source())
-        .any(<dyn Error>::is::<hyper::Error>)
+    response.extensions().get::<Status>().is_some_and(|status| source::find::<hyper::Error>(status).is_some())
 }
 
 /// The trace and span that answered, in the form of `traceparent`.

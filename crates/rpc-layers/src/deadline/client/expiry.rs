@@ -1,12 +1,13 @@
 //! Tells a call that ran out of time from one that was cancelled: the peer and the transport say CANCELLED to both.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use tonic::{Code, Status, TimeoutExpired};
 use tower::BoxError;
 
 use super::{super::Millis, Grant};
+use crate::source;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
@@ -26,7 +27,7 @@ pub(super) fn exceeded(grant: Option<Grant>) -> Status {
 
 /// The status of a call that failed with `error`, which stays its source.
 pub(super) fn normalise(error: BoxError, grant: Option<Grant>) -> Status {
-    let timer_fired = chain_of(&*error).any(<dyn Error>::is::<TimeoutExpired>);
+    let timer_fired = source::find::<TimeoutExpired>(&*error).is_some();
     let status = Status::from_error(error);
     let is_late = timer_fired || (status.code() == Code::Cancelled && is_due(grant));
     if !is_late {
@@ -55,8 +56,4 @@ pub(super) fn tells_status(headers: &HeaderMap) -> bool {
 /// Whether the deadline has come, give or take what the clocks and the header's rounding may be off.
 pub(super) fn is_due(grant: Option<Grant>) -> bool {
     grant.is_some_and(|grant| grant.deadline.remaining() <= SLACK)
-}
-
-fn chain_of<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |cause| (*cause).source())
 }
