@@ -13,13 +13,15 @@ ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_TERM_COLOR=never
 COPY Cargo.toml Cargo.lock ./
 COPY proto/Cargo.toml proto/
 COPY crates/fan-out/Cargo.toml crates/fan-out/
+COPY crates/fault-injection/Cargo.toml crates/fault-injection/
+COPY crates/rpc-layers/Cargo.toml crates/rpc-layers/
 COPY crates/service-kit/Cargo.toml crates/service-kit/
 COPY user-service/Cargo.toml user-service/
 COPY country-service/Cargo.toml country-service/
 COPY gateway/Cargo.toml gateway/
 COPY cli/Cargo.toml cli/
 # Cargo wants a source file for each target that a manifest names or implies.
-RUN for crate in proto crates/fan-out crates/service-kit user-service country-service gateway cli; do \
+RUN for crate in proto crates/fan-out crates/fault-injection crates/rpc-layers crates/service-kit user-service country-service gateway cli; do \
       mkdir -p "$crate/src" && : > "$crate/src/lib.rs"; \
     done \
  && echo 'fn main() {}' | tee proto/build.rs user-service/src/main.rs country-service/src/main.rs gateway/src/main.rs cli/src/main.rs \

@@ -4,8 +4,8 @@
 
 use std::str::FromStr;
 
+use fault_injection::Distribution;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use service_kit::delay::Distribution;
 use tonic::metadata::{Ascii, MetadataValue};
 
 /// What may not stand in a value as it is. The percent sign starts what is encoded.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fanout_proto::gateway::v1 as proto;
 use tonic::Code;
 
-use service_kit::trace::code_name;
+use rpc_layers::trace::code_name;
 
 /// How the calls of one request overlapped.
 #[derive(Clone, Debug, Default, PartialEq)]

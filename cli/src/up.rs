@@ -16,9 +16,9 @@ use std::{
 };
 
 use clap::Args;
+use fault_injection::Distribution;
 use serde::Serialize;
 use service_kit::{
-    delay::Distribution,
     health, process,
     telemetry::{LogArgs, LogFormat, TelemetryError},
 };

@@ -21,7 +21,7 @@ const WRITERS: usize = 4;
 async fn kill_dash_nine_loses_no_acknowledged_user() {
     let data = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", data.path().join("users.db").display());
-    let args = ["--database", &database, "--delay", "0", "--log", "info,service_kit::trace=warn"];
+    let args = ["--database", &database, "--delay", "0", "--log", "info,rpc_layers::trace=warn"];
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let mut service = Service::start("user-service", &args, "serving");
     for round in 0..ROUNDS {

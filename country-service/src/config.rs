@@ -4,8 +4,9 @@ use std::{convert::Infallible, future::ready};
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, country::v1::spliced::country_service_server::CountryServiceServer};
+use fault_injection::DelayLayer;
 use service_kit::{
-    delay::{DelayLayer, DelaySettingsArgs},
+    delay_args::DelaySettingsArgs,
     process::Shutdown,
     serve::{ServeError, Server},
     settings::{ServiceArgs, Settings},

@@ -17,7 +17,7 @@ use fanout_proto::{Encoded, encoded::check};
 use futures::{FutureExt as _, future::BoxFuture};
 use grpc_channel::{Channel, Config, Method, Target};
 use prost::Message;
-use service_kit::HandedOn;
+use rpc_layers::CallContext;
 
 pub use self::{args::BackendArgs, countries::Countries, users::Users};
 use crate::error::BackendError;
@@ -45,7 +45,7 @@ impl Backend {
     pub fn connect(name: &'static str, targets: &[Target], args: &BackendArgs, deadline: Duration) -> Self {
         let config = Config { reply_check: |bytes| Ok(check(bytes)?), ..args.config(name, deadline) };
         let channel = Channel::builder(name, targets.iter().cloned()).expect("settings hold at least one target");
-        Self { name, channel: channel.config(config).connect() }
+        Self { name, channel: channel.config(config).meter(service_kit::telemetry::meter()).connect() }
     }
 
     /// Returns its name in reports and errors, such as `user`.
@@ -61,7 +61,7 @@ impl Backend {
     /// Calls a method, and leaves the reply as the bytes it came as.
     ///
     /// Dropping the future resets the call at the backend.
-    fn call<Q, R>(&self, method: Method, message: &Q, ctx: &HandedOn, attempts: &Attempts) -> Reply<R>
+    fn call<Q, R>(&self, method: Method, message: &Q, ctx: &CallContext, attempts: &Attempts) -> Reply<R>
     where
         Q: Message,
         R: 'static,

@@ -8,7 +8,7 @@ use fanout_proto::{
     country::v1::{Country, ListCountriesResponse},
     user::v1::User,
 };
-use service_kit::HandedOn;
+use rpc_layers::CallContext;
 
 use crate::{
     backend::{Countries, Reply, Users},
@@ -44,7 +44,7 @@ impl Profiles {
     pub fn profile(
         &self,
         OneUser { id, how }: OneUser,
-        on: &HandedOn,
+        on: &CallContext,
     ) -> impl Future<Output = Outcome<(Answer<User>, Answer<ListCountriesResponse>)>> + Send + use<> {
         fan_out(how).join((self.users.get(id, on), self.countries.list(on)))
     }
@@ -53,13 +53,13 @@ impl Profiles {
     pub fn home_country(
         &self,
         OneUser { id, how }: OneUser,
-        on: &HandedOn,
+        on: &CallContext,
     ) -> impl Future<Output = Outcome<((Answer<User>, Answer<Country>),)>> + Send + use<> {
         fan_out(how).join((self.users.get(id, on).then(self.countries.get_after(home, on)),))
     }
 
     /// Many users, each as soon as it is there.
-    pub fn users(&self, ManyUsers { ids, max_in_flight, how }: ManyUsers, on: HandedOn) -> UserStream {
+    pub fn users(&self, ManyUsers { ids, max_in_flight, how }: ManyUsers, on: CallContext) -> UserStream {
         let users = self.users.clone();
         let calls: UserCalls = Box::new(ids.into_iter().map(move |id| users.get(id.clone(), &on).name(id)));
         fan_out(how).as_completed(max_in_flight, calls)

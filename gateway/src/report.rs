@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fan_out::{CallError, CallState, Report};
 use fanout_proto::gateway::v1 as proto;
-use service_kit::trace::current_trace_id;
+use rpc_layers::trace::current_trace_id;
 
 use crate::{
     error::{BackendError, call_status},

@@ -8,7 +8,7 @@ use fanout_proto::gateway::v1::{
     },
 };
 use futures::{StreamExt as _, stream::BoxStream};
-use service_kit::{HandedOn, deadline::Deadline};
+use rpc_layers::{CallContext, deadline::Deadline};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -41,8 +41,8 @@ impl Gateway {
 }
 
 /// What the request hands on, with a little time kept back to answer in.
-fn handed_on<T>(request: &Request<T>) -> HandedOn {
-    let mut on = HandedOn::of(request.extensions(), request.metadata().as_ref());
+fn handed_on<T>(request: &Request<T>) -> CallContext {
+    let mut on = CallContext::of(request.extensions(), request.metadata().as_ref());
     on.deadline = on.deadline.map(Deadline::less_reserve);
     on
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, user::v1::user_service_server::UserServiceServer};
+use fault_injection::DelayLayer;
 use service_kit::{
-    delay::{DelayLayer, DelaySettingsArgs},
-    late::Late,
+    delay_args::DelaySettingsArgs,
     process::Shutdown,
     serve::{ServeError, Server},
     settings::{ServiceArgs, Settings},
+    startup_gate::StartupGate,
 };
 use tokio::net::TcpListener;
 use tower::Layer as _;
@@ -54,12 +55,12 @@ impl Config {
     /// Where the transport fails, or the database does in a way that waiting cannot cure.
     pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
         let delay = DelayLayer::new(self.delay.for_service("user"));
-        let users = Late::new();
+        let users = StartupGate::new();
         let arrive = {
             let users = users.clone();
             async move {
                 let store = wait_for(&self.database, self.seed).await?;
-                users.arrive(delay.layer(UserServiceServer::new(Users::new(store))))?;
+                users.open(delay.layer(UserServiceServer::new(Users::new(store))))?;
                 Ok::<_, service_kit::BoxError>(())
             }
         };

@@ -33,7 +33,7 @@
 
 use serde::Serialize;
 
-use service_kit::trace::code_name;
+use rpc_layers::trace::code_name;
 
 use crate::{
     compare::{run::Run, verdict::verdict},

@@ -1,6 +1,6 @@
 //! The figures of the runs, side by side.
 
-use service_kit::trace::code_name;
+use rpc_layers::trace::code_name;
 
 use crate::{
     compare::run::Run,

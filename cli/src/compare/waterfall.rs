@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use service_kit::trace::code_name;
+use rpc_layers::trace::code_name;
 
 use crate::{
     bar::{self, Fill},

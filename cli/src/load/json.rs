@@ -36,7 +36,7 @@ use super::{
     latencies::Latencies,
     plan::{Loop, Plan},
 };
-use service_kit::trace::code_name;
+use rpc_layers::trace::code_name;
 
 use crate::duration_format::milliseconds;
 

@@ -9,7 +9,7 @@ use super::{
     plan::{Loop, Plan},
     tally::Tally,
 };
-use service_kit::trace::code_name;
+use rpc_layers::trace::code_name;
 
 use crate::{
     style::{Role, Style},

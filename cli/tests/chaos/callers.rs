@@ -141,7 +141,7 @@ async fn call(client: &mut GatewayServiceClient<Channel>, rpc: Rpc) -> Result<()
 
 /// The status and its reason, as in `UNAVAILABLE BACKEND_UNREACHABLE`.
 fn words(status: &Status) -> String {
-    let code = service_kit::trace::code_name(status.code());
+    let code = rpc_layers::trace::code_name(status.code());
     match status.get_details_error_info() {
         Some(info) if status.code() != Code::Ok => format!("{code} {}", info.reason),
         _ => format!("{code} {:?}", status.message()),

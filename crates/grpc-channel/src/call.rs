@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use fan_out::Attempts;
-use service_kit::{HandedOn, deadline::Deadline, trace::SpanSlot};
+use rpc_layers::{CallContext, deadline::Deadline, trace::SpanSlot};
 
 use crate::metrics::QueuedGuard;
 
@@ -35,7 +35,7 @@ pub(crate) struct CallInner {
     /// The encoded request.
     pub(crate) message: Bytes,
     /// The deadline and the baggage of the request that this call is made for.
-    pub(crate) ctx: HandedOn,
+    pub(crate) ctx: CallContext,
     /// Counts what is sent, for the report.
     pub(crate) attempts: Attempts,
 }
@@ -74,7 +74,7 @@ impl fmt::Debug for Method {
 // === impl UnaryCall ===
 
 impl UnaryCall {
-    pub(crate) fn new(method: Method, message: Bytes, ctx: HandedOn, attempts: Attempts) -> Self {
+    pub(crate) fn new(method: Method, message: Bytes, ctx: CallContext, attempts: Attempts) -> Self {
         let inner = Arc::new(CallInner { method, message, ctx, attempts });
         Self { inner, span: None, waiting: QueuedGuard::default() }
     }
@@ -104,6 +104,6 @@ impl UnaryCall {
     }
 
     fn of(method: Method, message: &'static [u8]) -> Self {
-        Self::new(method, Bytes::from_static(message), HandedOn::default(), Attempts::default())
+        Self::new(method, Bytes::from_static(message), CallContext::default(), Attempts::default())
     }
 }

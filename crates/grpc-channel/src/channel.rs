@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use fan_out::Attempts;
 use futures::{FutureExt as _, future::BoxFuture};
-use service_kit::HandedOn;
+use opentelemetry::metrics::Meter;
+use rpc_layers::CallContext;
 use tower::ServiceExt as _;
 
 use crate::{
@@ -42,6 +43,7 @@ pub struct Builder {
     name: Arc<str>,
     targets: Vec<Target>,
     config: Config,
+    meter: Option<Meter>,
 }
 
 // === impl Channel ===
@@ -62,7 +64,7 @@ impl Channel {
         if targets.is_empty() {
             return Err(InvalidTarget::None);
         }
-        Ok(Builder { name: name.into(), targets, config: Config::default() })
+        Ok(Builder { name: name.into(), targets, config: Config::default(), meter: None })
     }
 
     /// Returns the backend's name, such as `user`.
@@ -103,7 +105,7 @@ impl Channel {
         &self,
         method: Method,
         message: Bytes,
-        ctx: &HandedOn,
+        ctx: &CallContext,
         attempts: &Attempts,
     ) -> BoxFuture<'static, Result<Bytes, Failure>> {
         let call = UnaryCall::new(method, message, ctx.clone(), attempts.clone());
@@ -141,16 +143,26 @@ impl Builder {
         self
     }
 
+    /// Records metrics with this meter. Without one nothing is recorded.
+    #[must_use]
+    pub fn meter(mut self, meter: impl Into<Option<Meter>>) -> Self {
+        self.meter = meter.into();
+        self
+    }
+
     /// Connects in the background, and again whenever a connection is lost, until the last clone is dropped.
     ///
     /// # Panics
     ///
     /// Panics outside of a tokio runtime.
     pub fn connect(self) -> Channel {
-        let Self { name, targets, config } = self;
-        let (endpoints, metrics) =
-            (Arc::new(EndpointSet::new(config.max_ejected.into())), Metrics::new(Arc::clone(&name)));
-        metrics.watch_replicas(&endpoints);
+        let Self { name, targets, config, meter } = self;
+        let metrics = Metrics::new(Arc::clone(&name), meter);
+        let endpoints = Arc::new(EndpointSet::new(config.max_ejected.into()));
+        let watched = Arc::clone(&endpoints);
+        metrics.watch_replicas(move || watched.count_by_state());
+        let watched = Arc::clone(&endpoints);
+        metrics.watch_connections(move || watched.connections());
         let stack = stack::stack(&targets, &config, &endpoints, &metrics);
         let targets = targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ");
         Channel { info: Arc::new(BackendInfo { name, targets, metrics }), stack, endpoints }

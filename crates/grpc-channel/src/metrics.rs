@@ -1,22 +1,22 @@
-//! What a backend's stack counts.
+//! What a channel counts.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use opentelemetry::{KeyValue, global, metrics::Counter};
-use tokio::sync::Semaphore;
-use tower_resilience_circuitbreaker::CircuitState;
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Meter},
+};
 
-use crate::endpoints::set::EndpointSet;
-
-/// The instruments of one backend. Clones share them; without an exporter they cost next to nothing.
-#[derive(Clone, Debug)]
-pub(crate) struct Metrics(Arc<Instruments>);
+/// The instruments of one backend. Clones share them. Without a meter nothing is counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics(Option<Arc<Instruments>>);
 
 #[derive(Debug)]
 struct Instruments {
+    meter: Meter,
     backend: KeyValue,
     retries: Counter<u64>,
     refused_retries: Counter<u64>,
@@ -27,128 +27,148 @@ struct Instruments {
     queued: Arc<AtomicU64>,
 }
 
-/// Counts a call as queued for as long as it is kept. A clone of the call is not queued itself.
+/// Counts a call as queued until it is dropped. A clone of the call is not queued itself.
 #[derive(Debug, Default)]
 pub(crate) struct QueuedGuard(Option<Arc<AtomicU64>>);
 
 // === impl Metrics ===
 
 impl Metrics {
-    pub(crate) fn new(backend: impl Into<Arc<str>>) -> Self {
-        let meter = global::meter("fanout");
-        let counter = |name: &'static str, description: &'static str| {
-            meter.u64_counter(name).with_description(description).build()
-        };
-        let instruments = Instruments {
-            backend: KeyValue::new("fanout.backend", backend.into()),
-            retries: counter("fanout.backend.retries", "Calls that were sent again after a failure"),
-            refused_retries: counter("fanout.backend.retries_refused", "Retries that the budget did not pay for"),
-            hedges: counter("fanout.backend.hedges", "Calls that were sent a second time beside a first that was late"),
-            shed: counter("fanout.backend.shed", "Calls refused because as many as allowed were in flight"),
-            rejected: counter("fanout.backend.breaker.rejected", "Calls refused because the circuit breaker was open"),
-            coalesced: counter("fanout.backend.coalesced", "Calls that shared the answer of one in flight"),
-            queued: Arc::default(),
-        };
-        // A series that began with the first event would hide it: a rate needs a value before.
-        for counter in [
-            &instruments.retries,
-            &instruments.refused_retries,
-            &instruments.shed,
-            &instruments.rejected,
-            &instruments.coalesced,
-        ] {
-            counter.add(0, std::slice::from_ref(&instruments.backend));
-        }
-        let (queued, attribute) = (Arc::clone(&instruments.queued), instruments.backend.clone());
-        let _ = meter
-            .u64_observable_gauge("fanout.backend.queued")
-            .with_description("Calls that wait for a replica")
-            .with_callback(move |gauge| gauge.observe(queued.load(Ordering::Relaxed), std::slice::from_ref(&attribute)))
-            .build();
-        Self(Arc::new(instruments))
+    /// Creates the instruments of the backend `name` with this meter.
+    pub(crate) fn new(name: impl Into<Arc<str>>, meter: Option<Meter>) -> Self {
+        Self(meter.map(|meter| Arc::new(Instruments::new(KeyValue::new("fanout.backend", name.into()), meter))))
     }
 
-    /// Shows how many permits of this many are in use.
-    pub(crate) fn watch_in_flight(&self, permits: Arc<Semaphore>, max: usize) {
-        let attribute = self.0.backend.clone();
-        let _ = global::meter("fanout")
-            .u64_observable_gauge("fanout.backend.in_flight")
-            .with_description("Calls in flight, waiting included")
-            .with_callback(move |gauge| {
-                let used = max.saturating_sub(permits.available_permits());
-                gauge.observe(used as u64, std::slice::from_ref(&attribute));
-            })
-            .build();
+    /// Returns the meter that the channel was given.
+    pub(crate) fn meter(&self) -> Option<&Meter> {
+        self.0.as_deref().map(|instruments| &instruments.meter)
     }
 
-    /// Shows the breaker's state: 0 closed, 1 half open, 2 open.
-    pub(crate) fn watch_breaker(&self, state: impl Fn() -> CircuitState + Send + Sync + 'static) {
-        let attribute = self.0.backend.clone();
-        let _ = global::meter("fanout")
-            .u64_observable_gauge("fanout.backend.breaker.state")
-            .with_description("The circuit breaker: 0 closed, 1 half open, 2 open")
-            .with_callback(move |gauge| {
-                let value = match state() {
-                    CircuitState::Closed => 0,
-                    CircuitState::HalfOpen => 1,
-                    CircuitState::Open => 2,
-                };
-                gauge.observe(value, std::slice::from_ref(&attribute));
-            })
-            .build();
+    /// Reports how many calls are in flight.
+    pub(crate) fn watch_in_flight(&self, in_flight: impl Fn() -> usize + Send + Sync + 'static) {
+        self.gauge("fanout.backend.in_flight", "Calls in flight, waiting included", move || in_flight() as u64);
     }
 
-    /// Shows how many replicas are in which state, and how many connections there are.
-    pub(crate) fn watch_replicas(&self, set: &Arc<EndpointSet>) {
-        let (attribute, watched) = (self.0.backend.clone(), Arc::clone(set));
-        let meter = global::meter("fanout");
-        let _ = meter
+    /// Reports the breaker's state: 0 closed, 1 half open, 2 open.
+    pub(crate) fn watch_breaker(&self, state: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.gauge("fanout.backend.breaker.state", "The circuit breaker: 0 closed, 1 half open, 2 open", state);
+    }
+
+    /// Reports how many connections are open.
+    pub(crate) fn watch_connections(&self, connections: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.gauge("fanout.backend.connections", "Open connections", connections);
+    }
+
+    /// Reports how many replicas are in each state.
+    pub(crate) fn watch_replicas<const N: usize>(
+        &self,
+        count: impl Fn() -> [(&'static str, u64); N] + Send + Sync + 'static,
+    ) {
+        let Some(instruments) = &self.0 else { return };
+        let backend = instruments.backend.clone();
+        let _ = instruments
+            .meter
             .u64_observable_gauge("fanout.backend.replicas")
             .with_description("Replicas by state")
             .with_callback(move |gauge| {
-                for (state, number) in watched.count_by_state() {
-                    gauge.observe(number, &[attribute.clone(), KeyValue::new("state", state)]);
+                for (state, number) in count() {
+                    gauge.observe(number, &[backend.clone(), KeyValue::new("state", state)]);
                 }
             })
             .build();
-        let (attribute, watched) = (self.0.backend.clone(), Arc::clone(set));
-        let _ = meter
-            .u64_observable_gauge("fanout.backend.connections")
-            .with_description("Open connections")
-            .with_callback(move |gauge| gauge.observe(watched.connections(), std::slice::from_ref(&attribute)))
-            .build();
     }
 
+    /// Counts a call that is sent again after a failure.
     pub(crate) fn retried(&self) {
-        self.0.retries.add(1, std::slice::from_ref(&self.0.backend));
+        self.count(|instruments| &instruments.retries);
     }
 
+    /// Counts a retry that the budget did not allow.
     pub(crate) fn retry_refused(&self) {
-        self.0.refused_retries.add(1, std::slice::from_ref(&self.0.backend));
+        self.count(|instruments| &instruments.refused_retries);
     }
 
-    /// A hedge that ended, and whether it won.
+    /// Counts a hedge that ended, by whether its reply was the first.
     pub(crate) fn hedged(&self, won: bool) {
-        let outcome = KeyValue::new("outcome", if won { "won" } else { "lost" });
-        self.0.hedges.add(1, &[self.0.backend.clone(), outcome]);
+        if let Some(instruments) = &self.0 {
+            let outcome = KeyValue::new("outcome", if won { "won" } else { "lost" });
+            instruments.hedges.add(1, &[instruments.backend.clone(), outcome]);
+        }
     }
 
+    /// Counts a call that was rejected because as many as allowed were in flight.
     pub(crate) fn shed(&self) {
-        self.0.shed.add(1, std::slice::from_ref(&self.0.backend));
+        self.count(|instruments| &instruments.shed);
     }
 
+    /// Counts a call that was rejected because the circuit breaker was open.
     pub(crate) fn rejected(&self) {
-        self.0.rejected.add(1, std::slice::from_ref(&self.0.backend));
+        self.count(|instruments| &instruments.rejected);
     }
 
+    /// Counts a call that shared the reply of another one in flight.
     pub(crate) fn coalesced(&self) {
-        self.0.coalesced.add(1, std::slice::from_ref(&self.0.backend));
+        self.count(|instruments| &instruments.coalesced);
     }
 
-    /// Counts a call as queued from here on.
-    pub(crate) fn wait(&self) -> QueuedGuard {
-        self.0.queued.fetch_add(1, Ordering::Relaxed);
-        QueuedGuard(Some(Arc::clone(&self.0.queued)))
+    /// Counts a call as queued until the guard is dropped.
+    pub(crate) fn queued(&self) -> QueuedGuard {
+        let queued = self.0.as_ref().map(|instruments| Arc::clone(&instruments.queued));
+        if let Some(queued) = &queued {
+            queued.fetch_add(1, Ordering::Relaxed);
+        }
+        QueuedGuard(queued)
+    }
+
+    fn count(&self, counter: impl Fn(&Instruments) -> &Counter<u64>) {
+        if let Some(instruments) = &self.0 {
+            counter(instruments).add(1, std::slice::from_ref(&instruments.backend));
+        }
+    }
+
+    fn gauge(&self, name: &'static str, description: &'static str, value: impl Fn() -> u64 + Send + Sync + 'static) {
+        if let Some(instruments) = &self.0 {
+            instruments.gauge(name, description, value);
+        }
+    }
+}
+
+// === impl Instruments ===
+
+impl Instruments {
+    fn new(backend: KeyValue, meter: Meter) -> Self {
+        let counter = |name: &'static str, description: &'static str| {
+            let counter = meter.u64_counter(name).with_description(description).build();
+            // A series that began with the first event would hide it: a rate needs a value before.
+            counter.add(0, std::slice::from_ref(&backend));
+            counter
+        };
+        let hedges = "Calls that were sent a second time beside a first that was late";
+        let instruments = Self {
+            retries: counter("fanout.backend.retries", "Calls that were sent again after a failure"),
+            refused_retries: counter("fanout.backend.retries_refused", "Retries that the budget did not allow"),
+            hedges: meter.u64_counter("fanout.backend.hedges").with_description(hedges).build(),
+            shed: counter("fanout.backend.shed", "Calls rejected because as many as allowed were in flight"),
+            rejected: counter("fanout.backend.breaker.rejected", "Calls rejected because the circuit breaker was open"),
+            coalesced: counter("fanout.backend.coalesced", "Calls that shared the reply of one in flight"),
+            queued: Arc::default(),
+            backend: backend.clone(),
+            meter,
+        };
+        let queued = Arc::clone(&instruments.queued);
+        instruments
+            .gauge("fanout.backend.queued", "Calls that wait for a replica", move || queued.load(Ordering::Relaxed));
+        instruments
+    }
+
+    fn gauge(&self, name: &'static str, description: &'static str, value: impl Fn() -> u64 + Send + Sync + 'static) {
+        let backend = self.backend.clone();
+        let _ = self
+            .meter
+            .u64_observable_gauge(name)
+            .with_description(description)
+            .with_callback(move |gauge| gauge.observe(value(), std::slice::from_ref(&backend)))
+            .build();
     }
 }
 

@@ -9,7 +9,7 @@ use tower::{
     limit::GlobalConcurrencyLimitLayer,
     util::{BoxCloneSyncService, Oneshot, ServiceFn, service_fn},
 };
-use tower_resilience_circuitbreaker::CircuitBreakerLayer;
+use tower_resilience_circuitbreaker::{CircuitBreakerLayer, CircuitState};
 
 use crate::{
     balance::attempt::Attempt,
@@ -51,9 +51,14 @@ pub(crate) type Stack = BoxCloneSyncService<UnaryCall, AnyReply, Failure>;
 ///    **attempt** makes the CLIENT span, tells the peer what is left of the deadline, and sends.
 pub(crate) fn stack(targets: &[Target], config: &Config, set: &Arc<EndpointSet>, metrics: &Metrics) -> Stack {
     let permits = Arc::new(Semaphore::new(config.max_in_flight));
-    metrics.watch_in_flight(Arc::clone(&permits), config.max_in_flight);
+    let (free, max) = (Arc::clone(&permits), config.max_in_flight);
+    metrics.watch_in_flight(move || max.saturating_sub(free.available_permits()));
     let (breaker, state) = breaker(config).build_with_handle().expect("settings of the breaker are in range");
-    metrics.watch_breaker(move || state.state());
+    metrics.watch_breaker(move || match state.state() {
+        CircuitState::Closed => 0,
+        CircuitState::HalfOpen => 1,
+        CircuitState::Open => 2,
+    });
     let queue = metrics.clone();
     let inner = ServiceBuilder::new()
         .load_shed()
@@ -64,11 +69,11 @@ pub(crate) fn stack(targets: &[Target], config: &Config, set: &Arc<EndpointSet>,
         .retry(RetryPolicy::new(config.retries, config.retry_budget, config.retry_floor, metrics.clone()))
         .layer_fn(|inner| Hedge::new(inner, config.hedge, config.hedge_budget, metrics.clone()))
         .map_request(move |mut call: UnaryCall| {
-            call.waiting = queue.wait();
+            call.waiting = queue.queued();
             call
         })
         .map_err(|error: BoxError| Failure::from(error))
-        .service(Buffer::new(balance(targets, config, set), config.max_in_flight));
+        .service(Buffer::new(balance(targets, config, set, metrics), config.max_in_flight));
     let inner = inner.map_err(Failure::from);
     let inner = match config.coalesce {
         Some(deadline) => Coalesce::on(inner, deadline, metrics.clone()),
@@ -96,16 +101,16 @@ fn breaker(config: &Config) -> tower_resilience_circuitbreaker::CircuitBreakerCo
 }
 
 /// The replicas of a backend, and who is called next.
-fn balance(targets: &[Target], config: &Config, set: &Arc<EndpointSet>) -> Balancer {
+fn balance(targets: &[Target], config: &Config, set: &Arc<EndpointSet>, metrics: &Metrics) -> Balancer {
     let (transport, max_connections) = (transport(config), config.max_connections);
     // The host as it was given is the authority of every call, whatever address its replica has.
     let (origin, reply_check) = (targets[0].origin().clone(), config.reply_check);
-    let endpoints = Arc::clone(set);
+    let (endpoints, meter) = (Arc::clone(set), metrics.meter().cloned());
     let join = move |address| -> Loaded {
         let endpoint = Arc::new(Endpoint::new(address, max_connections));
         endpoints.add(Arc::clone(&endpoint));
         let connect_loop = keep(Arc::clone(&endpoints), Arc::clone(&endpoint), transport, origin.clone());
-        let attempt = Attempt::new(Arc::clone(&endpoint), origin.clone(), reply_check);
+        let attempt = Attempt::new(Arc::clone(&endpoint), origin.clone(), reply_check, meter.as_ref());
         Loaded::new(Replica::new(Arc::clone(&endpoints), Arc::clone(&endpoint), attempt, connect_loop), endpoint)
     };
     let replicas = discover(targets, config.resolve_every, Arc::clone(set), join);

@@ -14,12 +14,13 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
-use crate::{
+use rpc_layers::{
     deadline::ServerDeadlineLayer,
     limit::InFlightLimitLayer,
     trace::{KnownMethods, ServerTraceLayer},
-    until_drain::UntilDrain,
 };
+
+use crate::{close_on_drain::CloseOnDrain, telemetry};
 
 /// How long a connection may be silent before the server asks whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -79,13 +80,14 @@ impl Server {
     /// Where `max_in_flight` is more than [`Semaphore::MAX_PERMITS`](tokio::sync::Semaphore::MAX_PERMITS).
     pub fn new(descriptors: &'static [u8], deadline: Duration, drain: Duration, max_in_flight: usize) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
+        let meter = telemetry::meter();
         let draining = CancellationToken::new();
         let mut routes = Routes::builder();
-        routes.add_service(UntilDrain::new(health_service, draining.clone()));
+        routes.add_service(CloseOnDrain::new(health_service, draining.clone()));
         // What is wrong with descriptors that cannot be read, `serve` says.
         let methods = KnownMethods::decode(descriptors).unwrap_or_default();
-        let limit = InFlightLimitLayer::new(max_in_flight, methods.clone());
-        let trace = ServerTraceLayer::new(methods);
+        let limit = InFlightLimitLayer::new(max_in_flight, methods.clone(), meter.as_ref());
+        let trace = ServerTraceLayer::new(methods, meter.as_ref());
         let deadline = ServerDeadlineLayer::new(Some(deadline));
         Self { routes, names: Vec::new(), health, descriptors, draining, limit, trace, deadline, drain }
     }
@@ -176,8 +178,8 @@ impl Server {
         let v1 = reflection().with_service_name("grpc.reflection.v1.ServerReflection").build_v1()?;
         let v1alpha = reflection().with_service_name("grpc.reflection.v1alpha.ServerReflection").build_v1alpha()?;
         let mut routes = self.routes.clone();
-        routes.add_service(UntilDrain::new(v1, self.draining.clone()));
-        routes.add_service(UntilDrain::new(v1alpha, self.draining.clone()));
+        routes.add_service(CloseOnDrain::new(v1, self.draining.clone()));
+        routes.add_service(CloseOnDrain::new(v1alpha, self.draining.clone()));
         Ok(routes.routes())
     }
 }

@@ -10,11 +10,11 @@
 //! * `environment`: the variables that both kinds share.
 //! * `export`: where spans go.
 //! * `metrics`: where metrics go, and how they are aggregated.
-//! * `line`: how a log line looks.
+//! * `log_format`: how a log line looks.
 
 mod environment;
 mod export;
-mod line;
+mod log_format;
 mod metrics;
 
 use std::{
@@ -35,10 +35,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-pub use self::metrics::{MetricsSettings, PrometheusAddress};
-pub(crate) use self::metrics::{is_exported as metrics_are_exported, meter};
+pub use self::metrics::{MetricsSettings, PrometheusAddress, meter};
 use self::{
-    line::{Line, SpanFields},
+    log_format::{Line, SpanFields},
     metrics::Metrics,
 };
 use crate::settings::EX_USAGE;

@@ -18,8 +18,8 @@ use fanout_proto::{
     },
 };
 use service_kit::{
-    late::Late,
     serve::{ServeError, Server},
+    startup_gate::StartupGate,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -159,7 +159,7 @@ async fn silent_connections_do_not_hold_the_process() {
 
 #[tokio::test]
 async fn what_is_not_there_yet_says_so() {
-    let late = Late::<UserServiceServer<OnCommand>>::new();
+    let late = StartupGate::<UserServiceServer<OnCommand>>::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO, MAX_IN_FLIGHT);
@@ -168,7 +168,7 @@ async fn what_is_not_there_yet_says_so() {
     let status = client.get_user(GetUserRequest::default()).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "the service is still starting"));
     let (arrived, _) = mpsc::unbounded_channel();
-    late.arrive(UserServiceServer::new(OnCommand { arrived })).unwrap();
+    late.open(UserServiceServer::new(OnCommand { arrived })).unwrap();
     let status = client.list_users(ListUsersRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "the service itself answers");
 }

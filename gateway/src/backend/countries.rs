@@ -4,7 +4,7 @@ use std::future::ready;
 
 use fan_out::{Attempts, Call, Step, call, step};
 use fanout_proto::country::v1::{Country, GetCountryRequest, ListCountriesRequest, ListCountriesResponse};
-use service_kit::HandedOn;
+use rpc_layers::CallContext;
 
 use super::{Backend, Method, Reply};
 use crate::error::BackendError;
@@ -25,7 +25,7 @@ impl Countries {
     }
 
     /// A call for all countries.
-    pub(crate) fn list(&self, on: &HandedOn) -> Call<Reply<ListCountriesResponse>> {
+    pub(crate) fn list(&self, on: &CallContext) -> Call<Reply<ListCountriesResponse>> {
         let attempts = Attempts::default();
         let reply = self.0.call(LIST_COUNTRIES, &ListCountriesRequest {}, on, &attempts);
         call(self.0.name(), reply).method(LIST_COUNTRIES.name()).attempts(&attempts)
@@ -36,7 +36,7 @@ impl Countries {
     pub(crate) fn get_after<T, F>(
         &self,
         code: F,
-        on: &HandedOn,
+        on: &CallContext,
     ) -> Step<impl FnOnce(&T) -> Reply<Country> + Send + use<T, F>>
     where
         F: FnOnce(&T) -> Result<String, BackendError> + Send + 'static,

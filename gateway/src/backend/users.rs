@@ -2,7 +2,7 @@
 
 use fan_out::{Attempts, Call, call};
 use fanout_proto::user::v1::{GetUserRequest, User};
-use service_kit::HandedOn;
+use rpc_layers::CallContext;
 
 use super::{Backend, Method, Reply};
 
@@ -21,7 +21,7 @@ impl Users {
     }
 
     /// A call for one user.
-    pub(crate) fn get(&self, id: String, on: &HandedOn) -> Call<Reply<User>> {
+    pub(crate) fn get(&self, id: String, on: &CallContext) -> Call<Reply<User>> {
         let attempts = Attempts::default();
         let reply = self.0.call(GET_USER, &GetUserRequest { user_id: id }, on, &attempts);
         call(self.0.name(), reply).method(GET_USER.name()).attempts(&attempts)

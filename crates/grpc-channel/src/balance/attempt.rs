@@ -11,9 +11,10 @@ use bytes::Bytes;
 use futures::{FutureExt as _, future::Either};
 use http::{Request, Response, Uri};
 use http_body::Body;
-use service_kit::{
+use opentelemetry::metrics::Meter;
+use rpc_layers::{
     deadline::ClientDeadlineLayer,
-    trace::{self, ClientTraceLayer},
+    trace::{AttemptInfo, ClientTraceLayer},
 };
 use tonic::{Code, Status};
 use tower::{Service as _, ServiceBuilder};
@@ -40,8 +41,8 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// Sends to this replica of the backend at `origin`.
-    pub(crate) fn new(endpoint: Arc<Endpoint>, origin: Uri, reply_check: ReplyCheck) -> Self {
-        Self { endpoint, trace: ClientTraceLayer::new(&origin), origin, reply_check }
+    pub(crate) fn new(endpoint: Arc<Endpoint>, origin: Uri, reply_check: ReplyCheck, meter: Option<&Meter>) -> Self {
+        Self { endpoint, trace: ClientTraceLayer::new(&origin, meter), origin, reply_check }
     }
 
     /// Waits for a place on a connection, sends the call, and waits for the whole reply.
@@ -92,12 +93,12 @@ fn unsent() -> Failure {
 }
 
 fn request(call: UnaryCall, endpoint: &Endpoint, origin: &Uri) -> Request<Bytes> {
-    let attempt = trace::Attempt { number: call.inner.attempts.add(), peer: Some(endpoint.address), span: call.span };
+    let attempt = AttemptInfo { number: call.inner.attempts.add(), peer: Some(endpoint.address), span: call.span };
     let mut request = Request::new(call.inner.message.clone());
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri(origin, call.inner.method.path());
     request.headers_mut().extend(HEADERS);
-    call.inner.ctx.put_into(request.extensions_mut());
+    call.inner.ctx.insert_into(request.extensions_mut());
     request.extensions_mut().insert(attempt);
     request
 }

@@ -17,7 +17,7 @@ use futures::{
 };
 use opentelemetry::trace::TraceContextExt as _;
 use parking_lot::Mutex;
-use service_kit::{deadline::Deadline, handed_on::Baggage};
+use rpc_layers::{Baggage, deadline::Deadline};
 use tower::{Service, ServiceExt as _};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;

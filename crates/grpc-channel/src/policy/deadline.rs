@@ -70,7 +70,7 @@ fn late(message: String) -> Failure {
 mod tests {
     use std::time::Duration;
 
-    use service_kit::deadline::Deadline;
+    use rpc_layers::deadline::Deadline;
     use tower_test::mock;
 
     use super::*;

@@ -13,7 +13,7 @@ use futures::{
 };
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use service_kit::trace::SpanSlot;
+use rpc_layers::trace::SpanSlot;
 use tokio::time::Instant;
 use tower::{
     Service, ServiceExt as _,

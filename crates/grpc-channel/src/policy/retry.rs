@@ -96,7 +96,7 @@ impl Policy<UnaryCall, AnyReply, Failure> for RetryPolicy {
             RetryDecision::After(wait) => wait,
         };
         // A wait beyond the deadline would only turn a clear failure into a late one.
-        let left = call.inner.ctx.deadline.map(service_kit::deadline::Deadline::remaining);
+        let left = call.inner.ctx.deadline.map(rpc_layers::deadline::Deadline::remaining);
         if left.is_some_and(|left| wait >= left) {
             return None;
         }

@@ -46,13 +46,8 @@ pub(super) struct Metrics {
 }
 
 /// What all our instruments are made by.
-pub(crate) fn meter() -> Meter {
-    global::meter("fanout")
-}
-
-/// Whether anybody gets metrics: asked once where a layer is made, it spares each request what is measured for nobody.
-pub(crate) fn is_exported() -> bool {
-    EXPORTED.get().is_some()
+pub fn meter() -> Option<Meter> {
+    EXPORTED.get().map(|()| global::meter("fanout"))
 }
 
 // === impl Metrics ===

@@ -6,7 +6,7 @@ use crate::{
 
 fn coalescing() -> (Coalesce<MockService>, Calls) {
     let (inner, calls) = mock_service();
-    (Coalesce::on(inner, Duration::from_secs(30), Metrics::new("test")), calls)
+    (Coalesce::on(inner, Duration::from_secs(30), Metrics::default()), calls)
 }
 
 #[tokio::test]

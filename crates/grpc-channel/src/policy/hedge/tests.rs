@@ -10,7 +10,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn hedged(after: HedgeAfter, share: f32) -> (Hedge<MockService>, Calls) {
     let (inner, calls) = mock_service();
-    (Hedge::new(inner, after, share, Metrics::new("test")), calls)
+    (Hedge::new(inner, after, share, Metrics::default()), calls)
 }
 
 fn failure(cause: Cause, status: Status) -> Failure {

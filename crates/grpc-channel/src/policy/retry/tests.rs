@@ -2,7 +2,7 @@ use proptest::{
     prelude::{Just, Strategy, any, prop_oneof},
     prop_assert, prop_assert_eq, proptest,
 };
-use service_kit::deadline::Deadline;
+use rpc_layers::deadline::Deadline;
 use tonic::Status;
 use tower::{Service as _, ServiceExt as _, retry::Retry};
 
@@ -118,17 +118,17 @@ async fn attempts_while_down(policy: RetryPolicy, times: u32) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_retried_out_of_the_floor_alone() {
     // With no floor there is nothing to spend, however many calls fail.
-    let none = RetryPolicy::new(2, 0.2, 0, Metrics::new("test"));
+    let none = RetryPolicy::new(2, 0.2, 0, Metrics::default());
     assert_eq!(attempts_while_down(none, 1000).await, 1000);
     // The first ten seconds' floor is there at once, ten of two a second.
-    let some = RetryPolicy::new(2, 0.2, 2, Metrics::new("test"));
+    let some = RetryPolicy::new(2, 0.2, 2, Metrics::default());
     let attempts = attempts_while_down(some, 1000).await;
     assert!((1020..=1040).contains(&attempts), "{attempts}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_go_well_pay_for_a_fifth_as_many_retries() {
-    let policy = RetryPolicy::new(1, 0.2, 0, Metrics::new("test"));
+    let policy = RetryPolicy::new(1, 0.2, 0, Metrics::default());
     let (mut service, mut calls) = retrying(policy.clone());
     for _ in 0..100 {
         let reply = service.ready().await.unwrap().call(UnaryCall::example());
@@ -140,7 +140,7 @@ async fn calls_that_go_well_pay_for_a_fifth_as_many_retries() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_beyond_the_deadline_is_not_begun() {
-    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Metrics::new("test")));
+    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Metrics::default()));
     let call = UnaryCall::example().until(Deadline::after(Duration::from_millis(500)));
     let reply = tokio::spawn(service.oneshot(call));
     let later = Failure::new(Cause::Answered(Pushback::After(Duration::from_secs(1))), Status::unavailable("later"));
@@ -151,7 +151,7 @@ async fn a_wait_beyond_the_deadline_is_not_begun() {
 
 #[tokio::test(start_paused = true)]
 async fn the_backend_says_when() {
-    let (service, mut calls) = retrying(RetryPolicy::new(1, 0.2, 10, Metrics::new("test")));
+    let (service, mut calls) = retrying(RetryPolicy::new(1, 0.2, 10, Metrics::default()));
     let reply = tokio::spawn(service.oneshot(UnaryCall::example()));
     let begun = tokio::time::Instant::now();
     let later = Failure::new(Cause::Answered(Pushback::After(Duration::from_secs(7))), Status::unavailable("later"));
@@ -163,7 +163,7 @@ async fn the_backend_says_when() {
 
 #[tokio::test(start_paused = true)]
 async fn what_must_not_happen_twice_is_sent_once() {
-    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Metrics::new("test")));
+    let (service, mut calls) = retrying(RetryPolicy::new(2, 0.2, 10, Metrics::default()));
     let reply = tokio::spawn(service.oneshot(UnaryCall::non_idempotent()));
     calls.recv().await.unwrap().1.fail(unavailable());
     reply.await.unwrap().unwrap_err();

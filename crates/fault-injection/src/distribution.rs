@@ -1,0 +1,250 @@
+//! How long a simulated request takes.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use rand::Rng;
+use rand_distr::{Distribution as _, LogNormal, Normal};
+
+use crate::shown;
+
+/// The longest delay that can be asked for, and the longest that is ever drawn.
+pub const MAX_DELAY: Duration = Duration::from_mins(1);
+
+/// What may be asked for, for error messages.
+const ALLOWED: &str = "0, a duration such as 300ms, mean and standard deviation as 300ms±30ms or 300ms+-30ms, \
+                       or percentiles as p50=20ms,p99=200ms, none above 60s";
+
+/// The distance from the median of a standard normal distribution to its 99th percentile.
+const Z99: f64 = 2.326_347_874_040_841;
+
+/// The time a request takes, as drawn for each one anew. Draws are cut to 0–60 s ([`MAX_DELAY`]).
+///
+/// | text | meaning |
+/// |---|---|
+/// | `0` | none |
+/// | `3s`, `1m 30s` | always the same |
+/// | `300ms±30ms`, `300ms+-30ms` | normal, by mean and standard deviation |
+/// | `p50=20ms,p99=200ms` | log-normal, by median and 99th percentile: the long tail of a real backend |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distribution(Shape);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    Constant(Duration),
+    Normal { mean: Duration, deviation: Duration, seconds: Normal<f64> },
+    LogNormal { p50: Duration, p99: Duration, seconds: LogNormal<f64> },
+}
+
+/// Why a text is no [`Distribution`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{given:?} is not a delay ({reason}); allowed are {ALLOWED}")]
+pub struct InvalidDistribution {
+    given: String,
+    reason: String,
+}
+
+// === impl Distribution ===
+
+impl Distribution {
+    /// No delay.
+    pub const ZERO: Self = Self(Shape::Constant(Duration::ZERO));
+
+    /// Always `delay`, at most [`MAX_DELAY`].
+    pub fn constant(delay: Duration) -> Self {
+        Self(Shape::Constant(delay.min(MAX_DELAY)))
+    }
+
+    /// Draws one delay, from zero to [`MAX_DELAY`].
+    pub fn sample<R: Rng + ?Sized>(&self, rng: &mut R) -> Duration {
+        let seconds = match &self.0 {
+            Shape::Constant(delay) => return *delay,
+            Shape::Normal { seconds, .. } => seconds.sample(rng),
+            Shape::LogNormal { seconds, .. } => seconds.sample(rng),
+        };
+        Duration::from_secs_f64(seconds.clamp(0.0, MAX_DELAY.as_secs_f64()))
+    }
+
+    fn normal(mean: Duration, deviation: Duration) -> Result<Self, String> {
+        let seconds = Normal::new(mean.as_secs_f64(), deviation.as_secs_f64()).map_err(|error| error.to_string())?;
+        Ok(Self(Shape::Normal { mean, deviation, seconds }))
+    }
+
+    fn log_normal(p50: Duration, p99: Duration) -> Result<Self, String> {
+        if p50.is_zero() {
+            return Err("p50 must be more than zero".to_owned());
+        }
+        if p99 < p50 {
+            return Err("p99 is less than p50".to_owned());
+        }
+        let (median, tail) = (p50.as_secs_f64(), p99.as_secs_f64());
+        let seconds = LogNormal::new(median.ln(), (tail / median).ln() / Z99).map_err(|error| error.to_string())?;
+        Ok(Self(Shape::LogNormal { p50, p99, seconds }))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.contains('=') {
+            let (p50, p99) = percentiles(text)?;
+            return Self::log_normal(p50, p99);
+        }
+        match text.split_once('±').or_else(|| text.split_once("+-")) {
+            Some((mean, deviation)) => Self::normal(duration(mean)?, duration(deviation)?),
+            None => Ok(Self(Shape::Constant(duration(text)?))),
+        }
+    }
+}
+
+impl FromStr for Distribution {
+    type Err = InvalidDistribution;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDistribution> {
+        Self::parse(text).map_err(|reason| InvalidDistribution { given: shown(text), reason })
+    }
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = humantime::format_duration;
+        match self.0 {
+            Shape::Constant(Duration::ZERO) => f.write_str("0"),
+            Shape::Constant(delay) => text(delay).fmt(f),
+            Shape::Normal { mean, deviation, .. } => write!(f, "{}±{}", text(mean), text(deviation)),
+            Shape::LogNormal { p50, p99, .. } => write!(f, "p50={},p99={}", text(p50), text(p99)),
+        }
+    }
+}
+
+/// Reads `p50=…,p99=…`, in either order.
+fn percentiles(text: &str) -> Result<(Duration, Duration), String> {
+    let (mut p50, mut p99) = (None, None);
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or("a percentile needs a value")?;
+        let place = match name.trim() {
+            "p50" => &mut p50,
+            "p99" => &mut p99,
+            _ => return Err("the percentiles are p50 and p99".to_owned()),
+        };
+        if place.replace(duration(value)?).is_some() {
+            return Err("a percentile is given twice".to_owned());
+        }
+    }
+    p50.zip(p99).ok_or_else(|| "both p50 and p99 are needed".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text.trim()).map_err(|error| match error {
+        // its own message repeats the text, which is shown already, in any length
+        humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => "a unit is missing".to_owned(),
+        humantime::DurationError::UnknownUnit { .. } => "an unknown unit".to_owned(),
+        other => other.to_string(),
+    })?;
+    if duration > MAX_DELAY { Err("more than the limit of 60s".to_owned()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    fn samples(text: &str) -> Vec<Duration> {
+        let distribution: Distribution = text.parse().unwrap();
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut samples: Vec<_> = (0..100_000).map(|_| distribution.sample(&mut rng)).collect();
+        samples.sort();
+        samples
+    }
+
+    fn within(actual: Duration, expected_ms: f64, tolerance: f64) {
+        let actual = actual.as_secs_f64() * 1e3;
+        assert!((actual - expected_ms).abs() <= expected_ms * tolerance, "{actual} ms, expected {expected_ms} ms");
+    }
+
+    #[test]
+    fn constant_is_always_the_same() {
+        assert_eq!("0".parse(), Ok(Distribution::ZERO));
+        assert_eq!("0ms".parse(), Ok(Distribution::ZERO));
+        for (text, millis) in [("3s", 3_000), ("300ms", 300), (" 1m ", 60_000)] {
+            let delay = Duration::from_millis(millis);
+            assert_eq!(text.parse(), Ok(Distribution::constant(delay)));
+            assert!(samples(text).iter().all(|&sample| sample == delay));
+        }
+    }
+
+    #[test]
+    fn normal_has_its_mean_and_deviation() {
+        for text in ["300ms±30ms", "300ms+-30ms", "300ms ± 30ms"] {
+            let samples = samples(text);
+            within(samples[50_000], 300.0, 0.01);
+            // one deviation below and above the mean
+            within(samples[15_866], 270.0, 0.01);
+            within(samples[84_134], 330.0, 0.01);
+        }
+    }
+
+    #[test]
+    fn normal_is_cut_at_zero_and_at_the_limit() {
+        let wide = samples("10ms±60s");
+        assert_eq!((wide[0], wide[99_999]), (Duration::ZERO, MAX_DELAY));
+    }
+
+    #[test]
+    fn log_normal_has_its_percentiles() {
+        for text in ["p50=20ms,p99=200ms", "p99=200ms, p50=20ms"] {
+            let samples = samples(text);
+            within(samples[50_000], 20.0, 0.02);
+            within(samples[99_000], 200.0, 0.05);
+        }
+        assert!(samples("p50=1s,p99=60s").iter().all(|&sample| sample <= MAX_DELAY));
+        for sample in samples("p50=20ms,p99=20ms") {
+            within(sample, 20.0, 1e-6);
+        }
+    }
+
+    #[test]
+    fn errors_name_what_was_given_and_what_is_allowed() {
+        for (text, reason) in [
+            ("", "value was empty"),
+            ("3", "a unit is missing"),
+            ("3 parsecs", "an unknown unit"),
+            ("-3s", "expected number"),
+            ("61s", "more than the limit of 60s"),
+            ("1s±61s", "more than the limit of 60s"),
+            ("300ms±", "value was empty"),
+            ("p50=20ms", "both p50 and p99"),
+            ("p50=20ms,p50=20ms,p99=1s", "given twice"),
+            ("p50=20ms,p99", "needs a value"),
+            ("p50=20ms,p95=1s", "are p50 and p99"),
+            ("p50=0ms,p99=1s", "more than zero"),
+            ("p50=2s,p99=1s", "less than p50"),
+            ("p50=2s,p99=61s", "more than the limit of 60s"),
+        ] {
+            let error = text.parse::<Distribution>().expect_err(text).to_string();
+            assert!(error.contains(reason), "{error}");
+            assert!(error.starts_with(&format!("{text:?} is not a delay")), "{error}");
+            assert!(error.ends_with("none above 60s"), "{error}");
+        }
+        let long = "9".repeat(10_000).parse::<Distribution>().expect_err("no unit").to_string();
+        assert!(long.len() < 500, "{long}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in r"(\PC{0,24}|[p0-9=,.smu±+\- ]{0,40})") {
+            if let Ok(distribution) = text.parse::<Distribution>() {
+                prop_assert!(distribution.sample(&mut StdRng::seed_from_u64(1)) <= MAX_DELAY);
+            }
+        }
+
+        #[test]
+        fn what_is_shown_reads_back(a in 1_u64..=60_000_000_000, b in 0_u64..=60_000_000_000, shape in 0_u8..3) {
+            let (first, second) = (Duration::from_nanos(a), Duration::from_nanos(b));
+            let distribution = match shape {
+                0 => Ok(Distribution::constant(second)),
+                1 => Distribution::normal(first, second),
+                _ => Distribution::log_normal(first.min(second.max(Duration::from_nanos(1))), first.max(second)),
+            }.expect("within the limits");
+            prop_assert_eq!(distribution.to_string().parse(), Ok(distribution));
+        }
+    }
+}

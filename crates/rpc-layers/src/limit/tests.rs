@@ -1,0 +1,173 @@
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+use tower_test::mock;
+
+use super::*;
+
+type Sent = Result<Frame<Bytes>, Status>;
+
+/// A body of these frames, or one that is empty from the start.
+#[derive(Debug, Default)]
+struct Frames(VecDeque<Sent>);
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Sent>> {
+        Poll::Ready(self.0.pop_front())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(7)
+    }
+}
+
+/// Turns the mock's errors, which a test never sends, into none.
+type Inner = tower::util::MapErr<mock::Mock<Request<()>, Response<Frames>>, fn(tower::BoxError) -> Infallible>;
+
+fn limited(max: usize) -> (InFlightLimit<Inner>, mock::Handle<Request<()>, Response<Frames>>) {
+    let (inner, handle) = mock::pair();
+    let never: fn(tower::BoxError) -> Infallible = |error| panic!("{error}");
+    let service = tower::util::MapErr::new(inner, never);
+    (InFlightLimitLayer::new(max, KnownMethods::default(), None).layer(service), handle)
+}
+
+fn data() -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(b"message"))
+}
+
+fn trailers() -> Frame<Bytes> {
+    Frame::trailers(HeaderMap::new())
+}
+
+/// Makes a call that is answered with these frames.
+async fn call(
+    service: &mut InFlightLimit<Inner>,
+    handle: &mut mock::Handle<Request<()>, Response<Frames>>,
+    frames: impl IntoIterator<Item = Sent>,
+) -> Pin<Box<LimitedBody<Frames>>> {
+    poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
+    let reply = service.call(Request::new(()));
+    let (_, answer) = handle.next_request().await.unwrap();
+    answer.send_response(Response::new(Frames(frames.into_iter().collect())));
+    Box::pin(reply.await.unwrap().into_body())
+}
+
+async fn next(body: &mut Pin<Box<LimitedBody<Frames>>>) -> Option<Sent> {
+    poll_fn(|cx| body.as_mut().poll_frame(cx)).await
+}
+
+fn free(service: &InFlightLimit<Inner>) -> usize {
+    service.layer.places.available_permits()
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_limit_is_refused_at_once() {
+    let (mut service, mut handle) = limited(1);
+    handle.allow(2);
+    poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
+    let first = service.call(Request::new(()));
+    // A clone, as every connection has its own, shares the limit.
+    let mut other = service.clone();
+    poll_fn(|cx| other.poll_ready(cx)).await.unwrap();
+    let refused = other.call(Request::new(())).await.unwrap();
+    assert!(refused.body().is_end_stream(), "headers alone");
+    assert_eq!(refused.headers()["content-type"], "application/grpc");
+    let status = Status::from_header_map(refused.headers()).unwrap();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::ResourceExhausted, "too many requests in flight: the limit is 1")
+    );
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.domain), ("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout"));
+    assert_eq!(info.metadata["max_in_flight"], "1");
+    // The service saw the first alone.
+    let _answer = handle.next_request().await.unwrap();
+    assert!(futures::poll!(std::pin::pin!(handle.next_request())).is_pending());
+    drop(first);
+    assert_eq!(free(&service), 1, "a caller that goes away leaves its place");
+}
+
+#[tokio::test]
+async fn a_place_is_kept_until_the_reply_has_ended() {
+    let (mut service, mut handle) = limited(1);
+    handle.allow(10);
+    let mut body = call(&mut service, &mut handle, [Ok(data()), Ok(data()), Ok(trailers())]).await;
+    for _ in 0..2 {
+        assert!(next(&mut body).await.unwrap().unwrap().is_data());
+        assert_eq!(free(&service), 0, "the reply streams");
+    }
+    assert!(next(&mut body).await.unwrap().unwrap().is_trailers());
+    assert_eq!(free(&service), 1);
+
+    let mut body = call(&mut service, &mut handle, [Ok(data()), Err(Status::internal("lost"))]).await;
+    next(&mut body).await.unwrap().unwrap();
+    next(&mut body).await.unwrap().unwrap_err();
+    assert_eq!(free(&service), 1, "an error is an end");
+
+    let mut body = call(&mut service, &mut handle, [Ok(data())]).await;
+    next(&mut body).await.unwrap().unwrap();
+    assert_eq!(free(&service), 0);
+    assert!(next(&mut body).await.is_none());
+    assert_eq!(free(&service), 1, "and so is nothing more");
+
+    let body = call(&mut service, &mut handle, [Ok(data()), Ok(trailers())]).await;
+    assert_eq!(free(&service), 0);
+    drop(body);
+    assert_eq!(free(&service), 1, "nobody reads on");
+
+    let body = call(&mut service, &mut handle, []).await;
+    assert_eq!(free(&service), 1, "its headers were all there is");
+    assert!(body.is_end_stream());
+}
+
+#[tokio::test]
+async fn the_body_tells_what_the_inner_one_does() {
+    let (mut service, mut handle) = limited(1);
+    handle.allow(1);
+    let body = call(&mut service, &mut handle, [Ok(data())]).await;
+    assert_eq!((body.is_end_stream(), body.size_hint().exact()), (false, Some(7)));
+    let none = LimitedBody::<Frames>::empty();
+    assert_eq!((none.is_end_stream(), none.size_hint().exact()), (true, Some(0)));
+}
+
+/// Says when it is dropped whether a place was free by then.
+struct Last(Arc<Semaphore>, Arc<AtomicBool>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.1.store(self.0.available_permits() == 0, Ordering::Relaxed);
+    }
+}
+
+impl Body for Last {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Sent>> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn a_place_is_free_when_what_filled_it_is_gone() {
+    let (places, kept) = (Arc::new(Semaphore::new(1)), Arc::new(AtomicBool::new(false)));
+    let place = Arc::clone(&places).try_acquire_owned().ok();
+    drop(LimitedBody::new(Last(Arc::clone(&places), Arc::clone(&kept)), place));
+    assert!(kept.load(Ordering::Relaxed));
+    assert_eq!(places.available_permits(), 1);
+}

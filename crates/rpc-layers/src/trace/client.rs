@@ -1,0 +1,203 @@
+//! A CLIENT span for each call.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use http::{HeaderMap, Request, Response, Uri};
+use opentelemetry::{metrics::Meter, propagation::TextMapPropagator as _, trace::TraceContextExt as _};
+use opentelemetry_http::HeaderInjector;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use pin_project_lite::pin_project;
+use tonic::Status;
+use tower::{BoxError, Layer, Service};
+use tracing::{Instrument as _, Span, field::Empty, instrument::Instrumented};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::{
+    attempt::AttemptInfo,
+    body::{Called, TracedBody, Watch},
+    duration::CallDuration,
+    ending::Ending,
+    method::RpcMethod,
+    rpc_method,
+};
+use crate::call_context::{Baggage, TraceParent};
+
+/// Wraps each call to a server in a CLIENT span, tells the server of it, and measures how long it took.
+///
+/// The call's headers get `traceparent`, and the baggage that
+/// [`CallContext`](crate::CallContext) put into its extensions.
+#[derive(Clone, Debug)]
+pub struct ClientTraceLayer {
+    server: Arc<Server>,
+}
+
+/// The service that [`ClientTraceLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct ClientTrace<S> {
+    inner: S,
+    server: Arc<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    address: Option<String>,
+    port: Option<u16>,
+    /// Nothing where nobody gets metrics.
+    duration: Option<CallDuration>,
+}
+
+pin_project! {
+    /// The reply to come of a [`ClientTrace`].
+    #[derive(Debug)]
+    pub struct ClientTraceFuture<F> {
+        #[pin]
+        inner: Instrumented<F>,
+        watch: Option<Watch>,
+    }
+}
+
+// === impl ClientTraceLayer ===
+
+impl ClientTraceLayer {
+    /// Creates a layer for calls to the server at this address. Records `rpc.client.call.duration` if `meter` is given.
+    pub fn new(server: &Uri, meter: Option<&Meter>) -> Self {
+        let port = server.port_u16().or_else(|| match server.scheme_str() {
+            Some("http") => Some(80),
+            Some("https") => Some(443),
+            _ => None,
+        });
+        let duration = meter.map(|meter| CallDuration::of_client(meter, server.host(), port));
+        Self { server: Arc::new(Server { address: server.host().map(str::to_owned), port, duration }) }
+    }
+}
+
+impl<S> Layer<S> for ClientTraceLayer {
+    type Service = ClientTrace<S>;
+
+    fn layer(&self, inner: S) -> ClientTrace<S> {
+        ClientTrace { inner, server: Arc::clone(&self.server) }
+    }
+}
+
+// === impl ClientTrace ===
+
+impl<S, B, R> Service<Request<B>> for ClientTrace<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<TracedBody<R>>;
+    type Error = BoxError;
+    type Future = ClientTraceFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let attempt = request.extensions_mut().remove::<AttemptInfo>();
+        let span = self.server.span(&request, attempt.as_ref());
+        if let Some(slot) = attempt.and_then(|attempt| attempt.span) {
+            slot.fill(&span);
+        }
+        let (baggage, parent) =
+            (request.extensions_mut().remove::<Baggage>(), request.extensions_mut().remove::<TraceParent>());
+        hand_on(request.headers_mut(), &span, parent, baggage);
+        let watch = Watch::client(span.clone(), self.server.measure(request.uri()));
+        let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
+        ClientTraceFuture { inner, watch: Some(watch) }
+    }
+}
+
+fn hand_on(headers: &mut HeaderMap, span: &Span, parent: Option<TraceParent>, baggage: Option<Baggage>) {
+    let mut context = span.context();
+    if let Some(TraceParent(parent)) = parent
+        && !context.span().span_context().is_valid()
+    {
+        context = context.with_remote_span_context(parent);
+    }
+    TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
+    if let Some(baggage) = baggage {
+        baggage.insert_into(headers);
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    fn span<B>(&self, request: &Request<B>, attempt: Option<&AttemptInfo>) -> Span {
+        let peer = attempt.and_then(|attempt| attempt.peer);
+        tracing::info_span!(
+            "client",
+            otel.name = rpc_method(request.uri()),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system.name = "grpc",
+            rpc.method = rpc_method(request.uri()),
+            rpc.response.status_code = Empty,
+            server.address = self.address.as_deref(),
+            server.port = self.port,
+            network.peer.address = peer.map(|peer| tracing::field::display(peer.ip())),
+            network.peer.port = peer.map(|peer| peer.port()),
+            fanout.attempt = attempt.map(|attempt| attempt.number),
+            fanout.hedge = Empty,
+            error.type = Empty,
+        )
+    }
+
+    fn measure(&self, uri: &Uri) -> Option<Called> {
+        // The methods that this process calls are those that its code names.
+        let call = |duration: &CallDuration| Called {
+            method: RpcMethod::Known(rpc_method(uri).into()),
+            begun: Instant::now(),
+            duration: duration.clone(),
+        };
+        self.duration.as_ref().map(call)
+    }
+}
+
+// === impl ClientTraceFuture ===
+
+impl<F, R, E> Future for ClientTraceFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<TracedBody<R>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx)).map_err(Into::into);
+        let watch = this.watch.take();
+        let (result, ending) = match result {
+            Ok(response) => {
+                let ending = Ending::of(response.headers());
+                (Ok(response), ending)
+            }
+            Err(error) => {
+                // What tonic's client will make of the error; it is handed on as it came.
+                let (code, error) = code_of(error);
+                (Err(error), Some(Ending::Status(code)))
+            }
+        };
+        let watch = match (watch, ending) {
+            (Some(watch), Some(ending)) => {
+                watch.end(ending);
+                None
+            }
+            (watch, _) => watch,
+        };
+        Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, watch))))
+    }
+}
+
+fn code_of(error: BoxError) -> (tonic::Code, BoxError) {
+    let status = Status::from_error(error);
+    (status.code(), status.into())
+}
