@@ -5,19 +5,25 @@
 use fan_out::{AsCompleted, Call, CallError, FanOut, Outcome};
 use fanout_proto::{
     Encoded,
-    country::v1::{Country, ListCountriesResponse},
-    user::v1::User,
+    country::v1::{Country, GetCountryRequest, ListCountriesRequest, ListCountriesResponse},
+    user::v1::{GetUserRequest, User},
 };
 use rpc_layers::CallContext;
 
 use crate::{
-    backend::{Countries, Reply, Users},
+    backends::{Backends, COUNTRY, Method, Reply, USER},
     error::BackendError,
-    request::{How, ManyUsers, OneUser},
+    request::{FanOutOptions, ProfileQuery, UsersQuery},
 };
 
-/// The answer of one call.
-pub type Answer<T> = Result<Encoded<T>, CallError<BackendError>>;
+static GET_USER: Method<GetUserRequest, User> = Method::new(USER, "/fanout.user.v1.UserService/GetUser");
+static GET_COUNTRY: Method<GetCountryRequest, Country> =
+    Method::new(COUNTRY, "/fanout.country.v1.CountryService/GetCountry");
+static LIST_COUNTRIES: Method<ListCountriesRequest, ListCountriesResponse> =
+    Method::new(COUNTRY, "/fanout.country.v1.CountryService/ListCountries");
+
+/// The result of one call.
+pub type CallResult<T> = Result<Encoded<T>, CallError<BackendError>>;
 
 /// Users as they come.
 pub type UserStream = AsCompleted<UserCalls, Encoded<User>, BackendError>;
@@ -25,52 +31,57 @@ pub type UserStream = AsCompleted<UserCalls, Encoded<User>, BackendError>;
 /// The calls for users that have not started.
 pub type UserCalls = Box<dyn Iterator<Item = Call<Reply<User>>> + Send>;
 
-/// Puts answers of several services together.
+/// Answers questions with the replies of several services.
 #[derive(Clone, Debug)]
 pub struct Profiles {
-    users: Users,
-    countries: Countries,
+    backends: Backends,
 }
 
 // === impl Profiles ===
 
 impl Profiles {
-    /// Asks these services.
-    pub fn new(users: Users, countries: Countries) -> Self {
-        Self { users, countries }
+    /// Asks these backends.
+    pub fn new(backends: Backends) -> Self {
+        Self { backends }
     }
 
-    /// A user and all countries: two calls that do not depend on each other.
+    /// Gets a user and all countries: two calls that do not depend on each other.
     pub fn profile(
         &self,
-        OneUser { id, how }: OneUser,
-        on: &CallContext,
-    ) -> impl Future<Output = Outcome<(Answer<User>, Answer<ListCountriesResponse>)>> + Send + use<> {
-        fan_out(how).join((self.users.get(id, on), self.countries.list(on)))
+        ProfileQuery { user_id, options }: ProfileQuery,
+        ctx: &CallContext,
+    ) -> impl Future<Output = Outcome<(CallResult<User>, CallResult<ListCountriesResponse>)>> + Send + use<> {
+        let user = self.backends.start(&GET_USER, &GetUserRequest { user_id }, ctx);
+        let countries = self.backends.start(&LIST_COUNTRIES, &ListCountriesRequest {}, ctx);
+        fan_out(options).join((user, countries))
     }
 
-    /// A user, then that user's country: a chain, whatever the strategy.
+    /// Gets a user, then that user's country: a chain under every strategy.
     pub fn home_country(
         &self,
-        OneUser { id, how }: OneUser,
-        on: &CallContext,
-    ) -> impl Future<Output = Outcome<((Answer<User>, Answer<Country>),)>> + Send + use<> {
-        fan_out(how).join((self.users.get(id, on).then(self.countries.get_after(home, on)),))
+        ProfileQuery { user_id, options }: ProfileQuery,
+        ctx: &CallContext,
+    ) -> impl Future<Output = Outcome<((CallResult<User>, CallResult<Country>),)>> + Send + use<> {
+        let user = self.backends.start(&GET_USER, &GetUserRequest { user_id }, ctx);
+        let country = |user: &_| Ok(GetCountryRequest { code: home(user)? });
+        fan_out(options).join((user.then(self.backends.after(&GET_COUNTRY, country, ctx)),))
     }
 
-    /// Many users, each as soon as it is there.
-    pub fn users(&self, ManyUsers { ids, max_in_flight, how }: ManyUsers, on: CallContext) -> UserStream {
-        let users = self.users.clone();
-        let calls: UserCalls = Box::new(ids.into_iter().map(move |id| users.get(id.clone(), &on).name(id)));
-        fan_out(how).as_completed(max_in_flight, calls)
+    /// Gets many users, each as soon as it is there.
+    pub fn users(&self, UsersQuery { ids, max_in_flight, options }: UsersQuery, ctx: CallContext) -> UserStream {
+        let backends = self.backends.clone();
+        let calls = ids.into_iter().map(move |id| {
+            backends.start(&GET_USER, &GetUserRequest { user_id: id.clone() }, &ctx).name(id)
+        });
+        fan_out(options).as_completed(max_in_flight, Box::new(calls))
     }
 }
 
-fn fan_out(how: How) -> FanOut {
-    FanOut::new(how.strategy).on_failure(how.policy)
+fn fan_out(options: FanOutOptions) -> FanOut {
+    FanOut::new(options.strategy).on_failure(options.policy)
 }
 
-/// The code of the country that a user calls home.
+/// Returns the code of the country that a user calls home.
 fn home(user: &Encoded<User>) -> Result<String, BackendError> {
     match user.to_message() {
         Ok(user) => Ok(user.country_code),

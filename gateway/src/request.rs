@@ -1,4 +1,4 @@
-//! What a request asks for, checked: everything that is wrong with it is named at once.
+//! What a request asks for, checked: an error names everything that is wrong at once.
 
 use fan_out::{FailurePolicy, Strategy};
 use fanout_proto::{
@@ -9,49 +9,49 @@ use tonic_types::FieldViolation;
 
 use crate::error::Error;
 
-/// How many users may be asked for at once.
+/// FanOutOptions many users may be asked for at once.
 pub const MAX_USER_IDS: usize = 1000;
-/// How many calls may run at once.
+/// FanOutOptions many calls may run at once.
 pub const MAX_IN_FLIGHT: u32 = 256;
-/// How many run where the request does not say.
+/// FanOutOptions many run where the request does not say.
 pub const DEFAULT_IN_FLIGHT: u32 = 16;
 
-/// How to run the calls of a request.
+/// FanOutOptions to run the calls of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct How {
-    /// The strategy, chosen where the request leaves it open.
+pub struct FanOutOptions {
+    /// The strategy; concurrent if the request leaves it open.
     pub strategy: Strategy,
-    /// The policy, chosen where the request leaves it open.
+    /// The failure policy; fail-fast if the request leaves it open.
     pub policy: FailurePolicy,
 }
 
-/// A request for one user and what belongs to it.
+/// A request for one user and more about that user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneUser {
+pub struct ProfileQuery {
     /// The user's id.
-    pub id: String,
-    /// How to run the calls.
-    pub how: How,
+    pub user_id: String,
+    /// FanOutOptions to run the calls.
+    pub options: FanOutOptions,
 }
 
 /// A request for many users.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManyUsers {
+pub struct UsersQuery {
     /// Their ids.
     pub ids: Vec<String>,
-    /// How many calls may run at once.
+    /// FanOutOptions many calls may run at once.
     pub max_in_flight: usize,
-    /// How to run the calls.
-    pub how: How,
+    /// FanOutOptions to run the calls.
+    pub options: FanOutOptions,
 }
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
 struct Check(Vec<FieldViolation>);
 
-// === impl OneUser ===
+// === impl ProfileQuery ===
 
-impl TryFrom<GetProfileRequest> for OneUser {
+impl TryFrom<GetProfileRequest> for ProfileQuery {
     type Error = Error;
 
     fn try_from(request: GetProfileRequest) -> Result<Self, Error> {
@@ -59,7 +59,7 @@ impl TryFrom<GetProfileRequest> for OneUser {
     }
 }
 
-impl TryFrom<GetHomeCountryRequest> for OneUser {
+impl TryFrom<GetHomeCountryRequest> for ProfileQuery {
     type Error = Error;
 
     fn try_from(request: GetHomeCountryRequest) -> Result<Self, Error> {
@@ -67,18 +67,18 @@ impl TryFrom<GetHomeCountryRequest> for OneUser {
     }
 }
 
-impl OneUser {
+impl ProfileQuery {
     fn new(id: String, strategy: i32, policy: i32) -> Result<Self, Error> {
         let mut check = Check::default();
         check.user_id("user_id".to_owned(), &id);
-        let how = check.how(strategy, policy);
-        check.done(Self { id, how })
+        let options = check.options(strategy, policy);
+        check.done(Self { user_id: id, options })
     }
 }
 
-// === impl ManyUsers ===
+// === impl UsersQuery ===
 
-impl TryFrom<StreamUsersRequest> for ManyUsers {
+impl TryFrom<StreamUsersRequest> for UsersQuery {
     type Error = Error;
 
     fn try_from(request: StreamUsersRequest) -> Result<Self, Error> {
@@ -98,16 +98,16 @@ impl TryFrom<StreamUsersRequest> for ManyUsers {
                 format!("is {max_in_flight}: 1 to {MAX_IN_FLIGHT} are allowed, or 0 for {DEFAULT_IN_FLIGHT}"),
             );
         }
-        let how = check.how(strategy, failure_policy);
+        let options = check.options(strategy, failure_policy);
         let width = if max_in_flight == 0 { DEFAULT_IN_FLIGHT } else { max_in_flight.min(MAX_IN_FLIGHT) };
-        check.done(Self { ids, max_in_flight: width as usize, how })
+        check.done(Self { ids, max_in_flight: width as usize, options })
     }
 }
 
 // === impl Check ===
 
 impl Check {
-    /// Of this many wrong fields the list still helps, and fits into a reply's metadata.
+    /// The most wrong fields that are listed: so many fit into a reply's metadata.
     const MOST: usize = 5;
 
     fn wrong(&mut self, field: impl Into<String>, description: String) {
@@ -122,7 +122,7 @@ impl Check {
         }
     }
 
-    fn how(&mut self, strategy: i32, policy: i32) -> How {
+    fn options(&mut self, strategy: i32, policy: i32) -> FanOutOptions {
         let strategy = match proto::Strategy::try_from(strategy) {
             Ok(proto::Strategy::Unspecified | proto::Strategy::Concurrent) => Strategy::Concurrent,
             Ok(proto::Strategy::Sequential) => Strategy::Sequential,
@@ -142,7 +142,7 @@ impl Check {
                 FailurePolicy::default()
             }
         };
-        How { strategy, policy }
+        FanOutOptions { strategy, policy }
     }
 
     fn done<T>(self, value: T) -> Result<T, Error> {
@@ -150,7 +150,7 @@ impl Check {
     }
 }
 
-/// The strategy as the contract has it.
+/// Returns the strategy as the contract has it.
 pub(crate) fn to_proto(strategy: Strategy) -> proto::Strategy {
     match strategy {
         Strategy::Sequential => proto::Strategy::Sequential,
@@ -173,16 +173,16 @@ mod tests {
     #[test]
     fn what_is_left_open_is_concurrent_and_fails_fast() {
         let request = GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() };
-        let how = How { strategy: Strategy::Concurrent, policy: FailurePolicy::FailFast };
-        assert_eq!(OneUser::try_from(request).unwrap(), OneUser { id: "ada".into(), how });
+        let options = FanOutOptions { strategy: Strategy::Concurrent, policy: FailurePolicy::FailFast };
+        assert_eq!(ProfileQuery::try_from(request).unwrap(), ProfileQuery { user_id: "ada".into(), options });
         let request = StreamUsersRequest { user_ids: vec!["ada".into()], ..StreamUsersRequest::default() };
-        assert_eq!(ManyUsers::try_from(request).unwrap().max_in_flight, 16);
+        assert_eq!(UsersQuery::try_from(request).unwrap().max_in_flight, 16);
     }
 
     #[test]
     fn every_wrong_field_is_named_at_once() {
         let request = GetHomeCountryRequest { user_id: String::new(), strategy: 9, failure_policy: -1 };
-        let violations = wrong(OneUser::try_from(request));
+        let violations = wrong(ProfileQuery::try_from(request));
         let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
         assert_eq!(fields, ["user_id", "strategy", "failure_policy"]);
         assert!(violations[1].description.starts_with("is 9: 0 to 3"));
@@ -193,17 +193,17 @@ mod tests {
     fn too_many_ids_and_too_wide_a_stream_are_refused() {
         let ids = |n: usize| vec!["ada".to_owned(); n];
         let request = |user_ids, max_in_flight| StreamUsersRequest { user_ids, max_in_flight, ..Default::default() };
-        assert!(ManyUsers::try_from(request(ids(1000), 256)).is_ok());
+        assert!(UsersQuery::try_from(request(ids(1000), 256)).is_ok());
         for (request, field, description) in [
             (request(ids(0), 1), "user_ids", "holds 0 ids: 1 to 1000"),
             (request(ids(1001), 1), "user_ids", "holds 1001 ids: 1 to 1000"),
             (request(ids(1), 257), "max_in_flight", "is 257: 1 to 256"),
             (request(vec!["ada".into(), "Ada".into()], 1), "user_ids[1]", "holds 'A'"),
         ] {
-            let violations = wrong(ManyUsers::try_from(request));
+            let violations = wrong(UsersQuery::try_from(request));
             assert_eq!(violations[0].field, field);
             assert!(violations[0].description.starts_with(description), "{}", violations[0].description);
         }
-        assert_eq!(wrong(ManyUsers::try_from(request(vec![String::new(); 1000], 0))).len(), 5);
+        assert_eq!(wrong(UsersQuery::try_from(request(vec![String::new(); 1000], 0))).len(), 5);
     }
 }

@@ -8,16 +8,17 @@ use fanout_proto::gateway::v1::{
     },
 };
 use futures::{StreamExt as _, stream::BoxStream};
+use opentelemetry::metrics::Meter;
 use rpc_layers::{CallContext, deadline::Deadline};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    backend::{Countries, Users},
+    backends::Backends,
     error::{BackendError, Error},
-    meters::FanOutMeters,
+    metrics::FanOutMetrics,
     profile::Profiles,
     report,
-    request::{ManyUsers, OneUser},
+    request::{ProfileQuery, UsersQuery},
     user_stream,
 };
 
@@ -25,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Gateway {
     profiles: Profiles,
-    meters: FanOutMeters,
+    metrics: FanOutMetrics,
 }
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
@@ -34,21 +35,24 @@ const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry"
 // === impl Gateway ===
 
 impl Gateway {
-    /// Asks these services.
-    pub fn new(users: Users, countries: Countries) -> Self {
-        Self { profiles: Profiles::new(users, countries), meters: FanOutMeters::new() }
+    /// Asks these backends, and records the fan-outs' figures with this meter.
+    pub fn new(backends: Backends, meter: Option<&Meter>) -> Self {
+        Self { profiles: Profiles::new(backends), metrics: FanOutMetrics::new(meter) }
     }
 }
 
-/// What the request hands on, with a little time kept back to answer in.
-fn handed_on<T>(request: &Request<T>) -> CallContext {
-    let mut on = CallContext::of(request.extensions(), request.metadata().as_ref());
-    on.deadline = on.deadline.map(Deadline::less_reserve);
-    on
+/// Returns the context of the calls that are made for a request, with a little time kept back to reply in.
+fn call_context<T>(request: &Request<T>) -> CallContext {
+    let mut ctx = CallContext::of(request.extensions(), request.metadata().as_ref());
+    ctx.deadline = ctx.deadline.map(Deadline::less_reserve);
+    ctx
 }
 
-/// The results that go into a reply, and the report beside them; under fail-fast the
-/// first failure instead.
+/// Returns the results that go into a reply, and the report beside them.
+///
+/// # Errors
+///
+/// Returns the first failure under fail-fast.
 fn settle<R>(outcome: Outcome<R>, policy: FailurePolicy) -> Result<(R, Option<FanOutReport>), Error>
 where
     R: Results<Error = BackendError>,
@@ -66,11 +70,11 @@ where
 #[tonic::async_trait]
 impl GatewayService for Gateway {
     async fn get_profile(&self, request: Request<GetProfileRequest>) -> Result<Response<GetProfileResponse>, Status> {
-        let on = handed_on(&request);
-        let asked = OneUser::try_from(request.into_inner())?;
-        let policy = asked.how.policy;
-        let outcome = self.profiles.profile(asked, &on).await;
-        self.meters.record(GET_PROFILE, &outcome.report);
+        let ctx = call_context(&request);
+        let query = ProfileQuery::try_from(request.into_inner())?;
+        let policy = query.options.policy;
+        let outcome = self.profiles.profile(query, &ctx).await;
+        self.metrics.record(GET_PROFILE, &outcome.report);
         let ((user, list), report) = settle(outcome, policy)?;
         Ok(Response::new(GetProfileResponse { user: user.ok(), country_list: list.ok(), report }))
     }
@@ -79,11 +83,11 @@ impl GatewayService for Gateway {
         &self,
         request: Request<GetHomeCountryRequest>,
     ) -> Result<Response<GetHomeCountryResponse>, Status> {
-        let on = handed_on(&request);
-        let asked = OneUser::try_from(request.into_inner())?;
-        let policy = asked.how.policy;
-        let outcome = self.profiles.home_country(asked, &on).await;
-        self.meters.record(GET_HOME_COUNTRY, &outcome.report);
+        let ctx = call_context(&request);
+        let query = ProfileQuery::try_from(request.into_inner())?;
+        let policy = query.options.policy;
+        let outcome = self.profiles.home_country(query, &ctx).await;
+        self.metrics.record(GET_HOME_COUNTRY, &outcome.report);
         let (((user, country),), report) = settle(outcome, policy)?;
         Ok(Response::new(GetHomeCountryResponse { user: user.ok(), country: country.ok(), report }))
     }
@@ -94,11 +98,11 @@ impl GatewayService for Gateway {
         &self,
         request: Request<StreamUsersRequest>,
     ) -> Result<Response<Self::StreamUsersStream>, Status> {
-        let on = handed_on(&request);
-        let asked = ManyUsers::try_from(request.into_inner())?;
-        let (ids, policy) = (asked.ids.clone(), asked.how.policy);
+        let ctx = call_context(&request);
+        let query = UsersQuery::try_from(request.into_inner())?;
+        let (ids, policy) = (query.ids.clone(), query.options.policy);
         Ok(Response::new(
-            user_stream::messages(self.profiles.users(asked, on), ids, policy, self.meters.clone()).boxed(),
+            user_stream::messages(self.profiles.users(query, ctx), ids, policy, self.metrics.clone()).boxed(),
         ))
     }
 }

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use crate::{
     error::{BackendError, Error, call_status},
-    meters::FanOutMeters,
+    metrics::FanOutMetrics,
     profile::UserStream,
     report,
 };
@@ -23,7 +23,7 @@ struct Messages {
     ids: Vec<String>,
     policy: FailurePolicy,
     errors: HashMap<usize, CallError<BackendError>>,
-    meters: FanOutMeters,
+    metrics: FanOutMetrics,
 }
 
 const STREAM_USERS: &str = "fanout.gateway.v1.GatewayService/StreamUsers";
@@ -34,9 +34,9 @@ pub(crate) fn messages(
     users: UserStream,
     ids: Vec<String>,
     policy: FailurePolicy,
-    meters: FanOutMeters,
+    metrics: FanOutMetrics,
 ) -> impl Stream<Item = Result<StreamUsersResponse, Status>> + Send {
-    let messages = Messages { users, ids, policy, errors: HashMap::new(), meters };
+    let messages = Messages { users, ids, policy, errors: HashMap::new(), metrics };
     stream::unfold(Some(messages), |messages| async {
         let mut messages = messages?;
         match messages.next().await {
@@ -76,7 +76,7 @@ impl Messages {
     /// The report of a stream that is over.
     fn report(&self) -> FanOutReport {
         let report = self.users.report();
-        self.meters.record(STREAM_USERS, &report);
+        self.metrics.record(STREAM_USERS, &report);
         report::to_proto(&report, |index| self.errors.get(&index))
     }
 }

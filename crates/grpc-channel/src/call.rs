@@ -1,109 +1,146 @@
-//! What a backend's stack carries: a unary call whose message is already encoded.
+//! What a channel's stack carries: one RPC on its way to a backend.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fan_out::Attempts;
+use http::HeaderMap;
+use parking_lot::Mutex;
 use rpc_layers::{CallContext, deadline::Deadline, trace::SpanSlot};
 
-use crate::metrics::QueuedGuard;
+use crate::{method::Method, metrics::QueuedGuard};
 
-/// A method of a backend, and whether calling it twice does what calling it once does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Method {
-    path: &'static str,
-    idempotent: bool,
-}
-
-/// A unary call on its way to a backend.
+/// One RPC on its way to a backend.
 ///
 /// Cloning it, as a retry or a hedge does, costs a few reference counts. It is small, because every layer keeps room for
 /// one while the call is under way.
 #[derive(Clone, Debug)]
-pub(crate) struct UnaryCall {
+pub(crate) struct Call {
     pub(crate) inner: Arc<CallInner>,
-    /// Where the attempt's span goes when two of them race.
+    /// Where the attempt's span goes when several of them race.
     pub(crate) span: Option<SpanSlot>,
     /// Counts the call as queued until it is dropped or taken out.
-    pub(crate) waiting: QueuedGuard,
+    pub(crate) queued: QueuedGuard,
 }
 
-/// What all copies of a call have in common.
+/// What all clones of a call share.
 #[derive(Clone, Debug)]
 pub(crate) struct CallInner {
     pub(crate) method: Method,
-    /// The encoded request.
-    pub(crate) message: Bytes,
-    /// The deadline and the baggage of the request that this call is made for.
+    pub(crate) request: RequestBody,
+    /// The caller's headers, if it sent any.
+    pub(crate) metadata: Option<Box<HeaderMap>>,
+    pub(crate) wanted: Wanted,
+    /// The deadline, baggage and trace parent of the request that this call is made for.
     pub(crate) ctx: CallContext,
-    /// Counts what is sent, for the report.
+    /// Counts what is sent, for the caller's report.
     pub(crate) attempts: Attempts,
 }
 
-/// The encoded reply of any method: who made the call knows its type.
-pub(crate) type AnyReply = Bytes;
-
-// === impl Method ===
-
-impl Method {
-    /// A method that changes nothing, or nothing more the second time. Its path has a slash before it.
-    pub const fn idempotent(path: &'static str) -> Self {
-        Self { path, idempotent: true }
-    }
-
-    /// The method as reports and spans name it.
-    pub fn name(self) -> &'static str {
-        self.path.trim_start_matches('/')
-    }
-
-    pub(crate) fn path(self) -> &'static str {
-        self.path
-    }
-
-    pub(crate) fn is_idempotent(self) -> bool {
-        self.idempotent
-    }
+/// What the caller wants to have of the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The one message, checked.
+    Message,
+    /// The whole reply with its headers and trailers.
+    Whole,
+    /// The headers as soon as they are there, and the body as it comes.
+    Stream,
 }
 
-impl fmt::Debug for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The messages of a request, each with gRPC's prefix of five bytes.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestBody {
+    /// All of them: they can be sent again.
+    Whole(Bytes),
+    /// They come from the caller. `None` once they are being sent.
+    Stream(Arc<Mutex<Option<RequestStream>>>),
 }
 
-// === impl UnaryCall ===
+/// A request whose messages come from the caller one by one.
+#[derive(Debug)]
+pub(crate) struct RequestStream {
+    /// What was read of it to find out that there is more.
+    pub(crate) head: Option<Bytes>,
+    pub(crate) rest: tonic::body::Body,
+}
 
-impl UnaryCall {
-    pub(crate) fn new(method: Method, message: Bytes, ctx: CallContext, attempts: Attempts) -> Self {
-        let inner = Arc::new(CallInner { method, message, ctx, attempts });
-        Self { inner, span: None, waiting: QueuedGuard::default() }
+// === impl Call ===
+
+impl Call {
+    pub(crate) fn new(inner: CallInner) -> Self {
+        Self { inner: Arc::new(inner), span: None, queued: QueuedGuard::default() }
     }
 
-    /// The same call with another deadline.
-    pub(crate) fn until(mut self, deadline: Deadline) -> Self {
+    /// Returns the same call with another deadline.
+    pub(crate) fn with_deadline(mut self, deadline: Deadline) -> Self {
         Arc::make_mut(&mut self.inner).ctx.deadline = Some(deadline);
         self
+    }
+
+    /// Returns whether calling twice does what calling once does.
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.inner.method.is_idempotent()
+    }
+
+    /// Returns whether the reply is one message that ends the call.
+    pub(crate) fn is_unary(&self) -> bool {
+        self.inner.wanted != Wanted::Stream && matches!(self.inner.request, RequestBody::Whole(_))
+    }
+
+    /// Returns whether the messages of the request are still there to be sent.
+    pub(crate) fn can_be_sent(&self) -> bool {
+        match &self.inner.request {
+            RequestBody::Whole(_) => true,
+            RequestBody::Stream(stream) => stream.lock().is_some(),
+        }
+    }
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    pub(crate) fn stream(stream: RequestStream) -> Self {
+        Self::Stream(Arc::new(Mutex::new(Some(stream))))
     }
 }
 
 #[cfg(test)]
-impl UnaryCall {
-    /// A call that may be retried, for the layers' tests.
+impl Call {
+    /// Returns a unary call of an idempotent method, for the layers' tests.
     pub(crate) fn example() -> Self {
-        Self::of(Method::idempotent("/example.v1.Example/Get"), b"\x08\x01")
+        Self::of(Method::example(true), b"\0\0\0\0\x02\x08\x01")
     }
 
-    /// One with this message.
+    /// Returns one with this message.
     pub(crate) fn with_message(message: &'static [u8]) -> Self {
-        Self::of(Self::example().inner.method, message)
+        Self::of(Method::example(true), message)
     }
 
-    /// A call that must not reach a backend twice.
+    /// Returns a unary call that must not reach a backend twice.
     pub(crate) fn non_idempotent() -> Self {
-        Self::of(Method { path: "/example.v1.Example/Create", idempotent: false }, b"\x08\x01")
+        Self::of(Method::example(false), b"\0\0\0\0\x02\x08\x01")
     }
 
-    fn of(method: Method, message: &'static [u8]) -> Self {
-        Self::new(method, Bytes::from_static(message), CallContext::default(), Attempts::default())
+    /// Returns a call of this method.
+    pub(crate) fn of(method: Method, message: &'static [u8]) -> Self {
+        Self::new(CallInner {
+            method,
+            request: RequestBody::Whole(Bytes::from_static(message)),
+            metadata: None,
+            wanted: Wanted::Message,
+            ctx: CallContext::default(),
+            attempts: Attempts::default(),
+        })
+    }
+
+    /// Returns a call whose messages come one by one, and that wants its reply so.
+    pub(crate) fn stream() -> Self {
+        let rest = tonic::body::Body::empty();
+        let request = RequestBody::stream(RequestStream { head: None, rest });
+        let mut call = Self::example();
+        let inner = Arc::make_mut(&mut call.inner);
+        (inner.request, inner.wanted) = (request, Wanted::Stream);
+        call
     }
 }

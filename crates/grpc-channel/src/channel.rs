@@ -1,39 +1,57 @@
 //! The channel: one backend of one endpoint or many.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use fan_out::Attempts;
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
+use http::{HeaderMap, Request, Response};
 use opentelemetry::metrics::Meter;
-use rpc_layers::CallContext;
-use tower::ServiceExt as _;
+use prost::Message;
+use rpc_layers::{
+    CallContext,
+    deadline::{Deadline, GRPC_TIMEOUT, timeout_of},
+};
+use tonic::{Status, body::Body};
+use tower::{Service, ServiceExt as _};
 
 use crate::{
-    call::{Method, UnaryCall},
+    call::{Call, CallInner, RequestBody, Wanted},
     config::Config,
+    descriptors::{Descriptors, MethodKind},
     endpoints::set::EndpointSet,
     error::{Cause, Failure},
+    method::{Method, Methods},
     metrics::Metrics,
+    reply::{Reply, ResponseBody},
+    request_body::{Collected, collect_now},
+    service_config::ServiceConfig,
     stack::{self, Stack},
     target::{InvalidTarget, Target},
+    transport::framing::frame,
 };
 
-/// A backend of one endpoint or many.
+/// A gRPC client channel to one backend of one endpoint or many.
 ///
-/// Clones share its connections, budgets and limits.
+/// A [`tower::Service`] in place of tonic's `Channel`, for generated clients as they are. Clones share connections, budgets
+/// and limits, and cost a few reference counts.
 #[derive(Clone)]
 pub struct Channel {
-    info: Arc<BackendInfo>,
+    backend: Arc<BackendInfo>,
     stack: Stack,
     endpoints: Arc<EndpointSet>,
 }
 
-/// Identifies the backend in logs and metrics.
+/// The backend in logs and metrics, and its methods.
 #[derive(Debug)]
 struct BackendInfo {
     name: Arc<str>,
     targets: String,
+    methods: Methods,
     metrics: Metrics,
 }
 
@@ -43,6 +61,8 @@ pub struct Builder {
     name: Arc<str>,
     targets: Vec<Target>,
     config: Config,
+    service_config: ServiceConfig,
+    descriptors: Descriptors,
     meter: Option<Meter>,
 }
 
@@ -64,37 +84,54 @@ impl Channel {
         if targets.is_empty() {
             return Err(InvalidTarget::None);
         }
-        Ok(Builder { name: name.into(), targets, config: Config::default(), meter: None })
+        Ok(Builder {
+            name: name.into(),
+            targets,
+            config: Config::default(),
+            service_config: ServiceConfig::default(),
+            descriptors: Descriptors::default(),
+            meter: None,
+        })
     }
 
     /// Returns the backend's name, such as `user`.
     pub fn name(&self) -> &str {
-        &self.info.name
+        &self.backend.name
     }
 
     /// Returns the target URLs as they were given, separated by commas.
     pub fn targets(&self) -> &str {
-        &self.info.targets
+        &self.backend.targets
     }
 
     /// Waits until an endpoint is connected and serving. Logs meanwhile what it waits for.
     ///
-    /// Cancel safe.
+    /// Has no limit of its own. Cancel safe.
     pub async fn ready(&self) {
         let mut changes = self.endpoints.changes();
-        let mut said = None;
+        let mut logged = None;
         while !self.endpoints.is_ready() {
             let reason = self.endpoints.unreachable();
-            if let Some(reason) = reason.filter(|reason| said.as_ref() != Some(reason)) {
-                tracing::info!(backend = &*self.info.name, url = %self.info.targets, %reason, "waiting for a service");
-                said = Some(reason);
+            if let Some(reason) = reason.filter(|reason| logged.as_ref() != Some(reason)) {
+                tracing::info!(backend = self.name(), url = self.targets(), %reason, "waiting for a service");
+                logged = Some(reason);
             }
             // The sender lives as long as the set.
             let _ = changes.changed().await;
         }
     }
 
-    /// Makes a unary call of an encoded message, and returns the encoded reply. `attempts` counts what is sent.
+    /// Returns the method at this path, such as `/fanout.user.v1.UserService/GetUser`, with all that is configured for it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the text is not the path of a URI.
+    pub fn method(&self, path: &str) -> Result<Method, http::uri::InvalidUri> {
+        Ok(self.backend.methods.get(&path.parse()?))
+    }
+
+    /// Makes a unary call, and returns the reply's bytes as they came: the lean path, for callers that pass replies on.
+    /// `attempts` counts what is sent.
     ///
     /// Dropping the future resets the call at the backend.
     ///
@@ -103,32 +140,97 @@ impl Channel {
     /// Returns the status of the call, and where it failed.
     pub fn unary(
         &self,
-        method: Method,
-        message: Bytes,
+        method: &Method,
+        message: &impl Message,
         ctx: &CallContext,
         attempts: &Attempts,
     ) -> BoxFuture<'static, Result<Bytes, Failure>> {
-        let call = UnaryCall::new(method, message, ctx.clone(), attempts.clone());
-        let (info, reply) = (Arc::clone(&self.info), self.stack.clone().oneshot(call));
-        reply.inspect(move |result| info.count(result)).boxed()
+        let call = CallInner {
+            method: method.clone(),
+            request: RequestBody::Whole(frame(message)),
+            metadata: None,
+            wanted: Wanted::Message,
+            ctx: ctx.clone(),
+            attempts: attempts.clone(),
+        };
+        let reply = self.start(call);
+        reply.map(|reply| Ok(reply?.into_whole()?.data)).boxed()
     }
+
+    fn start(&self, call: CallInner) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
+        let backend = Arc::clone(&self.backend);
+        self.stack.clone().oneshot(Call::new(call)).inspect_err(move |failure| backend.count(failure))
+    }
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<ResponseBody>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<ResponseBody>, Status>>;
+
+    /// Always ready: waiting for an endpoint or a connection belongs to the call, which has a deadline.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Makes a call for a generated client.
+    ///
+    /// The request's extensions may hold a [`CallContext`]'s parts and [`Attempts`]. Its deadline is the earliest of that
+    /// context's, its `grpc-timeout` and its method's timeout. Dropping the future resets the call at the backend.
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let Some(path) = head.uri.path_and_query() else {
+            let status = Status::internal(format!("{:?} has no path to call", head.uri));
+            return Box::pin(std::future::ready(Err(status)));
+        };
+        let method = self.backend.methods.get(path);
+        let mut ctx = CallContext::from_extensions(&head.extensions);
+        // A malformed one stays for the server to reject.
+        if let Ok(Some(timeout)) = timeout_of(&head.headers) {
+            head.headers.remove(GRPC_TIMEOUT);
+            let timeout = Deadline::after(timeout);
+            ctx.deadline = Some(ctx.deadline.map_or(timeout, |deadline| deadline.min(timeout)));
+        }
+        let (may_end, wanted) = match method.kind() {
+            MethodKind::Unary => (true, Wanted::Whole),
+            MethodKind::ServerStreaming | MethodKind::Unknown => (true, Wanted::Stream),
+            MethodKind::ClientStreaming => (false, Wanted::Whole),
+            MethodKind::Bidirectional => (false, Wanted::Stream),
+        };
+        let request = match collect_now(body, may_end) {
+            Collected::Whole(frame) => RequestBody::Whole(frame),
+            Collected::Stream(stream) => RequestBody::stream(stream),
+            Collected::Failed(status) => return Box::pin(std::future::ready(Err(status))),
+        };
+        let attempts = head.extensions.remove::<Attempts>().unwrap_or_default();
+        let reply = self.start(CallInner { method, request, metadata: metadata(head.headers), wanted, ctx, attempts });
+        Box::pin(reply.map(|reply| Ok(reply?.into_response())))
+    }
+}
+
+/// Returns the caller's headers, if there are any.
+fn metadata(headers: HeaderMap) -> Option<Box<HeaderMap>> {
+    (!headers.is_empty()).then(|| Box::new(headers))
 }
 
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channel").field("info", &self.info).finish_non_exhaustive()
+        f.debug_struct("Channel")
+            .field("name", &self.backend.name)
+            .field("targets", &self.backend.targets)
+            .finish_non_exhaustive()
     }
 }
 
 // === impl BackendInfo ===
 
 impl BackendInfo {
-    /// Counts calls that were rejected before they were sent.
-    fn count(&self, result: &Result<Bytes, Failure>) {
-        match result {
-            Err(Failure { cause: Cause::Shed, .. }) => self.metrics.shed(),
-            Err(Failure { cause: Cause::CircuitOpen, .. }) => self.metrics.rejected(),
-            Ok(_) | Err(_) => {}
+    /// Counts a call that was rejected before it was sent.
+    fn count(&self, failure: &Failure) {
+        match failure.cause {
+            Cause::Shed => self.metrics.shed(),
+            Cause::CircuitOpen => self.metrics.rejected(),
+            _ => {}
         }
     }
 }
@@ -140,6 +242,23 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Treats the methods that this service config names as it says.
+    #[must_use]
+    pub fn service_config(mut self, service_config: ServiceConfig) -> Self {
+        self.service_config = service_config;
+        self
+    }
+
+    /// Takes from the contract which methods stream, and which are idempotent.
+    ///
+    /// Without descriptors a call may stream and is not idempotent: it is sent again only if it was never sent, or if a
+    /// service config says so.
+    #[must_use]
+    pub fn descriptors(mut self, descriptors: Descriptors) -> Self {
+        self.descriptors = descriptors;
         self
     }
 
@@ -156,15 +275,17 @@ impl Builder {
     ///
     /// Panics outside of a tokio runtime.
     pub fn connect(self) -> Channel {
-        let Self { name, targets, config, meter } = self;
+        let Self { name, targets, config, service_config, descriptors, meter } = self;
         let metrics = Metrics::new(Arc::clone(&name), meter);
         let endpoints = Arc::new(EndpointSet::new(config.max_ejected.into()));
         let watched = Arc::clone(&endpoints);
         metrics.watch_replicas(move || watched.count_by_state());
         let watched = Arc::clone(&endpoints);
         metrics.watch_connections(move || watched.connections());
-        let stack = stack::stack(&targets, &config, &endpoints, &metrics);
+        let throttling = service_config.retry_throttling();
+        let stack = stack::stack(&name, &targets, &config, throttling, &endpoints, &metrics);
+        let methods = Methods::new(&descriptors, service_config, &config);
         let targets = targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ");
-        Channel { info: Arc::new(BackendInfo { name, targets, metrics }), stack, endpoints }
+        Channel { backend: Arc::new(BackendInfo { name, targets, methods, metrics }), stack, endpoints }
     }
 }

@@ -1,24 +1,24 @@
 //! How a channel balances, retries, bounds and rejects calls.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use tower::BoxError;
-
-pub use crate::policy::hedge::HedgeAfter;
 
 /// Decides whether the bytes of a unary reply are a message at all.
 ///
 /// A reply that fails it ends as [`Cause::Malformed`](crate::Cause::Malformed) and counts against its endpoint.
 pub type ReplyCheck = fn(&[u8]) -> Result<(), BoxError>;
 
-/// The settings of a [`Channel`](crate::Channel). [`Config::default`] gives the values that the fields name.
+/// The settings of a [`Channel`](crate::Channel). [`Config::default`] has the values that the fields' documentation names.
+///
+/// A [`ServiceConfig`](crate::ServiceConfig) takes precedence for the methods that it names.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// How often names are resolved again: 5 s.
     pub resolve_every: Duration,
     /// How long connecting to an endpoint may take: 2 s.
     pub connect_timeout: Duration,
-    /// How often a connection is pinged: 5 s. Servers that enforce gRPC's default take a ping every 5 minutes only.
+    /// How often a connection is pinged: 5 s. Servers that enforce gRPC's default accept a ping every 5 minutes only.
     pub keepalive: Duration,
     /// How long an endpoint may take to answer a ping before its connection counts as lost: 2 s.
     pub keepalive_timeout: Duration,
@@ -26,7 +26,7 @@ pub struct Config {
     pub max_connections: usize,
     /// The most calls in flight, waiting ones included: 16,384. More are rejected with `RESOURCE_EXHAUSTED`.
     pub max_in_flight: usize,
-    /// How often a failed call is sent again: 2. 0 turns retries off.
+    /// How often a failed call is sent again: 2. 0 turns retries off, those of calls that were not sent included.
     pub retries: u32,
     /// Retries as a share of the calls that succeeded: 0.2.
     pub retry_budget: f32,
@@ -48,6 +48,21 @@ pub struct Config {
     pub reply_check: ReplyCheck,
 }
 
+/// When a call counts as late.
+///
+/// From text: `off`, a delay such as `50ms`, or a percentile such as `p95`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum HedgeAfter {
+    /// Never.
+    Off,
+    /// After this time.
+    Delay(Duration),
+    /// When it takes longer than this percentile of the latest replies, of which there are at least 100.
+    Percentile(f64),
+}
+
+// === impl Config ===
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -67,6 +82,44 @@ impl Default for Config {
             max_ejected: 0.5,
             coalesce: None,
             reply_check: |_| Ok(()),
+        }
+    }
+}
+
+// === impl HedgeAfter ===
+
+impl FromStr for HedgeAfter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let allowed = "off, a delay such as 50ms, or a percentile such as p95 is allowed";
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        if let Some(percentile) = text.strip_prefix('p') {
+            return match percentile.parse() {
+                Ok(percentile) if (1.0..100.0).contains(&percentile) => Ok(Self::Percentile(percentile)),
+                _ => Err(format!("a percentile is between p1 and p99.9: {allowed}")),
+            };
+        }
+        match humantime::parse_duration(text) {
+            Ok(delay) if !delay.is_zero() => Ok(Self::Delay(delay)),
+            _ => Err(allowed.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hedge_is_after_a_delay_or_a_percentile() {
+        assert_eq!("off".parse(), Ok(HedgeAfter::Off));
+        assert_eq!("50ms".parse(), Ok(HedgeAfter::Delay(Duration::from_millis(50))));
+        assert_eq!("p99.9".parse(), Ok(HedgeAfter::Percentile(99.9)));
+        for bad in ["", "0s", "p0", "p100", "pxx", "soon"] {
+            assert!(bad.parse::<HedgeAfter>().unwrap_err().contains("is allowed"), "{bad:?}");
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Why a call to a backend has no reply.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
+use rpc_layers::source;
 use tonic::{Code, Status};
-use tower::{BoxError, load_shed::error::Overloaded};
-use tower_resilience_circuitbreaker::CircuitBreakerError;
+use tower::BoxError;
 
 /// Why a call has no reply: gRPC's status, and which part of the way it came from.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{}: {}", .status.code(), .status.message())]
+///
+/// Generated clients return its [`Status`]; [`Failure::find_in`] finds the failure there.
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// gRPC's status.
     pub status: Status,
@@ -19,27 +20,27 @@ pub struct Failure {
 /// Where a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The backend answered with this status, and with what it says of another try.
+    /// The backend replied with this status, and with this about another try.
     Answered(Pushback),
-    /// The call did not leave the gateway, or the backend says that it did not start_unary it: its connection was closing.
+    /// The call was not sent, or the backend promises that it did not process it: its connection was closing.
     Unsent,
-    /// The connection broke while the call was on its way: the backend may have done what it asks.
+    /// The connection broke after the call was sent: the backend may have processed it.
     Lost,
-    /// No replica can be called.
+    /// No endpoint can be called.
     Unreachable,
-    /// The reply is no protobuf message.
+    /// The reply is not a message.
     Malformed,
-    /// The deadline came.
+    /// The deadline passed.
     Late,
     /// As many calls as are allowed are in flight.
     Shed,
     /// The circuit breaker is open.
     CircuitOpen,
-    /// A part of the gateway itself failed.
+    /// A part of the channel itself failed.
     Internal,
 }
 
-/// What a server says of another try, in `grpc-retry-pushback-ms` (gRPC's proposal A6).
+/// What a server says about another try, in `grpc-retry-pushback-ms` (gRFC A6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pushback {
     /// Nothing.
@@ -47,11 +48,11 @@ pub enum Pushback {
     Unsaid,
     /// Try again after this time.
     After(Duration),
-    /// Do not try again: a negative number, or none.
+    /// Do not try again: the value is negative or not a number.
     Never,
 }
 
-/// The call did not leave.
+/// The call was not sent, or not processed.
 #[derive(Debug, thiserror::Error)]
 #[error("the call was not sent: {0}")]
 struct Unsent(#[source] h2::Error);
@@ -61,86 +62,105 @@ struct Unsent(#[source] h2::Error);
 #[error("the connection was lost: {0}")]
 struct Lost(#[source] h2::Error);
 
-/// The status of a call that the connection did not take.
+/// Returns the status of a call that the connection did not accept.
 pub(crate) fn unsent(error: h2::Error) -> Status {
     let mut status = Status::unavailable(error.to_string());
     status.set_source(Arc::new(Unsent(error)));
     status
 }
 
-/// The status of a call whose stream broke before its reply was whole.
+/// Returns the status of a call whose stream broke before its reply was whole.
 pub(crate) fn lost(error: h2::Error) -> Status {
-    // A server whose own timer ends a call resets it so: the deadline layer tells that from a change of mind.
+    // A server whose own timer ends a call resets it with CANCEL: the deadline layer tells that from a cancellation.
     let code = if error.reason() == Some(h2::Reason::CANCEL) { Code::Cancelled } else { Code::Unavailable };
     let mut status = Status::new(code, error.to_string());
-    status.set_source(if was_not_begun(&error) { Arc::new(Unsent(error)) } else { Arc::new(Lost(error)) });
+    status.set_source(if was_not_processed(&error) { Arc::new(Unsent(error)) } else { Arc::new(Lost(error)) });
     status
+}
+
+/// Returns whether the peer promises that it did not process the stream (RFC 9113, section 8.7): it refused the stream,
+/// or sent GOAWAY before it took it.
+fn was_not_processed(error: &h2::Error) -> bool {
+    error.reason() == Some(h2::Reason::REFUSED_STREAM)
+        || (error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 // === impl Failure ===
 
 impl Failure {
+    /// Returns the failure behind the status that a generated client returned, if it came from a channel.
+    pub fn find_in(status: &Status) -> Option<&Self> {
+        source::find(status)
+    }
+
+    /// Returns whether a server may have seen the call, and so may have done what it asks. `false` is a promise.
+    pub fn may_have_been_seen(&self) -> bool {
+        match self.cause {
+            Cause::Answered(_) | Cause::Lost | Cause::Malformed | Cause::Late | Cause::Internal => true,
+            Cause::Unsent | Cause::Unreachable | Cause::Shed | Cause::CircuitOpen => false,
+        }
+    }
+
     pub(crate) fn new(cause: Cause, status: Status) -> Self {
         Self { status, cause }
     }
 
-    /// Whether calling again, or elsewhere, may end otherwise: what breakers and ejection count as the backend's fault.
-    pub(crate) fn is_backends_fault(&self) -> bool {
-        match self.cause {
-            Cause::Answered(_) => matches!(self.status.code(), Code::Unavailable | Code::Unknown | Code::DataLoss),
-            Cause::Unsent | Cause::Lost | Cause::Unreachable | Cause::Malformed => true,
-            // A deadline is the caller's choice: one with a short one must not close the way for the others.
-            Cause::Late | Cause::Shed | Cause::CircuitOpen | Cause::Internal => false,
-        }
+    /// Returns a failure of the channel itself.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(Cause::Internal, Status::internal(message))
     }
 
-    /// What a status that an attempt ended with tells of the way there.
+    /// Returns the failure of an attempt that ended with this status.
     pub(crate) fn of_attempt(status: Status) -> Self {
         let cause = match status.code() {
             Code::DeadlineExceeded => Cause::Late,
-            _ if has_cause::<Unsent>(&status) => Cause::Unsent,
-            _ if has_cause::<Lost>(&status) => Cause::Lost,
+            _ if source::find::<Unsent>(&status).is_some() => Cause::Unsent,
+            _ if source::find::<Lost>(&status).is_some() => Cause::Lost,
             _ => Cause::Answered(Pushback::of(&status)),
         };
         Self::new(cause, status)
     }
+
+    /// Returns whether breaker and outlier detection count this as the backend's fault: another call, or one to another
+    /// endpoint, may end otherwise.
+    pub(crate) fn is_backends_fault(&self) -> bool {
+        match self.cause {
+            Cause::Answered(_) => matches!(self.status.code(), Code::Unavailable | Code::Unknown | Code::DataLoss),
+            Cause::Unsent | Cause::Lost | Cause::Unreachable | Cause::Malformed => true,
+            // A deadline is the caller's choice: one caller's short deadlines must not open the breaker for all.
+            Cause::Late | Cause::Shed | Cause::CircuitOpen | Cause::Internal => false,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status.code(), self.status.message())
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.status.source()
+    }
 }
 
 impl From<BoxError> for Failure {
-    /// Takes apart what tower's layers say.
+    /// Returns the failure that a tower layer carried, or one of the channel itself.
     fn from(error: BoxError) -> Self {
-        let error = match error.downcast::<Self>() {
-            Ok(failure) => return *failure,
-            Err(error) => error,
-        };
-        if error.is::<Overloaded>() {
-            return Self::new(Cause::Shed, Status::resource_exhausted("as many calls as are allowed are in flight"));
-        }
-        Self::new(Cause::Internal, Status::internal(error.to_string()))
-    }
-}
-
-impl From<CircuitBreakerError<Self>> for Failure {
-    fn from(error: CircuitBreakerError<Self>) -> Self {
-        match error {
-            CircuitBreakerError::OpenCircuit => {
-                Self::new(Cause::CircuitOpen, Status::unavailable("too many calls in a row have failed"))
-            }
-            CircuitBreakerError::Inner(failure) => failure,
+        match error.downcast::<Self>() {
+            Ok(failure) => *failure,
+            Err(error) => Self::internal(error.to_string()),
         }
     }
 }
 
-/// Whether a status came of such an error, found by type in the chain of causes.
-fn has_cause<E: StdError + 'static>(status: &Status) -> bool {
-    std::iter::successors(status.source(), |cause| (*cause).source()).any(<dyn StdError>::is::<E>)
-}
-
-/// Whether the peer promises that it did nothing for the stream (RFC 9113, section 8.7): it refused it, or said
-/// goodbye before it took it.
-fn was_not_begun(error: &h2::Error) -> bool {
-    error.reason() == Some(h2::Reason::REFUSED_STREAM)
-        || (error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let mut status = failure.status.clone();
+        status.set_source(Arc::new(failure));
+        status
+    }
 }
 
 // === impl Pushback ===
@@ -176,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_was_not_begun() {
+    fn what_was_refused_was_not_processed() {
         for (reason, cause) in [
             (h2::Reason::REFUSED_STREAM, Cause::Unsent),
             (h2::Reason::INTERNAL_ERROR, Cause::Lost),
@@ -188,12 +208,26 @@ mod tests {
     }
 
     #[test]
-    fn towers_words_are_taken_apart() {
-        assert_eq!(Failure::from(BoxError::from(Overloaded::new())).cause, Cause::Shed);
-        assert_eq!(Failure::from(CircuitBreakerError::OpenCircuit).cause, Cause::CircuitOpen);
+    fn a_failure_survives_tower_and_tonic() {
         let late = answered(Code::DeadlineExceeded, None);
-        let boxed = BoxError::from(Failure::from(CircuitBreakerError::Inner(late)));
-        assert_eq!(Failure::from(boxed).cause, Cause::Late);
+        assert_eq!(Failure::from(BoxError::from(late.clone())).cause, Cause::Late);
+        assert_eq!(Failure::from(BoxError::from("closed")).cause, Cause::Internal);
+        let status = Status::from_error(Box::new(Status::from(late)));
+        assert_eq!((status.code(), Failure::find_in(&status).unwrap().cause), (Code::DeadlineExceeded, Cause::Late));
+    }
+
+    #[test]
+    fn a_status_says_whether_a_server_may_have_seen_the_call() {
+        let status = |error| Status::from(Failure::of_attempt(error));
+        for (error, seen) in [
+            (unsent(h2::Reason::NO_ERROR.into()), false),
+            (lost(h2::Reason::REFUSED_STREAM.into()), false),
+            (lost(h2::Reason::INTERNAL_ERROR.into()), true),
+            (Status::not_found("nobody"), true),
+        ] {
+            let status = status(error);
+            assert_eq!(Failure::find_in(&status).unwrap().may_have_been_seen(), seen, "{status:?}");
+        }
     }
 
     #[test]

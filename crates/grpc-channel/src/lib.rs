@@ -1,42 +1,56 @@
-//! A gRPC client channel over HTTP/2 that survives what production does to it.
+//! A gRPC client channel for tonic that survives what production does to it.
 //!
 //! A [`Channel`] resolves its targets' names, keeps connections to every endpoint, and sends each call to the best of
-//! them: balanced by pending requests, ejecting outliers, retrying within a budget, hedging late calls, opening a circuit
-//! breaker, and holding every wait to the call's deadline.
+//! them: balanced by pending calls, ejecting outliers, retrying within a budget, hedging late calls, opening a circuit
+//! breaker, and holding every wait to the call's deadline. It takes the place of tonic's `Channel` under generated clients.
 //!
 //! # Layout
 //!
 //! Imports run from top to bottom; a call goes the same way down to the socket.
 //!
-//! * [`channel`]: [`Channel`] and its [`Builder`], what users hold.
-//! * [`target`]: the URLs of a backend.
-//! * [`config`]: plain settings with documented defaults.
+//! * [`channel`]: [`Channel`] and its [`Builder`], what users hold. `request_body` tells one message from a stream.
+//! * [`target`]: the URLs of a backend. [`config`]: plain settings with documented defaults.
+//! * [`service_config`]: gRPC's JSON document for the same by method. [`descriptors`]: what the contract says about methods.
+//! * `method`: a method with all of that, resolved once.
 //! * `stack`: the tower stack of one backend, whole and in order.
-//! * `policy`: what happens to the whole call: `deadline`, `coalesce`, `retry` (with `backoff` and `budget`), `hedge`.
+//! * `policy`: what happens to the whole call: `deadline`, `coalesce`, `limit`, `breaker`, `retry` and `hedge` with their
+//!   `budget`.
 //! * `balance`: which endpoint an attempt goes to: `balancer`, `replica`, `attempt`.
 //! * `endpoints`: the `set` of them, each `endpoint`'s state, `outlier_detection`, the `resolver`, and the
-//!   `connect_loop` that asks each for its `health`.
-//! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and gRPC's `framing`.
-//! * [`call`]: what the stack carries; [`error`]: why a call has no reply; `metrics`: what is counted.
+//!   `connect_loop` that watches each one's `health`.
+//! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`
+//!   and gRPC's `framing`.
+//! * `call`, `reply`: what the stack carries down and up; `observe`: tells those who judge calls how each ended;
+//!   [`error`]: why a call has no reply; `metrics`: what is counted; `backoff`, `code_set`.
 
 mod backoff;
-pub mod call;
+mod call;
 pub mod channel;
+mod code_set;
 pub mod config;
+pub mod descriptors;
 pub mod error;
+mod method;
 mod metrics;
 #[cfg(test)]
 mod mock;
+mod observe;
+mod reply;
+mod request_body;
+pub mod service_config;
 mod stack;
 pub mod target;
 
 /// What happens to the whole call.
 mod policy {
+    pub(crate) mod breaker;
     pub(crate) mod budget;
     pub(crate) mod coalesce;
     pub(crate) mod deadline;
     pub(crate) mod hedge;
+    pub(crate) mod limit;
     pub(crate) mod retry;
+    mod rotating_histogram;
 }
 
 /// Which endpoint an attempt goes to.
@@ -46,27 +60,32 @@ mod balance {
     pub(crate) mod replica;
 }
 
-/// Where a backend can be reached, and how each endpoint is.
+/// Where a backend can be reached, and the state of each endpoint.
 mod endpoints {
     pub(crate) mod connect_loop;
     pub(crate) mod endpoint;
-    pub(crate) mod health;
+    mod health;
     pub(crate) mod outlier_detection;
     pub(crate) mod resolver;
     pub(crate) mod set;
 }
 
-/// Pool, and gRPC's framing on them.
+/// Connections, and gRPC's framing on them.
 mod transport {
     pub(crate) mod connection;
     pub(crate) mod framing;
     pub(crate) mod pool;
+    pub(crate) mod request;
+    pub(crate) mod response;
 }
 
 pub use self::{
-    call::Method,
     channel::{Builder, Channel},
     config::{Config, HedgeAfter, ReplyCheck},
+    descriptors::{Descriptors, InvalidDescriptors},
     error::{Cause, Failure, Pushback},
+    method::Method,
+    reply::ResponseBody,
+    service_config::{InvalidServiceConfig, ServiceConfig},
     target::{InvalidTarget, Target},
 };

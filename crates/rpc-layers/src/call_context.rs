@@ -47,6 +47,13 @@ impl CallContext {
         Self { deadline: extensions.get().copied(), context: Arc::new(Context { baggage, parent }) }
     }
 
+    /// Takes back what [`insert_into`](Self::insert_into) put into the extensions of a call.
+    pub fn from_extensions(extensions: &Extensions) -> Self {
+        let (baggage, parent) = (extensions.get::<Baggage>().cloned(), extensions.get::<TraceParent>().cloned());
+        let context = Context { baggage: baggage.unwrap_or_default(), parent };
+        Self { deadline: extensions.get().copied(), context: Arc::new(context) }
+    }
+
     /// What can change an answer: two calls of which it is the same get the same.
     pub fn baggage(&self) -> &Baggage {
         &self.context.baggage

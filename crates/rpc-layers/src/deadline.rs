@@ -26,7 +26,7 @@ mod server;
 mod timer;
 
 pub use self::client::{ClientDeadline, ClientDeadlineLayer};
-pub use self::grpc_timeout::{GRPC_TIMEOUT, InvalidGrpcTimeout};
+pub use self::grpc_timeout::{GRPC_TIMEOUT, InvalidGrpcTimeout, from_headers as timeout_of};
 pub use self::server::{ServerDeadline, ServerDeadlineLayer};
 
 /// The longest time [`Deadline::after`] looks ahead: a year, in practice never. It keeps the sum below the clock's end.

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{FutureExt as _, future::Either};
-use http::{Request, Response, Uri};
+use http::{HeaderMap, Request, Uri, response::Parts};
 use http_body::Body;
 use opentelemetry::metrics::Meter;
 use rpc_layers::{
@@ -20,15 +20,20 @@ use tonic::{Code, Status};
 use tower::{Service as _, ServiceBuilder};
 
 use crate::{
-    call::{AnyReply, UnaryCall},
+    call::{Call, RequestBody, Wanted},
     config::ReplyCheck,
     endpoints::endpoint::Endpoint,
     error::{Cause, Failure},
-    transport::framing::{HEADERS, message, no_status, uri},
-    transport::pool::{Acquire, StreamPermit},
+    reply::{Reply, ReplyMetadata, StreamBody, WholeReply},
+    transport::{
+        framing::{check_frame, is_trailers_only, message, no_status},
+        pool::{Acquire, StreamPermit},
+        request::request,
+        response::{StreamedReplies, WholeReplies},
+    },
 };
 
-/// Sends calls to one replica.
+/// Sends calls to one endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     endpoint: Arc<Endpoint>,
@@ -40,26 +45,27 @@ pub(crate) struct Attempt {
 // === impl Attempt ===
 
 impl Attempt {
-    /// Sends to this replica of the backend at `origin`.
+    /// Sends to this endpoint of the backend at `origin`.
     pub(crate) fn new(endpoint: Arc<Endpoint>, origin: Uri, reply_check: ReplyCheck, meter: Option<&Meter>) -> Self {
         Self { endpoint, trace: ClientTraceLayer::new(&origin, meter), origin, reply_check }
     }
 
-    /// Waits for a place on a connection, sends the call, and waits for the whole reply.
+    /// Waits for a stream on a connection, sends the call, and waits for the whole reply, or for the headers of one that
+    /// streams.
     ///
-    /// Dropping the future resets the call at the replica.
+    /// Dropping the future resets the call at the endpoint.
     ///
-    /// Thousands of these wait at once: combinators keep each no larger than its largest step, where an async block
-    /// would make room for all of them.
-    pub(crate) fn send(&self, call: UnaryCall) -> impl Future<Output = Result<AnyReply, Failure>> + Send + use<> {
+    /// Thousands of these wait at once: combinators keep each no larger than its largest step, while an async block
+    /// would have room for all of them.
+    pub(crate) fn send(&self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
         match self.endpoint.pool.try_acquire() {
-            Acquire::Room(stream) => Either::Left(self.send_on(stream, call)),
-            Acquire::None => Either::Right(ready(Err(unsent())).boxed()),
+            Acquire::Permit(permit) => Either::Left(self.send_on(permit, call)),
+            Acquire::Closed => Either::Right(ready(Err(unsent())).boxed()),
             Acquire::Full => {
                 let attempt = self.clone();
                 let waited = async move {
-                    let stream = attempt.endpoint.pool.stream().await;
-                    attempt.send_on(stream.ok_or_else(unsent)?, call).await
+                    let permit = attempt.endpoint.pool.acquire().await;
+                    attempt.send_on(permit.ok_or_else(unsent)?, call).await
                 };
                 Either::Right(waited.boxed())
             }
@@ -68,23 +74,62 @@ impl Attempt {
 
     fn send_on(
         &self,
-        stream: StreamPermit,
-        mut call: UnaryCall,
-    ) -> impl Future<Output = Result<AnyReply, Failure>> + Send + use<> {
-        drop(std::mem::take(&mut call.waiting));
+        permit: StreamPermit,
+        mut call: Call,
+    ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
+        drop(std::mem::take(&mut call.queued));
+        let wanted = call.inner.wanted;
+        if wanted == Wanted::Stream {
+            return Either::Right(self.stream_on(permit, call).boxed());
+        }
         let mut service = ServiceBuilder::new()
             .layer(self.trace.clone())
             .layer(ClientDeadlineLayer::new())
-            .service(stream.connection());
+            .service(WholeReplies(permit.connection()));
         let reply_check = self.reply_check;
-        service.call(request(call, &self.endpoint, &self.origin)).map(move |result| {
-            // The place on the connection is free now.
-            drop(stream);
+        Either::Left(service.call(self.request(call)).map(move |result| {
+            // The stream is free now.
+            drop(permit);
             match result {
-                Ok(response) => read(response, reply_check).now_or_never().expect("the whole reply is there"),
+                Ok(response) => {
+                    let (head, body) = response.into_parts();
+                    let (data, trailers) = read(body).now_or_never().expect("the whole reply is there")?;
+                    whole_reply(head, trailers, data, wanted, reply_check).map(Reply::Whole)
+                }
                 Err(error) => Err(Failure::of_attempt(Status::from_error(error))),
             }
-        })
+        }))
+    }
+
+    fn stream_on(
+        &self,
+        permit: StreamPermit,
+        call: Call,
+    ) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
+        let mut service = ServiceBuilder::new()
+            .layer(self.trace.clone())
+            .layer(ClientDeadlineLayer::new())
+            .service(StreamedReplies(permit.connection()));
+        let response = service.call(self.request(call));
+        async move {
+            let response = response.await.map_err(|error| Failure::of_attempt(Status::from_error(error)))?;
+            if is_trailers_only(response.headers()) {
+                status(response.headers(), None)?;
+            }
+            let mut response = response.map(StreamBody::new);
+            response.body_mut().observe(permit);
+            Ok(Reply::Stream(Box::new(response)))
+        }
+    }
+
+    fn request(&self, call: Call) -> Request<RequestBody> {
+        let Call { inner, span, .. } = call;
+        let attempt = AttemptInfo { number: inner.attempts.add(), peer: Some(self.endpoint.address), span };
+        let metadata = inner.metadata.as_deref().cloned().unwrap_or_default();
+        let mut request = request(&self.origin, inner.method.path_and_query(), metadata, inner.request.clone());
+        inner.ctx.insert_into(request.extensions_mut());
+        request.extensions_mut().insert(attempt);
+        request
     }
 }
 
@@ -92,23 +137,8 @@ fn unsent() -> Failure {
     Failure::new(Cause::Unsent, Status::unavailable("its connection was closed before the call was sent"))
 }
 
-fn request(call: UnaryCall, endpoint: &Endpoint, origin: &Uri) -> Request<Bytes> {
-    let attempt = AttemptInfo { number: call.inner.attempts.add(), peer: Some(endpoint.address), span: call.span };
-    let mut request = Request::new(call.inner.message.clone());
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri(origin, call.inner.method.path());
-    request.headers_mut().extend(HEADERS);
-    call.inner.ctx.insert_into(request.extensions_mut());
-    request.extensions_mut().insert(attempt);
-    request
-}
-
-/// Takes the message and the status out of a reply.
-async fn read<B>(response: Response<B>, check: ReplyCheck) -> Result<AnyReply, Failure>
-where
-    B: Body<Data = Bytes, Error = Status>,
-{
-    let (head, body) = response.into_parts();
+/// Reads the data and the trailers of a whole reply.
+async fn read(body: impl Body<Data = Bytes, Error = Status>) -> Result<(Bytes, Option<HeaderMap>), Failure> {
     let mut body = pin!(body);
     let (mut data, mut trailers) = (Bytes::new(), None);
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
@@ -117,13 +147,31 @@ where
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
-    let status = trailers.as_ref().or(Some(&head.headers)).and_then(Status::from_header_map).unwrap_or_else(no_status);
-    if status.code() != Code::Ok {
-        return Err(Failure::of_attempt(status));
+    Ok((data, trailers))
+}
+
+/// Checks that a reply succeeded.
+fn status(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> Result<(), Failure> {
+    let status = trailers.or(Some(headers)).and_then(Status::from_header_map).unwrap_or_else(no_status);
+    if status.code() == Code::Ok { Ok(()) } else { Err(Failure::of_attempt(status)) }
+}
+
+/// Takes what the caller wants out of a whole reply.
+fn whole_reply(
+    head: Parts,
+    trailers: Option<HeaderMap>,
+    data: Bytes,
+    wanted: Wanted,
+    check: ReplyCheck,
+) -> Result<WholeReply, Failure> {
+    status(&head.headers, trailers.as_ref())?;
+    if wanted == Wanted::Message {
+        let message = message(data).map_err(|why| malformed(&why))?;
+        check(&message).map_err(|error| malformed(&error))?;
+        return Ok(WholeReply { data: message, metadata: None });
     }
-    let message = message(data).map_err(|why| malformed(&why))?;
-    check(&message).map_err(|error| malformed(&error))?;
-    Ok(message)
+    check_frame(&data).map_err(|why| malformed(&why))?;
+    Ok(WholeReply { data, metadata: Some(Box::new(ReplyMetadata { headers: head.headers, trailers })) })
 }
 
 fn malformed(why: &dyn fmt::Display) -> Failure {

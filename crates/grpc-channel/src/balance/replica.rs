@@ -1,4 +1,4 @@
-//! One replica as a service: ready while it may be called, and judged by how its calls end.
+//! One endpoint as a service: ready while it may be called, and judged by how its calls end.
 
 use std::{
     pin::Pin,
@@ -10,18 +10,18 @@ use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use tokio::time::Sleep;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::task::AbortOnDropHandle;
-use tower::Service;
+use tower::{Service, load::Load};
 
 use crate::{
     balance::attempt::Attempt,
-    call::{AnyReply, UnaryCall},
-    endpoints::endpoint::Endpoint,
-    endpoints::outlier_detection::Epoch,
-    endpoints::set::EndpointSet,
+    call::Call,
+    endpoints::{endpoint::Endpoint, outlier_detection::Epoch, set::EndpointSet},
     error::{Cause, Failure},
+    observe::{Observer, observe},
+    reply::Reply,
 };
 
-/// A replica that the balancer chooses only while it is connected, serving and not left out for its failures.
+/// An endpoint that the balancer chooses only while it is connected, serving and not ejected.
 #[derive(Debug)]
 pub(crate) struct Replica {
     set: Arc<EndpointSet>,
@@ -33,7 +33,8 @@ pub(crate) struct Replica {
     _connect_loop: AbortOnDropHandle<()>,
 }
 
-/// A call that a replica is judged by.
+/// Tells outlier detection how a call ended, and counts the call as pending until it has.
+#[derive(Debug)]
 struct OutcomeGuard {
     set: Arc<EndpointSet>,
     endpoint: Arc<Endpoint>,
@@ -44,7 +45,7 @@ struct OutcomeGuard {
 // === impl Replica ===
 
 impl Replica {
-    /// A replica that `connect_loop` keeps connected.
+    /// Creates the replica of an endpoint that `connect_loop` keeps connected.
     pub(crate) fn new(
         set: Arc<EndpointSet>,
         endpoint: Arc<Endpoint>,
@@ -57,10 +58,19 @@ impl Replica {
     }
 }
 
-impl Service<UnaryCall> for Replica {
-    type Response = AnyReply;
+impl Load for Replica {
+    /// The penalty for failures first, then the calls that are pending.
+    type Metric = (u32, usize);
+
+    fn load(&self) -> Self::Metric {
+        (self.endpoint.penalty(), self.endpoint.pending())
+    }
+}
+
+impl Service<Call> for Replica {
+    type Response = Reply;
     type Error = Failure;
-    type Future = BoxFuture<'static, Result<AnyReply, Failure>>;
+    type Future = BoxFuture<'static, Result<Reply, Failure>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
@@ -73,25 +83,30 @@ impl Service<UnaryCall> for Replica {
         }
     }
 
-    fn call(&mut self, call: UnaryCall) -> Self::Future {
-        let epoch = self.set.called(&self.endpoint);
-        let mut guard =
-            OutcomeGuard { set: Arc::clone(&self.set), endpoint: Arc::clone(&self.endpoint), epoch, ended: false };
-        self.attempt.send(call).inspect(move |result| guard.end(result)).boxed()
+    fn call(&mut self, call: Call) -> Self::Future {
+        let guard = OutcomeGuard::new(&self.set, &self.endpoint);
+        observe(self.attempt.send(call), guard).boxed()
     }
 }
 
 // === impl OutcomeGuard ===
 
 impl OutcomeGuard {
-    fn end(&mut self, result: &Result<AnyReply, Failure>) {
+    fn new(set: &Arc<EndpointSet>, endpoint: &Arc<Endpoint>) -> Self {
+        let epoch = set.called(endpoint);
+        Self { set: Arc::clone(set), endpoint: Arc::clone(endpoint), epoch, ended: false }
+    }
+}
+
+impl Observer for OutcomeGuard {
+    fn ended(&mut self, result: Result<(), &Failure>) {
         self.ended = true;
         match result {
-            // A replica that lets deadlines pass may be stuck: others are inner before it, for no longer than a while.
+            // An endpoint that lets deadlines pass may be stuck: for a while, others are asked before it.
             Err(failure) if failure.is_backends_fault() || failure.cause == Cause::Late => {
                 self.set.failed(&self.endpoint, self.epoch);
             }
-            Ok(_) | Err(_) => self.set.succeeded(&self.endpoint, self.epoch),
+            Ok(()) | Err(_) => self.set.succeeded(&self.endpoint, self.epoch),
         }
     }
 }
@@ -101,5 +116,6 @@ impl Drop for OutcomeGuard {
         if !self.ended {
             self.set.abandoned(&self.endpoint, self.epoch);
         }
+        self.endpoint.call_ended();
     }
 }

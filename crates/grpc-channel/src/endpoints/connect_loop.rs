@@ -1,4 +1,4 @@
-//! Keeps a replica connected, and knows whether it serves.
+//! Keeps an endpoint connected, and learns whether it serves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,35 +11,35 @@ use http::Uri;
 use tokio::time::Instant;
 
 use crate::{
-    backoff::full_jitter,
-    endpoints::endpoint::{ConnectivityState, Endpoint},
-    endpoints::health::health,
-    endpoints::set::EndpointSet,
+    backoff::Backoff,
+    endpoints::{
+        endpoint::{ConnectivityState, Endpoint},
+        health::health,
+        set::EndpointSet,
+    },
     transport::connection::{Connection, ConnectionError, Driver, Transport},
 };
 
-/// The longest wait before the second attempt to connect; it doubles with each.
-const BASE: Duration = Duration::from_millis(100);
+/// The waits between attempts to connect.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(3));
 
-/// The longest wait before any attempt.
-const CAP: Duration = Duration::from_secs(3);
-
-/// How long a replica has to have been ready for its resolution_requested to be the first of its kind.
+/// How long an endpoint has to have been ready for its loss to reset the back-off.
 const STEADY: Duration = Duration::from_secs(1);
 
 type Opened = Result<(Connection, Driver), ConnectionError>;
 
-/// Connects to a endpoint, and again whenever the connection is lost, until it is dropped.
+/// Connects to an endpoint, and again whenever the connection is lost, until it is dropped.
 ///
-/// The endpoint is ready while it says so by gRPC's health protocol, or has none. One that ends its health stream, or turns
-/// to `NOT_SERVING`, is about to go: it gets no more calls, and what is in flight ends on the connection it began on.
-pub(crate) async fn keep(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transport: Transport, origin: Uri) {
+/// The endpoint is ready while gRPC's health protocol says `SERVING`, or if it does not implement that. An endpoint that
+/// ends its health stream, or turns to `NOT_SERVING`, is about to stop: it gets no more calls, and calls in flight end on
+/// the connection they began on.
+pub(crate) async fn connect_loop(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transport: Transport, origin: Uri) {
     let mut failures = 0;
     loop {
         let (state, was_ready) = match Connection::open(endpoint.address, transport).await {
             Ok((connection, driver)) => {
-                let kept = ConnectedEndpoint::new(&set, &endpoint, transport);
-                let (why, ready_since) = kept.run(connection, driver, &origin).await;
+                let connected = ConnectedEndpoint::new(&set, &endpoint, transport);
+                let (why, ready_since) = connected.run(connection, driver, &origin).await;
                 endpoint.pool.clear();
                 match ready_since {
                     Some(since) => (ConnectivityState::Connecting, since.elapsed() >= STEADY),
@@ -54,15 +54,15 @@ pub(crate) async fn keep(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transpo
         failures = if was_ready { 0 } else { failures + 1 };
         if failures > 0 {
             tokio::select! {
-                () = tokio::time::sleep(full_jitter(BASE, CAP, failures)) => {}
-                // Calls have nobody else to go to.
+                () = tokio::time::sleep(BACKOFF.wait(failures)) => {}
+                // No other endpoint is left for the calls.
                 () = wanted => {}
             }
         }
     }
 }
 
-/// The connections of a endpoint that is connected.
+/// An endpoint while it is connected, with what drives its connections.
 struct ConnectedEndpoint<'a> {
     set: &'a EndpointSet,
     endpoint: &'a Endpoint,
@@ -78,7 +78,7 @@ impl<'a> ConnectedEndpoint<'a> {
         Self { set, endpoint, transport, drivers: FuturesUnordered::new(), opening: None }
     }
 
-    /// Why the first connection was lost, and since when the endpoint had been ready.
+    /// Runs until the first connection is lost. Returns why, and since when the endpoint had been ready.
     async fn run(mut self, connection: Connection, driver: Driver, origin: &Uri) -> (String, Option<Instant>) {
         let health = health(connection.clone(), origin.clone());
         tokio::pin!(health);
@@ -111,6 +111,8 @@ impl<'a> ConnectedEndpoint<'a> {
                     match opened {
                         Ok((connection, driver)) => {
                             self.add(connection, driver);
+                            // One may not be enough.
+                            self.grow();
                         }
                         Err(error) => {
                             tracing::warn!(replica = %self.endpoint.address, %error, "no further connection");
@@ -127,7 +129,7 @@ impl<'a> ConnectedEndpoint<'a> {
         number
     }
 
-    /// Opens one more connection where calls need it.
+    /// Opens one more connection if calls need it.
     fn grow(&mut self) {
         if self.opening.is_none() && self.endpoint.pool.may_grow() {
             let (address, transport) = (self.endpoint.address, self.transport);
@@ -136,7 +138,7 @@ impl<'a> ConnectedEndpoint<'a> {
     }
 }
 
-/// How a connection's driver ended, in describe.
+/// Describes how a connection's driver ended.
 fn describe(ended: Result<Result<(), ConnectionError>, tokio::task::JoinError>) -> String {
     match ended {
         Ok(Ok(())) => "it closed the connection".to_owned(),

@@ -1,6 +1,13 @@
 //! One endpoint: whether it can be reached, and how its calls end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -15,6 +22,8 @@ use crate::{
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     pub(crate) pool: Arc<Pool>,
+    /// Calls that have not ended.
+    pending: AtomicUsize,
     status: Mutex<Status>,
 }
 
@@ -51,7 +60,8 @@ impl Endpoint {
             is_retried: false,
             history: CallHistory::default(),
         };
-        Self { address, pool: Arc::new(Pool::new(max_connections)), status: Mutex::new(status) }
+        let pool = Arc::new(Pool::new(max_connections));
+        Self { address, pool, pending: AtomicUsize::new(0), status: Mutex::new(status) }
     }
 
     pub(crate) fn connectivity(&self) -> ConnectivityState {
@@ -128,10 +138,22 @@ impl Endpoint {
         self.status.lock().history.state() != OutlierState::Active
     }
 
-    /// Records that a call starts. Returns the epoch it belongs to, and whether the outlier state changed.
+    /// Returns how many calls have not ended.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Records that a call starts: it is pending until [`call_ended`](Self::call_ended). Returns the epoch it belongs to,
+    /// and whether the outlier state changed.
     pub(crate) fn called(&self) -> (Epoch, bool) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
         let (history, changed) = self.change_history(CallHistory::called);
         (history.epoch(), changed)
+    }
+
+    /// Records that a call is no longer pending.
+    pub(crate) fn call_ended(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Records that a call of this epoch succeeded. Returns whether the outlier state changed.

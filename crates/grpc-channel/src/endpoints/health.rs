@@ -1,53 +1,53 @@
-//! Asks a replica for its health, for as long as it is connected (`grpc.health.v1`, `Watch`).
+//! Watches the health of an endpoint while it is connected (`grpc.health.v1`, `Watch`).
 
-use bytes::Bytes;
 use futures::{Stream, stream};
-use http::{Request, Uri};
+use http::{HeaderMap, Uri, uri::PathAndQuery};
 use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
 use crate::{
+    call::RequestBody,
     error::lost,
-    transport::connection::Connection,
-    transport::framing::{HEADERS, Messages, check_response, uri},
+    transport::{
+        connection::Connection,
+        framing::{Messages, check_response, frame},
+        request::request,
+    },
 };
 
-const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const WATCH: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Watch");
 
-/// Where a watch stands.
 enum Watch {
-    Begin(Connection, Uri),
+    Start(Connection, Uri),
     Open(Messages),
-    /// The server has no such service: it serves while it is connected.
-    Silent,
+    /// The server has no health service: it serves while it is connected.
+    Unimplemented,
 }
 
-/// Whether the whole server serves, whenever that changes; ends when it says no more.
+/// Returns a stream of whether the whole server serves, with an item for each change. Ends when the server ends it.
 pub(crate) fn health(connection: Connection, origin: Uri) -> impl Stream<Item = bool> + Send {
-    stream::unfold(Watch::Begin(connection, origin), |watch| async {
+    stream::unfold(Watch::Start(connection, origin), |watch| async {
         let next = match watch {
-            Watch::Begin(connection, origin) => match open(connection, &origin).await {
-                Ok(messages) => said(messages).await,
+            Watch::Start(connection, origin) => match open(connection, &origin).await {
+                Ok(messages) => next(messages).await,
                 Err(status) => Err(status),
             },
-            Watch::Open(messages) => said(messages).await,
-            Watch::Silent => std::future::pending().await,
+            Watch::Open(messages) => next(messages).await,
+            Watch::Unimplemented => std::future::pending().await,
         };
         match next {
             Ok((serving, messages)) => Some((serving, Watch::Open(messages))),
-            Err(status) if status.code() == Code::Unimplemented => Some((true, Watch::Silent)),
+            Err(status) if status.code() == Code::Unimplemented => Some((true, Watch::Unimplemented)),
             Err(_) => None,
         }
     })
 }
 
 async fn open(mut connection: Connection, origin: &Uri) -> Result<Messages, Status> {
-    let mut request = Request::new(Bytes::from(HealthCheckRequest::default().encode_to_vec()));
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = uri(origin, WATCH);
-    request.headers_mut().extend(HEADERS);
-    let (head, stream) = connection.stream(request)?.await.map_err(lost)?.into_parts();
+    let body = RequestBody::Whole(frame(&HealthCheckRequest::default()));
+    let sent = connection.send(request(origin, &WATCH, HeaderMap::new(), body))?;
+    let (head, stream) = sent.response.await.map_err(lost)?.into_parts();
     check_response(head.status, &head.headers)?;
     match Status::from_header_map(&head.headers) {
         Some(status) => Err(status),
@@ -55,7 +55,7 @@ async fn open(mut connection: Connection, origin: &Uri) -> Result<Messages, Stat
     }
 }
 
-async fn said(mut messages: Messages) -> Result<(bool, Messages), Status> {
+async fn next(mut messages: Messages) -> Result<(bool, Messages), Status> {
     let message = messages.next().await?;
     let reply = HealthCheckResponse::decode(message).map_err(|error| Status::internal(error.to_string()))?;
     Ok((reply.status() == ServingStatus::Serving, messages))

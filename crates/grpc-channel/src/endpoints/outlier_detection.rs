@@ -1,36 +1,37 @@
-//! When a replica that fails is left out for a while.
+//! Ejects endpoints whose calls fail, for a while: a pure value, to which the time is given (Envoy's consecutive failures;
+//! gRFC A50).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many failures in a row put a replica out.
+/// How many failures in a row eject an endpoint.
 const FAILURES: u32 = 5;
 
-/// How long it is out the first time; longer each time in a row.
+/// How long the first ejection lasts. It doubles with each in a row.
 const BASE: Duration = Duration::from_secs(1);
 
-/// How long it is out at most.
+/// The longest ejection.
 const CAP: Duration = Duration::from_secs(30);
 
-/// What is known of one replica's calls.
+/// How the calls of one endpoint ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallHistory {
     /// Failures since the last success.
     failures: u32,
     failed_at: Option<Instant>,
-    /// How often in a row it was put out.
+    /// How often in a row it was ejected.
     ejections: u32,
     epoch: Epoch,
     state: OutlierState,
 }
 
-/// Between two ejections: what comes of a call that began before the last one says nothing new, whether it failed then
-/// like the others, or succeeds because it began when all was well.
+/// Counts ejections. Results of calls that started in an earlier epoch are ignored: a late failure belongs to what the
+/// endpoint was ejected for, and a late success to the time before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Epoch(u32);
 
-/// Whether a replica takes part.
+/// Whether an endpoint gets calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutlierState {
     /// It gets calls.
@@ -38,7 +39,7 @@ pub(crate) enum OutlierState {
     Active,
     /// It gets none until then.
     Ejected { until: Instant },
-    /// One call finds out whether it is well again.
+    /// One call, the probe, finds out whether it is well again.
     Probing,
 }
 
@@ -49,7 +50,7 @@ impl CallHistory {
         self.state
     }
 
-    /// Whether it may be called now: if not, when to ask again, unless a probe tells before.
+    /// Returns `Ok` if the endpoint may be called now. Otherwise, when to ask again; `None` if its probe decides.
     pub(crate) fn admits(self, now: Instant) -> Result<(), Option<Instant>> {
         match self.state {
             OutlierState::Active => Ok(()),
@@ -59,8 +60,8 @@ impl CallHistory {
         }
     }
 
-    /// How much is against it: failures in a row, the last of them a moment ago. One that fails fast is never busy, and
-    /// would get the most calls of all.
+    /// Returns the failures in a row if the last was within a second, else 0. The balancer compares it before the pending
+    /// calls: an endpoint that fails fast is never busy, and would get the most calls of all.
     pub(crate) fn penalty(self, now: Instant) -> u32 {
         if self.failed_at.is_some_and(|failed| now.saturating_duration_since(failed) < BASE) {
             self.failures
@@ -69,12 +70,12 @@ impl CallHistory {
         }
     }
 
-    /// What a call that begins now belongs to.
+    /// Returns the epoch of a call that starts now.
     pub(crate) fn epoch(self) -> Epoch {
         self.epoch
     }
 
-    /// A call goes to it.
+    /// Returns the history after a call started.
     #[must_use]
     pub(crate) fn called(self) -> Self {
         match self.state {
@@ -83,21 +84,21 @@ impl CallHistory {
         }
     }
 
-    /// A call to it went well.
+    /// Returns the history after a call succeeded.
     #[must_use]
     pub(crate) fn succeeded(self) -> Self {
         Self { epoch: self.epoch, ..Self::default() }
     }
 
-    /// A call to it failed, by its own fault. `allowed` says whether one more may be left out.
+    /// Returns the history after a call failed by the endpoint's fault. `may_eject` says whether one more may be ejected.
     #[must_use]
-    pub(crate) fn failed(self, allowed: bool, now: Instant) -> Self {
+    pub(crate) fn failed(self, may_eject: bool, now: Instant) -> Self {
         let failures = self.failures.saturating_add(1);
         let due = self.state == OutlierState::Probing || failures >= FAILURES;
         match self.state {
             OutlierState::Ejected { .. } => self,
-            OutlierState::Active | OutlierState::Probing if due && allowed => {
-                let state = OutlierState::Ejected { until: now + length(self.ejections) };
+            OutlierState::Active | OutlierState::Probing if due && may_eject => {
+                let state = OutlierState::Ejected { until: now + ejection_time(self.ejections) };
                 let epoch = Epoch(self.epoch.0.wrapping_add(1));
                 Self { failures: 0, failed_at: None, ejections: self.ejections + 1, epoch, state }
             }
@@ -107,7 +108,7 @@ impl CallHistory {
         }
     }
 
-    /// The probe was given up by its caller: another one has to find out.
+    /// Returns the history after a caller dropped a call: if it was the probe, the next call is one.
     #[must_use]
     pub(crate) fn abandoned(self, now: Instant) -> Self {
         match self.state {
@@ -117,16 +118,16 @@ impl CallHistory {
     }
 }
 
-/// How long a replica is out that was put out this often before.
-fn length(before: u32) -> Duration {
+/// Returns how long the next ejection lasts after so many in a row.
+fn ejection_time(before: u32) -> Duration {
     BASE.saturating_mul(2_u32.saturating_pow(before)).min(CAP)
 }
 
-/// Whether one more replica may be left out: never more than this share of all.
-pub(crate) fn may_eject(out: usize, all: usize, share: f64) -> bool {
-    #[expect(clippy::cast_precision_loss, reason = "replicas are few")]
-    let (out, all) = (out as f64, all as f64);
-    out + 1.0 <= all * share
+/// Returns whether one more endpoint may be ejected: never more than this share of all.
+pub(crate) fn may_eject(ejected: usize, all: usize, share: f64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "endpoints are few")]
+    let (ejected, all) = (ejected as f64, all as f64);
+    ejected + 1.0 <= all * share
 }
 
 #[cfg(test)]
@@ -218,7 +219,7 @@ mod tests {
 
         #[test]
         fn no_ejection_lasts_longer_than_the_cap(before in 0_u32..1000) {
-            prop_assert!(length(before) >= BASE && length(before) <= CAP);
+            prop_assert!(ejection_time(before) >= BASE && ejection_time(before) <= CAP);
         }
     }
 }

@@ -1,61 +1,75 @@
-//! Finds a backend's replicas: resolves its names again and again.
+//! Resolves a backend's names into endpoints, again and again.
 
 use std::{
     collections::BTreeSet,
     convert::Infallible,
+    io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
-use futures::Stream;
+use futures::{
+    FutureExt as _, Stream,
+    future::{BoxFuture, join_all},
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tower::discover::Change;
 
 use crate::{endpoints::set::EndpointSet, target::Target};
 
-/// Between two attempts, whatever happens meanwhile: names are other people's servers.
+/// The shortest time between two resolutions: name servers are shared with others.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a name server may take. The operating system's look-up cannot be cancelled, so a later resolution waits for the
+/// same one.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many changes may wait for the balancer.
 const CHANGES: usize = 64;
 
-/// Changes of a backend's replicas, as tower's balancer takes them.
+/// Changes of a backend's endpoints, as tower's balancer takes them.
 pub(crate) type Changes<S> = Pin<Box<dyn Stream<Item = Result<Change<SocketAddr, S>, Infallible>> + Send>>;
 
-/// What one name stands for.
-#[derive(Debug)]
+type Lookup = BoxFuture<'static, io::Result<BTreeSet<SocketAddr>>>;
+
+/// A name, and what it resolved to.
 struct Name {
     host: String,
     port: u16,
     addresses: BTreeSet<SocketAddr>,
-    /// Why it could not be resolved the last time.
+    /// Why the last resolution failed.
     failure: Option<String>,
+    /// A look-up that has not ended.
+    lookup: Option<Lookup>,
 }
 
-/// Resolves these URLs' hosts every so often, and soon after a replica is lost. `join` makes the service of a new
-/// address; the set is told of addresses that go.
+/// Resolves the targets' hosts every so often, and soon after an endpoint was lost. `connect` makes the service of a new
+/// address; addresses that are gone are removed from the set.
 ///
-/// A name that cannot be resolved keeps its last addresses: a name server that is down must not take the backend with
-/// it. Ends when the stream is dropped.
-pub(crate) fn discover<S: Send + 'static>(
+/// A name that cannot be resolved keeps its last addresses: a name server that is down must not take the backend with it.
+/// Ends when the stream is dropped.
+pub(crate) fn resolve_endpoints<S: Send + 'static>(
     targets: &[Target],
     every: Duration,
     set: Arc<EndpointSet>,
-    join: impl Fn(SocketAddr) -> S + Send + 'static,
+    connect: impl Fn(SocketAddr) -> S + Send + 'static,
 ) -> Changes<S> {
     let (sender, receiver) = mpsc::channel(CHANGES);
     let mut names: Vec<_> = targets.iter().map(Name::of).collect();
     tokio::spawn(async move {
         let mut known = BTreeSet::new();
         loop {
-            let resolution_error = resolve(&mut names).await;
+            tokio::select! {
+                () = sender.closed() => return,
+                _ = join_all(names.iter_mut().map(Name::resolve)) => {}
+            }
             let found: BTreeSet<_> = names.iter().flat_map(|name| &name.addresses).copied().collect();
             for change in difference(&known, &found) {
                 let change = match change {
-                    Change::Insert(address, ()) => Change::Insert(address, join(address)),
+                    Change::Insert(address, ()) => Change::Insert(address, connect(address)),
                     Change::Remove(address) => {
                         set.remove(address);
                         Change::Remove(address)
@@ -66,47 +80,29 @@ pub(crate) fn discover<S: Send + 'static>(
                 }
             }
             known = found;
-            set.set_resolution_error(resolution_error);
+            set.set_resolution_error(names.iter().find_map(|name| name.failure.clone()));
             if names.iter().all(Name::is_address) {
-                // There is nothing to ask again.
+                // An address stays what it is.
                 return sender.closed().await;
             }
             tokio::select! {
                 () = sender.closed() => return,
-                () = again(every, &set) => {}
+                () = next_resolution(every, &set) => {}
             }
         }
     });
     Box::pin(ReceiverStream::new(receiver))
 }
 
-/// Until it is time to resolve again.
-async fn again(every: Duration, set: &EndpointSet) {
+/// Waits until it is time to resolve again.
+async fn next_resolution(every: Duration, set: &EndpointSet) {
     let soon = MIN_INTERVAL.min(every);
     tokio::time::sleep(soon).await;
     let _ = tokio::time::timeout(every.saturating_sub(soon), set.resolution_requested()).await;
 }
 
-/// Resolves all names, and says why one of them could not be.
-async fn resolve(names: &mut [Name]) -> Option<String> {
-    for name in &mut *names {
-        let failure = match tokio::net::lookup_host((name.host.as_str(), name.port)).await {
-            Ok(addresses) => {
-                name.addresses = addresses.collect();
-                None
-            }
-            Err(error) => Some(format!("{} cannot be resolved: {error}", name.host)),
-        };
-        // Said when it begins, not at each attempt.
-        if let Some(error) = failure.as_ref().filter(|failure| name.failure.as_ref() != Some(failure)) {
-            tracing::warn!(%error, known = name.addresses.len(), "the last known addresses are kept");
-        }
-        name.failure = failure;
-    }
-    names.iter().find_map(|name| name.failure.clone())
-}
-
-/// What leads from one set of addresses to the other. New ones come first, so that there are never fewer than need be.
+/// Returns the changes from one set of addresses to the other. New ones come first, so that there are never fewer than
+/// need be.
 fn difference(known: &BTreeSet<SocketAddr>, found: &BTreeSet<SocketAddr>) -> Vec<Change<SocketAddr, ()>> {
     let new = found.difference(known).map(|address| Change::Insert(*address, ()));
     let gone = known.difference(found).map(|address| Change::Remove(*address));
@@ -117,11 +113,40 @@ fn difference(known: &BTreeSet<SocketAddr>, found: &BTreeSet<SocketAddr>) -> Vec
 
 impl Name {
     fn of(target: &Target) -> Self {
-        Self { host: target.host().to_owned(), port: target.port(), addresses: BTreeSet::new(), failure: None }
+        let (host, port) = (target.host().to_owned(), target.port());
+        Self { host, port, addresses: BTreeSet::new(), failure: None, lookup: None }
     }
 
     fn is_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
+    }
+
+    /// Resolves the name, and sets its addresses or why there are no new ones.
+    async fn resolve(&mut self) {
+        let (host, port) = (self.host.clone(), self.port);
+        let lookup = self
+            .lookup
+            .get_or_insert_with(|| async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) }.boxed());
+        let failure = match tokio::time::timeout(LOOKUP_TIMEOUT, &mut *lookup).await {
+            Ok(result) => {
+                self.lookup = None;
+                match result {
+                    Ok(addresses) => {
+                        self.addresses = addresses;
+                        None
+                    }
+                    Err(error) => Some(format!("{} cannot be resolved: {error}", self.host)),
+                }
+            }
+            Err(_) => {
+                Some(format!("{} cannot be resolved: no answer within {} s", self.host, LOOKUP_TIMEOUT.as_secs()))
+            }
+        };
+        // Logged when it starts, not at each attempt.
+        if let Some(error) = failure.as_ref().filter(|failure| self.failure.as_ref() != Some(failure)) {
+            tracing::warn!(%error, known = self.addresses.len(), "the last known addresses are kept");
+        }
+        self.failure = failure;
     }
 }
 
@@ -156,7 +181,7 @@ mod tests {
     async fn an_address_is_resolved_once_and_a_name_to_all_of_its_addresses() {
         let set = Arc::new(EndpointSet::new(0.5));
         let targets = ["http://127.0.0.1:1", "http://[::1]:2"].map(|target| target.parse().unwrap());
-        let changes = discover(&targets, Duration::from_secs(1), set, |address| address);
+        let changes = resolve_endpoints(&targets, Duration::from_secs(1), set, |address| address);
         let found: Vec<_> = futures::StreamExt::collect(futures::StreamExt::take(changes, 2)).await;
         let found: Vec<_> = found
             .into_iter()
@@ -166,5 +191,19 @@ mod tests {
             })
             .collect();
         assert_eq!(found, ["127.0.0.1:1", "[::1]:2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_server_that_hangs_is_asked_once_and_the_addresses_stay() {
+        let mut name = Name::of(&"http://users:1".parse().unwrap());
+        name.addresses = addresses(&BTreeSet::from([1]));
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        name.lookup = Some(async { answered.await.map_err(io::Error::other) }.boxed());
+        name.resolve().await;
+        assert_eq!(name.failure.as_deref(), Some("users cannot be resolved: no answer within 5 s"));
+        assert_eq!(name.addresses, addresses(&BTreeSet::from([1])));
+        answer.send(addresses(&BTreeSet::from([2]))).unwrap();
+        name.resolve().await;
+        assert_eq!((name.failure, name.addresses), (None, addresses(&BTreeSet::from([2]))));
     }
 }

@@ -1,4 +1,4 @@
-//! Which replicas of a backend there are, and who is to know when one changes.
+//! The endpoints of a backend, and a watch that fires when one changes.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,19 +8,19 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    endpoints::endpoint::{ConnectivityState, Endpoint},
-    endpoints::outlier_detection::{Epoch, may_eject},
+use crate::endpoints::{
+    endpoint::{ConnectivityState, Endpoint},
+    outlier_detection::{Epoch, may_eject},
 };
 
-/// How long calls are refused because the last attempt to connect failed. One that comes later has it tried again.
+/// How long a failed attempt to connect rejects calls. A call that comes later makes the endpoint connect again.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// The replicas that discovery knows, and why a name has none.
+/// The endpoints that the resolver found, and why a name has none.
 #[derive(Debug)]
 pub(crate) struct EndpointSet {
     endpoints: Mutex<BTreeMap<SocketAddr, Arc<Endpoint>>>,
-    /// Why the last attempt to resolve a name failed. `None` before the first ended, too.
+    /// Why the last attempt to resolve a name failed. `None` also before the first one ended.
     resolution_error: Mutex<Option<String>>,
     max_ejected: f64,
     changed: watch::Sender<()>,
@@ -31,7 +31,7 @@ pub(crate) struct EndpointSet {
 // === impl EndpointSet ===
 
 impl EndpointSet {
-    /// A set without endpoints, of which at most this share may be ejected.
+    /// Creates an empty set, of which at most this share may be ejected.
     pub(crate) fn new(max_ejected: f64) -> Self {
         Self {
             endpoints: Mutex::default(),
@@ -53,7 +53,7 @@ impl EndpointSet {
         self.changed.send_replace(());
     }
 
-    /// Notes why a name has no address, or that all have.
+    /// Sets why a name has no address, or `None` if all have one.
     pub(crate) fn set_resolution_error(&self, why: Option<String>) {
         *self.resolution_error.lock() = why;
         self.changed.send_replace(());
@@ -61,14 +61,14 @@ impl EndpointSet {
 
     pub(crate) fn set_connectivity(&self, endpoint: &Endpoint, connectivity: ConnectivityState) {
         if endpoint.set_connectivity(connectivity) == ConnectivityState::Ready && !self.is_ready() {
-            // The last one is lost. Those that failed may have come back since.
+            // The last ready endpoint is lost. Those that failed may have come back since.
             self.reconnect_after(Duration::ZERO);
         }
         self.changed.send_replace(());
     }
 
-    /// A call finds nobody to go to. All that failed are tried again at once, unless that was just done. Returns whether
-    /// it is worth waiting for.
+    /// Makes all failed endpoints connect again at once, unless they have just tried. Returns whether it is worth waiting
+    /// for them.
     pub(crate) fn reconnect(&self) -> bool {
         // A name without an address may have one now.
         self.request_resolution();
@@ -86,75 +86,75 @@ impl EndpointSet {
         any
     }
 
-    /// Until those that cannot be reached are to be tried again, before their time.
+    /// Completes when failed endpoints are to connect again before their back-off is over.
     pub(crate) fn reconnect_wanted(&self) -> Notified<'_> {
         self.reconnect.notified()
     }
 
-    /// Tells discovery that a replica was lost: its address may be gone.
+    /// Asks the resolver to resolve again soon: an endpoint was lost, and its address may be gone.
     pub(crate) fn request_resolution(&self) {
         self.lost.notify_one();
     }
 
-    /// Until a replica is lost.
+    /// Completes when a resolution is requested. Cancel safe.
     pub(crate) async fn resolution_requested(&self) {
         self.lost.notified().await;
     }
 
-    /// Wakes at each change of any endpoint.
+    /// Returns a watch that fires at each change of any endpoint.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 
-    /// Whether a endpoint may be called now: if not, when to ask again, unless it changes before.
+    /// Returns `Ok` if an endpoint may be called now. Otherwise, when to ask again if it does not change before.
     pub(crate) fn admits(&self, endpoint: &Endpoint) -> Result<(), Option<Instant>> {
         let (is_ready, admitted) = endpoint.admits();
         match admitted {
             _ if !is_ready => Err(None),
             Ok(()) => Ok(()),
-            // Where nobody else is left, one that fails is better than none.
+            // If no other endpoint is left, one that fails is better than none.
             Err(_) if !self.endpoints().values().any(|endpoint| endpoint.is_active()) => Ok(()),
             Err(until) => Err(until),
         }
     }
 
-    /// A call goes to a endpoint, and belongs to this epoch of it.
+    /// Records that a call goes to an endpoint. Returns the epoch it belongs to.
     pub(crate) fn called(&self, endpoint: &Endpoint) -> Epoch {
         let (epoch, changed) = endpoint.called();
-        self.tell(changed);
+        self.notify(changed);
         epoch
     }
 
-    /// A call to a endpoint went well, or its failure was not the endpoint's fault.
+    /// Records that a call succeeded, or failed by no fault of the endpoint.
     pub(crate) fn succeeded(&self, endpoint: &Endpoint, epoch: Epoch) {
-        self.tell(endpoint.succeeded(epoch));
+        self.notify(endpoint.succeeded(epoch));
     }
 
-    /// A call to a endpoint failed by the endpoint's fault.
+    /// Records that a call failed by the endpoint's fault.
     pub(crate) fn failed(&self, endpoint: &Endpoint, epoch: Epoch) {
         let changed = {
-            // Held until it is out, so that two that fail at once are not both the one that may be left out.
+            // Held until it is ejected, so that two that fail at once are not both the one that may be.
             let endpoints = self.endpoints();
-            // Without itself: one that is probed is out, and stays out if the probe fails.
+            // Without itself: an endpoint that is being probed counts as ejected, and stays so if the probe fails.
             let out =
                 endpoints.values().filter(|other| other.address != endpoint.address && other.is_ejected()).count();
             endpoint.failed(epoch, may_eject(out, endpoints.len(), self.max_ejected))
         };
-        self.tell(changed);
+        self.notify(changed);
     }
 
-    /// A call to a endpoint was given up.
+    /// Records that the caller dropped a call.
     pub(crate) fn abandoned(&self, endpoint: &Endpoint, epoch: Epoch) {
-        self.tell(endpoint.abandoned(epoch));
+        self.notify(endpoint.abandoned(epoch));
     }
 
-    fn tell(&self, changed: bool) {
+    fn notify(&self, changed: bool) {
         if changed {
             self.changed.send_replace(());
         }
     }
 
-    /// Why no replica can be called, or `None` where one can, or may soon.
+    /// Returns why no endpoint can be called, or `None` if one can, or may soon.
     pub(crate) fn unreachable(&self) -> Option<String> {
         let endpoints = self.endpoints();
         if endpoints.is_empty() {
@@ -167,12 +167,21 @@ impl EndpointSet {
         why
     }
 
-    /// Whether a replica is ready.
+    /// Completes when an endpoint can be called, or may soon. Cancel safe.
+    pub(crate) async fn reachable(&self) {
+        let mut changes = self.changes();
+        while self.unreachable().is_some() {
+            // The sender lives as long as the set.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Returns whether an endpoint is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.endpoints().values().any(|endpoint| endpoint.is_ready())
     }
 
-    /// How many endpoints there are in each state.
+    /// Returns how many endpoints there are in each state.
     pub(crate) fn count_by_state(&self) -> [(&'static str, u64); 5] {
         let mut count_by_state = ["ready", "ejected", "connecting", "not_serving", "failed"].map(|state| (state, 0));
         for endpoint in self.endpoints().values() {
@@ -188,7 +197,7 @@ impl EndpointSet {
         count_by_state
     }
 
-    /// How many connections are open.
+    /// Returns how many connections are open.
     pub(crate) fn connections(&self) -> u64 {
         self.endpoints().values().map(|endpoint| endpoint.pool.len() as u64).sum()
     }

@@ -1,4 +1,4 @@
-//! Lets identical calls that are in flight at the same moment share one answer.
+//! Lets identical calls that are in flight at the same moment share one reply.
 
 use std::{
     collections::HashMap,
@@ -12,9 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use futures::{
-    FutureExt as _,
+    FutureExt as _, TryFutureExt as _,
     future::{BoxFuture, Either, WeakShared},
 };
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::TraceContextExt as _;
 use parking_lot::Mutex;
 use rpc_layers::{Baggage, deadline::Deadline};
@@ -23,18 +24,19 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    call::{AnyReply, CallInner, Method, UnaryCall},
+    call::{Call, CallInner, RequestBody, Wanted},
     error::Failure,
     metrics::Metrics,
+    reply::{Reply, WholeReply},
 };
 
-/// Calls of the same method, message and baggage share one flight.
+/// Unary calls of an idempotent method with the same message, metadata and baggage share one flight.
 ///
-/// Each caller waits for itself, with its own deadline above this layer. The flight goes on while one of them waits,
-/// and is dropped, and so reset at the backend, with the last. Its own deadline is the gateway's, not that of
-/// whoever happened to come first.
+/// Each caller waits for itself, with its own deadline above this layer. The flight goes on while one of them waits. With
+/// the last it is dropped, and so reset at the backend. It has a deadline of its own, not that of its first caller.
 ///
-/// The flight has a span of its own, `shared_call`, under the first caller's; each later one's `coalesced` links to it.
+/// The flight's span `shared_call` is a child of the first caller's span; the span `coalesced` of each later caller links
+/// to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Coalesce<S> {
     inner: S,
@@ -49,25 +51,27 @@ struct Flights {
     metrics: Metrics,
 }
 
+/// All that can change what a backend does with a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    method: Method,
+    path: String,
     message: Bytes,
-    /// It can change what a backend does.
+    metadata: Vec<(HeaderName, HeaderValue)>,
+    is_metadata_wanted: bool,
     baggage: Baggage,
 }
 
-type Answer = BoxFuture<'static, Result<AnyReply, Failure>>;
+type SharedReply = BoxFuture<'static, Result<WholeReply, Failure>>;
 
-/// An answer to come, for as long as somebody waits for it.
+/// A reply to come, for as long as a caller waits for it.
 #[derive(Debug)]
 struct Flight {
-    answer: WeakShared<Answer>,
+    reply: WeakShared<SharedReply>,
     span: Span,
     number: u64,
 }
 
-/// Takes a flight out of the map when it lands or is dropped.
+/// Removes a flight from the map when it ends or is dropped.
 struct FlightGuard {
     flights: Arc<Flights>,
     key: Key,
@@ -82,80 +86,90 @@ impl<S> Coalesce<S> {
         Self { inner, flights: None }
     }
 
-    /// Shares answers; a flight has `deadline` at most.
+    /// Shares replies. A flight takes `deadline` at most.
     pub(crate) fn on(inner: S, deadline: Duration, metrics: Metrics) -> Self {
-        Self {
-            inner,
-            flights: Some(Arc::new(Flights {
-                in_flight: Mutex::default(),
-                started: AtomicU64::new(0),
-                deadline,
-                metrics,
-            })),
-        }
+        let flights = Flights { in_flight: Mutex::default(), started: AtomicU64::new(0), deadline, metrics };
+        Self { inner, flights: Some(Arc::new(flights)) }
     }
 }
 
-impl<S> Service<UnaryCall> for Coalesce<S>
+impl<S> Service<Call> for Coalesce<S>
 where
-    S: Service<UnaryCall, Response = AnyReply, Error = Failure> + Clone + Send + 'static,
+    S: Service<Call, Response = Reply, Error = Failure> + Clone + Send + 'static,
     S::Future: Send,
 {
-    type Response = AnyReply;
+    type Response = Reply;
     type Error = Failure;
-    type Future = Either<S::Future, BoxFuture<'static, Result<AnyReply, Failure>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Reply, Failure>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        // One that joins a flight needs no place below: only a flight asks for it.
+        // A call that joins a flight takes no place below: only a flight asks for it.
         if self.flights.is_some() { Poll::Ready(Ok(())) } else { self.inner.poll_ready(cx) }
     }
 
-    fn call(&mut self, call: UnaryCall) -> Self::Future {
-        match &self.flights {
-            Some(flights) if call.inner.method.is_idempotent() => Either::Right(flights.join(&self.inner, call)),
-            Some(_) => Either::Right(self.inner.clone().oneshot(call).boxed()),
-            None => Either::Left(self.inner.call(call)),
-        }
+    fn call(&mut self, call: Call) -> Self::Future {
+        let Some(flights) = &self.flights else { return Either::Left(self.inner.call(call)) };
+        Either::Right(match Key::of(&call) {
+            Some(key) => flights.join(key, &self.inner, call).map_ok(Reply::Whole).boxed(),
+            None => self.inner.clone().oneshot(call).boxed(),
+        })
     }
 }
 
 // === impl Flights ===
 
 impl Flights {
-    /// Joins the flight of identical calls, or starts it.
-    fn join<S>(self: &Arc<Self>, inner: &S, call: UnaryCall) -> Answer
+    /// Joins the flight of identical calls, or leads a new one.
+    fn join<S>(self: &Arc<Self>, key: Key, inner: &S, call: Call) -> SharedReply
     where
-        S: Service<UnaryCall, Response = AnyReply, Error = Failure> + Clone + Send + 'static,
+        S: Service<Call, Response = Reply, Error = Failure> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let CallInner { method, message, ctx, .. } = &*call.inner;
-        let key = Key { method: *method, message: message.clone(), baggage: ctx.baggage().clone() };
         let mut in_flight = self.in_flight.lock();
-        let joined = in_flight.get(&key).and_then(|flight| Some((flight.answer.upgrade()?, flight)));
-        if let Some((answer, flight)) = joined {
+        let joined = in_flight.get(&key).and_then(|flight| Some((flight.reply.upgrade()?, flight)));
+        if let Some((reply, flight)) = joined {
             self.metrics.coalesced();
-            let span = tracing::info_span!("coalesced", rpc.method = key.method.name());
+            let span = tracing::info_span!("coalesced", rpc.method = call.inner.method.name());
             span.add_link(flight.span.context().span().span_context().clone());
-            return answer.instrument(span).boxed();
+            return reply.instrument(span).boxed();
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
-        let span = tracing::info_span!("shared_call", rpc.method = key.method.name());
+        let span = tracing::info_span!("shared_call", rpc.method = call.inner.method.name());
         let guard = FlightGuard { flights: Arc::clone(self), key: key.clone(), number };
-        let flight = lead(inner.clone(), call, self.deadline, guard);
-        let answer = flight.instrument(span.clone()).boxed().shared();
-        // Only one that has ended cannot be downgraded.
-        if let Some(weak) = answer.downgrade() {
-            in_flight.insert(key, Flight { answer: weak, span, number });
+        let reply = lead(inner.clone(), call, self.deadline, guard).instrument(span.clone()).boxed().shared();
+        // Only a future that has ended cannot be downgraded.
+        if let Some(weak) = reply.downgrade() {
+            in_flight.insert(key, Flight { reply: weak, span, number });
         }
-        answer.boxed()
+        reply.boxed()
     }
 }
 
-async fn lead<S>(inner: S, call: UnaryCall, deadline: Duration, _guard: FlightGuard) -> Result<AnyReply, Failure>
+async fn lead<S>(inner: S, call: Call, deadline: Duration, _guard: FlightGuard) -> Result<WholeReply, Failure>
 where
-    S: Service<UnaryCall, Response = AnyReply, Error = Failure>,
+    S: Service<Call, Response = Reply, Error = Failure>,
 {
-    inner.oneshot(call.until(Deadline::after(deadline))).await
+    inner.oneshot(call.with_deadline(Deadline::after(deadline))).await?.into_whole()
+}
+
+// === impl Key ===
+
+impl Key {
+    /// Returns the key of a call that may share a reply.
+    fn of(call: &Call) -> Option<Self> {
+        let CallInner { method, request: RequestBody::Whole(message), wanted, ctx, .. } = &*call.inner else {
+            return None;
+        };
+        let metadata =
+            |headers: &HeaderMap| headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>();
+        (call.is_unary() && call.is_idempotent()).then(|| Self {
+            path: method.path().to_owned(),
+            message: message.clone(),
+            metadata: call.inner.metadata.as_deref().map(metadata).unwrap_or_default(),
+            is_metadata_wanted: *wanted == Wanted::Whole,
+            baggage: ctx.baggage().clone(),
+        })
+    }
 }
 
 // === impl FlightGuard ===
@@ -163,7 +177,7 @@ where
 impl Drop for FlightGuard {
     fn drop(&mut self) {
         let mut in_flight = self.flights.in_flight.lock();
-        // One that its last waiter dropped may have a successor by now.
+        // A flight that its last caller dropped may have a successor by now.
         if in_flight.get(&self.key).is_some_and(|flight| flight.number == self.number) {
             in_flight.remove(&self.key);
         }

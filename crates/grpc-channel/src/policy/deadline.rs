@@ -1,4 +1,4 @@
-//! Holds a whole call to its deadline: every wait for a permit, a replica, a retry or a connection counts.
+//! Holds a whole call to its deadline: every wait for a permit, an endpoint, a retry or a connection counts.
 
 use std::task::{Context, Poll};
 
@@ -6,18 +6,20 @@ use futures::{
     FutureExt as _, TryFutureExt as _,
     future::{BoxFuture, ready},
 };
+use rpc_layers::deadline::Deadline;
 use tonic::Status;
 use tower::{BoxError, Service, ServiceExt as _};
 
 use crate::{
-    call::UnaryCall,
+    call::Call,
     error::{Cause, Failure},
 };
 
-/// Ends a call at the deadline of the request it is made for. Dropping what it waits for then stops all attempts.
+/// Ends a call at its deadline, or when its method's timeout has passed if that is earlier. Dropping what it waits for
+/// stops all attempts.
 ///
-/// tower's own timeout has one duration for all calls. Each attempt is held to the deadline once more below, where the
-/// backend is told what is left.
+/// tower's own timeout has one duration for all calls. Each attempt is held to the deadline once more below, where what is
+/// left goes into `grpc-timeout`; so is the body of a reply that streams.
 #[derive(Clone, Debug)]
 pub(crate) struct CallDeadline<S> {
     inner: S,
@@ -31,9 +33,9 @@ impl<S> CallDeadline<S> {
     }
 }
 
-impl<S> Service<UnaryCall> for CallDeadline<S>
+impl<S> Service<Call> for CallDeadline<S>
 where
-    S: Service<UnaryCall> + Clone + Send + 'static,
+    S: Service<Call> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Response: Send,
     S::Future: Send,
@@ -47,8 +49,12 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: UnaryCall) -> Self::Future {
-        let deadline = call.inner.ctx.deadline;
+    fn call(&mut self, call: Call) -> Self::Future {
+        let deadline = deadline_of(&call);
+        let call = match deadline {
+            Some(deadline) if call.inner.ctx.deadline != Some(deadline) => call.with_deadline(deadline),
+            _ => call,
+        };
         let answer = self.inner.clone().oneshot(call).map_err(|error| Failure::from(error.into()));
         let Some(deadline) = deadline else { return answer.boxed() };
         let had = deadline.remaining();
@@ -62,6 +68,15 @@ where
     }
 }
 
+/// Returns the earlier of the call's deadline and its method's timeout from now.
+fn deadline_of(call: &Call) -> Option<Deadline> {
+    let timeout = call.inner.method.policy().timeout.map(Deadline::after);
+    match (call.inner.ctx.deadline, timeout) {
+        (Some(deadline), Some(timeout)) => Some(deadline.min(timeout)),
+        (deadline, timeout) => deadline.or(timeout),
+    }
+}
+
 fn late(message: String) -> Failure {
     Failure::new(Cause::Late, Status::deadline_exceeded(message))
 }
@@ -70,18 +85,21 @@ fn late(message: String) -> Failure {
 mod tests {
     use std::time::Duration;
 
-    use rpc_layers::deadline::Deadline;
     use tower_test::mock;
 
     use super::*;
+    use crate::{
+        config::Config,
+        method::{Method, MethodPolicy},
+    };
 
-    fn call(left: Duration) -> UnaryCall {
-        UnaryCall::example().until(Deadline::after(left))
+    fn call(left: Duration) -> Call {
+        Call::example().with_deadline(Deadline::after(left))
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_for_the_layers_below_counts() {
-        let (inner, mut handle) = mock::pair::<UnaryCall, ()>();
+        let (inner, mut handle) = mock::pair::<Call, ()>();
         handle.allow(0); // never ready
         let begun = tokio::time::Instant::now();
         let failure = CallDeadline::new(inner).oneshot(call(Duration::from_secs(2))).await.unwrap_err();
@@ -89,8 +107,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_methods_timeout_is_a_deadline_too() {
+        let (inner, mut handle) = mock::pair::<Call, ()>();
+        handle.allow(0); // never ready
+        let policy = MethodPolicy { timeout: Some(Duration::from_secs(1)), ..MethodPolicy::of(&Config::default()) };
+        let begun = tokio::time::Instant::now();
+        let call =
+            Call::of(Method::with_policy(true, policy), b"").with_deadline(Deadline::after(Duration::from_secs(2)));
+        let failure = CallDeadline::new(inner).oneshot(call).await.unwrap_err();
+        assert_eq!((failure.cause, begun.elapsed().as_secs()), (Cause::Late, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_past_deadline_calls_nothing() {
-        let (inner, mut handle) = mock::pair::<UnaryCall, ()>();
+        let (inner, mut handle) = mock::pair::<Call, ()>();
         let failure = CallDeadline::new(inner).oneshot(call(Duration::ZERO)).await.unwrap_err();
         assert_eq!(failure.cause, Cause::Late);
         assert!(handle.next_request().await.is_none(), "nothing was called");

@@ -1,56 +1,46 @@
-//! Sends a call that is late a second time, and takes the first answer.
+//! Sends a late call once more, and takes the first reply.
 
 use std::{
-    str::FromStr,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures::{
-    future::{BoxFuture, Either, select},
-    pin_mut,
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, Either, OptionFuture},
+    stream::FuturesUnordered,
 };
-use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use rpc_layers::trace::SpanSlot;
-use tokio::time::Instant;
-use tower::{
-    Service, ServiceExt as _,
-    retry::budget::{Budget as _, TpsBudget},
-};
+use tokio::time::{Instant, Sleep};
+use tower::{Service, ServiceExt as _};
 
 use crate::{
-    call::{AnyReply, UnaryCall},
+    call::Call,
+    code_set::CodeSet,
+    config::HedgeAfter,
     error::{Cause, Failure},
     metrics::Metrics,
-    policy::budget::budget,
+    policy::{budget::Budget, rotating_histogram::RotatingHistogram},
+    reply::Reply,
 };
 
-/// How many answers a percentile needs before it says anything.
-const MIN_SAMPLES: u64 = 100;
-
-/// How long an answer counts for the percentile, at least; twice that at most.
-const WINDOW: Duration = Duration::from_secs(10);
-
-/// How many hedges a second there may be whatever the share.
-const FLOOR: u32 = 2;
-
-/// When a call counts as late.
+/// How calls of a method are hedged.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum HedgeAfter {
-    /// Never.
-    Off,
-    /// After this time.
-    Delay(Duration),
-    /// When this share of the latest answers, of 100, was faster.
-    Percentile(f64),
+pub(crate) struct HedgePolicy {
+    pub(crate) after: HedgeAfter,
+    /// How often a call is sent at most, the first time included.
+    pub(crate) max_attempts: u32,
+    /// A service config sets this: its codes that are not final, whose arrival sends the next hedge at once.
+    pub(crate) non_fatal: Option<CodeSet>,
 }
 
-/// Sends each call that is late once more, for as long as the budget pays.
+/// Sends each late call once more, or several times, for as long as the budget allows it.
 ///
-/// Whatever loses is dropped, and so reset at the backend. A failure that another try may mend does not win against a
-/// call that is still under way.
+/// The losers are dropped, and so reset at the backend. A failure that another attempt may mend does not win against an
+/// attempt that is still under way. Only unary calls are hedged, and of these the idempotent ones and those for which a
+/// service config says so.
 ///
 /// Our own, because tower's `hedge` knows percentiles alone, has no budget, and lets a failure win.
 #[derive(Clone, Debug)]
@@ -61,194 +51,183 @@ pub(crate) struct Hedge<S> {
 
 #[derive(Debug)]
 struct Shared {
-    after: HedgeAfter,
-    budget: TpsBudget,
+    budget: Arc<Budget>,
     seen: Mutex<RotatingHistogram>,
     metrics: Metrics,
 }
 
-/// Latencies in microseconds: of the window that runs, and of the one before.
-#[derive(Debug)]
-struct RotatingHistogram {
-    current: Histogram<u32>,
-    last: Histogram<u32>,
-    since: Instant,
+/// The attempts of one call that are under way.
+struct Race<S> {
+    inner: S,
+    call: Call,
+    policy: HedgePolicy,
+    attempts: FuturesUnordered<BoxFuture<'static, (usize, Result<Reply, Failure>)>>,
+    spans: Vec<SpanSlot>,
+    /// The failure of the attempt that began first, of those that failed.
+    failure: Option<(usize, Failure)>,
+}
+
+// === impl HedgePolicy ===
+
+impl HedgePolicy {
+    /// Returns the policy to send a call a second time when it is late.
+    pub(crate) fn after(after: HedgeAfter) -> Self {
+        Self { after, max_attempts: 2, non_fatal: None }
+    }
+
+    fn applies_to(&self, call: &Call) -> bool {
+        self.after != HedgeAfter::Off && call.is_unary() && (call.is_idempotent() || self.non_fatal.is_some())
+    }
+
+    /// Returns whether a result is final: a reply, or a failure that another attempt cannot mend.
+    fn settles(&self, result: &Result<Reply, Failure>) -> bool {
+        match (result, self.non_fatal) {
+            (Ok(_), _) => true,
+            (Err(failure), Some(codes)) => !codes.contains(failure.status.code()),
+            (Err(failure), None) => matches!(failure.cause, Cause::Answered(_)) && !failure.is_backends_fault(),
+        }
+    }
 }
 
 // === impl Hedge ===
 
 impl<S> Hedge<S> {
-    /// Hedges a `share` of the calls at most, and two a second.
-    pub(crate) fn new(inner: S, after: HedgeAfter, share: f32, metrics: Metrics) -> Self {
-        let budget = budget(share, FLOOR);
-        Self { inner, shared: Arc::new(Shared { after, budget, seen: Mutex::new(RotatingHistogram::new()), metrics }) }
+    pub(crate) fn new(inner: S, budget: Arc<Budget>, metrics: Metrics) -> Self {
+        Self { inner, shared: Arc::new(Shared { budget, seen: Mutex::new(RotatingHistogram::new()), metrics }) }
     }
 }
 
-impl<S> Service<UnaryCall> for Hedge<S>
+impl<S> Service<Call> for Hedge<S>
 where
-    S: Service<UnaryCall, Response = AnyReply, Error = Failure> + Clone + Send + 'static,
+    S: Service<Call, Response = Reply, Error = Failure> + Clone + Send + 'static,
     S::Future: Send,
 {
-    type Response = AnyReply;
+    type Response = Reply;
     type Error = Failure;
-    type Future = Either<S::Future, BoxFuture<'static, Result<AnyReply, Failure>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Reply, Failure>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, call: UnaryCall) -> Self::Future {
-        if self.shared.after == HedgeAfter::Off || !call.inner.method.is_idempotent() {
+    fn call(&mut self, call: Call) -> Self::Future {
+        let policy = call.inner.method.policy().hedge;
+        if !policy.applies_to(&call) {
             return Either::Left(self.inner.call(call));
         }
-        let (spans, mut second) = ([SpanSlot::default(), SpanSlot::default()], call.clone());
-        second.span = Some(spans[1].clone());
-        let first = self.inner.call(UnaryCall { span: Some(spans[0].clone()), ..call });
-        let (inner, shared) = (self.inner.clone(), Arc::clone(&self.shared));
-        Either::Right(Box::pin(async move { shared.race(first, inner, second, spans).await }))
+        let span = SpanSlot::default();
+        let first = self.inner.call(Call { span: Some(span.clone()), ..call.clone() });
+        let race = Race {
+            inner: self.inner.clone(),
+            call,
+            policy,
+            attempts: FuturesUnordered::new(),
+            spans: vec![span],
+            failure: None,
+        };
+        let shared = Arc::clone(&self.shared);
+        Either::Right(Box::pin(async move { shared.run(first, race).await }))
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
-    async fn race<S>(
-        &self,
-        first: S::Future,
-        inner: S,
-        second: UnaryCall,
-        spans: [SpanSlot; 2],
-    ) -> Result<AnyReply, Failure>
+    async fn run<S>(&self, first: S::Future, mut race: Race<S>) -> Result<Reply, Failure>
     where
-        S: Service<UnaryCall, Response = AnyReply, Error = Failure>,
+        S: Service<Call, Response = Reply, Error = Failure> + Clone + Send + 'static,
+        S::Future: Send,
     {
         let begun = Instant::now();
         self.budget.deposit();
-        let result = match self.delay() {
+        let result = match self.delay(race.policy.after) {
             None => first.await,
             Some(delay) => {
-                pin_mut!(first);
-                match tokio::time::timeout(delay, &mut first).await {
-                    Ok(result) => result,
-                    Err(_) if !self.budget.withdraw() => first.await,
-                    Err(_) => {
-                        let attempts = second.inner.attempts.clone();
-                        attempts.add_hedge();
-                        let hedge = inner.oneshot(second);
-                        pin_mut!(hedge);
-                        // Dropping the loser, as the end of this block does, resets it.
-                        let (result, hedge_won) = first_answer(first, hedge).await;
-                        spans[0].record("fanout.hedge", if hedge_won { "lost" } else { "won" });
-                        spans[1].record("fanout.hedge", if hedge_won { "won" } else { "lost" });
-                        if hedge_won {
-                            attempts.hedge_won();
-                        }
-                        self.metrics.hedged(hedge_won);
-                        result
-                    }
-                }
+                race.attempts.push(first.map(|result| (0, result)).boxed());
+                race.run(delay, &self.budget, &self.metrics).await
             }
         };
-        if result.is_ok() && matches!(self.after, HedgeAfter::Percentile(_)) {
-            self.seen().record(begun.elapsed());
+        if result.is_ok() && matches!(race.policy.after, HedgeAfter::Percentile(_)) {
+            self.seen.lock().record(begun.elapsed());
         }
         result
     }
 
-    fn delay(&self) -> Option<Duration> {
-        match self.after {
+    fn delay(&self, after: HedgeAfter) -> Option<Duration> {
+        match after {
             HedgeAfter::Off => None,
             HedgeAfter::Delay(delay) => Some(delay),
-            HedgeAfter::Percentile(percentile) => self.seen().percentile(percentile),
+            HedgeAfter::Percentile(percentile) => self.seen.lock().percentile(percentile),
         }
-    }
-
-    fn seen(&self) -> parking_lot::MutexGuard<'_, RotatingHistogram> {
-        self.seen.lock()
     }
 }
 
-/// The result of whichever answers first, and whether it was the second. Of two failures the first one's counts.
-async fn first_answer<A, B>(first: A, second: B) -> (Result<AnyReply, Failure>, bool)
+// === impl Race ===
+
+impl<S> Race<S>
 where
-    A: Future<Output = Result<AnyReply, Failure>> + Unpin,
-    B: Future<Output = Result<AnyReply, Failure>> + Unpin,
+    S: Service<Call, Response = Reply, Error = Failure> + Clone + Send + 'static,
+    S::Future: Send,
 {
-    match select(first, second).await {
-        Either::Left((result, _)) if settles(&result) => (result, false),
-        Either::Right((result, _)) if settles(&result) => (result, true),
-        Either::Left((failed, second)) => match second.await {
-            result if settles(&result) => (result, true),
-            _ => (failed, false),
-        },
-        Either::Right((_, first)) => (first.await, false),
-    }
-}
-
-/// Whether a result is final: a reply, or a failure that is an answer. One of the way there is not.
-fn settles(result: &Result<AnyReply, Failure>) -> bool {
-    match result {
-        Ok(_) => true,
-        Err(failure) => matches!(failure.cause, Cause::Answered(_)) && !failure.is_backends_fault(),
-    }
-}
-
-// === impl RotatingHistogram ===
-
-impl RotatingHistogram {
-    fn new() -> Self {
-        // Up to an hour; what takes longer counts as that.
-        let histogram = || Histogram::new_with_bounds(1, 3_600_000_000, 2).expect("these bounds are allowed");
-        Self { current: histogram(), last: histogram(), since: Instant::now() }
-    }
-
-    fn record(&mut self, latency: Duration) {
-        self.rotate();
-        self.current.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    fn percentile(&mut self, percentile: f64) -> Option<Duration> {
-        self.rotate();
-        // The window that runs, or the one before while that holds too little yet.
-        let seen = [&self.current, &self.last].into_iter().find(|seen| seen.len() >= MIN_SAMPLES)?;
-        Some(Duration::from_micros(seen.value_at_percentile(percentile)))
-    }
-
-    fn rotate(&mut self) {
-        if self.since.elapsed() < WINDOW {
-            return;
+    /// Runs the attempts, one more after each `delay`, until one settles the call or all have failed.
+    async fn run(&mut self, delay: Duration, budget: &Budget, metrics: &Metrics) -> Result<Reply, Failure> {
+        let mut timer: Option<std::pin::Pin<Box<Sleep>>> = Some(Box::pin(tokio::time::sleep(delay)));
+        loop {
+            tokio::select! {
+                biased;
+                Some((number, result)) = self.attempts.next() => {
+                    if self.policy.settles(&result) {
+                        return self.won_by(number, result, metrics);
+                    }
+                    let Err(failure) = result else { unreachable!("a reply settles a call") };
+                    if self.failure.as_ref().is_none_or(|(first, _)| number < *first) {
+                        self.failure = Some((number, failure));
+                    }
+                    // gRFC A6: a failure that is not fatal sends the next hedge at once.
+                    if self.policy.non_fatal.is_some() && self.may_send() && budget.withdraw() {
+                        self.send();
+                        timer = Some(Box::pin(tokio::time::sleep(delay)));
+                    }
+                    if self.attempts.is_empty() {
+                        let (number, failure) = self.failure.take().expect("all of them failed");
+                        return self.won_by(number, Err(failure), metrics);
+                    }
+                }
+                Some(()) = OptionFuture::from(timer.as_mut()) => {
+                    timer = None;
+                    if self.may_send() && budget.withdraw() {
+                        self.send();
+                        timer = self.may_send().then(|| Box::pin(tokio::time::sleep(delay)));
+                    }
+                }
+            }
         }
-        let stale = self.since.elapsed() >= 2 * WINDOW;
-        std::mem::swap(&mut self.current, &mut self.last);
-        self.current.reset();
-        if stale {
-            self.last.reset();
-        }
-        self.since = Instant::now();
     }
-}
 
-// === impl HedgeAfter ===
+    fn may_send(&self) -> bool {
+        self.spans.len() < self.policy.max_attempts as usize
+    }
 
-impl FromStr for HedgeAfter {
-    type Err = String;
+    fn send(&mut self) {
+        let (number, span) = (self.spans.len(), SpanSlot::default());
+        self.call.inner.attempts.add_hedge();
+        let call = Call { span: Some(span.clone()), ..self.call.clone() };
+        self.spans.push(span);
+        self.attempts.push(self.inner.clone().oneshot(call).map(move |result| (number, result)).boxed());
+    }
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let allowed = "off, a delay such as 50ms, or a percentile such as p95 is allowed";
-        if text == "off" {
-            return Ok(Self::Off);
+    /// Notes which attempt's result counts. Dropping the others, as the end of the race does, resets them.
+    fn won_by(&self, winner: usize, result: Result<Reply, Failure>, metrics: &Metrics) -> Result<Reply, Failure> {
+        if self.spans.len() > 1 {
+            for (number, span) in self.spans.iter().enumerate() {
+                span.record("fanout.hedge", if number == winner { "won" } else { "lost" });
+            }
+            if winner > 0 {
+                self.call.inner.attempts.hedge_won();
+            }
+            (1..self.spans.len()).for_each(|number| metrics.hedged(number == winner));
         }
-        if let Some(percentile) = text.strip_prefix('p') {
-            return match percentile.parse() {
-                Ok(percentile) if (1.0..100.0).contains(&percentile) => Ok(Self::Percentile(percentile)),
-                _ => Err(format!("a percentile is between p1 and p99.9: {allowed}")),
-            };
-        }
-        match humantime::parse_duration(text) {
-            Ok(delay) if !delay.is_zero() => Ok(Self::Delay(delay)),
-            _ => Err(allowed.to_owned()),
-        }
+        result
     }
 }
 

@@ -6,42 +6,58 @@ use std::{
     time::Duration,
 };
 
-use futures::future::Either;
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Either},
+};
+use rpc_layers::deadline::Deadline;
 use tokio::time::Sleep;
 use tonic::Code;
-use tower::retry::{
-    Policy,
-    budget::{Budget as _, TpsBudget},
-};
+use tower::retry::Policy;
 
 use crate::{
-    backoff::full_jitter,
-    call::{AnyReply, UnaryCall},
+    backoff::Backoff,
+    call::Call,
+    code_set::CodeSet,
+    config::Config,
+    descriptors::MethodKind,
+    endpoints::set::EndpointSet,
     error::{Cause, Failure, Pushback},
     metrics::Metrics,
-    policy::budget::budget,
+    policy::budget::Budget,
+    reply::Reply,
 };
 
-/// The longest wait before the first retry; it doubles with each.
-const BASE: Duration = Duration::from_millis(25);
+/// The waits between retries, unless a service config has others.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(25), Duration::from_secs(1));
 
-/// The longest wait before any retry.
-const CAP: Duration = Duration::from_secs(1);
-
-/// How often a call that did not leave is handed to another replica at once.
+/// How often a call that was not sent is sent to another endpoint at once.
 const MAX_TRANSPARENT_RETRIES: u32 = 5;
 
-/// tower's retry policy for a backend: made for each call by cloning.
-#[derive(Clone, Debug)]
+/// How calls of a method are retried.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct RetryPolicy {
+    pub(crate) max_retries: u32,
+    pub(crate) backoff: Backoff,
+    /// The codes that another try may mend.
+    pub(crate) codes: CodeSet,
+    /// A service config names the codes: whoever wrote it knows that the method may be sent again.
+    pub(crate) is_explicit: bool,
+    /// A call that was not sent goes to another endpoint at once.
+    pub(crate) is_transparent: bool,
+}
+
+/// Retries one call: tower's retry policy, made for each call by cloning.
+#[derive(Clone, Debug)]
+pub(crate) struct Retrier {
     shared: Arc<Shared>,
-    done: RetryCount,
+    count: RetryCount,
 }
 
 #[derive(Debug)]
 struct Shared {
-    retries: u32,
-    budget: TpsBudget,
+    budget: Arc<Budget>,
+    endpoints: Arc<EndpointSet>,
     metrics: Metrics,
 }
 
@@ -52,82 +68,152 @@ struct RetryCount {
     transparent: u32,
 }
 
+/// What decides about a retry, besides the failure.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    policy: RetryPolicy,
+    is_idempotent: bool,
+    /// The reply is one message that ends the call, so nobody has seen any of it when it fails.
+    is_unary: bool,
+    /// The messages of the request are still there.
+    can_be_sent: bool,
+    wait_for_ready: bool,
+}
+
 /// Whether to send a call again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RetryDecision {
     /// It stays failed.
     No,
-    /// At once and free of charge: nothing reached the backend.
+    /// At once and without paying: nothing reached the backend.
     Transparent,
     /// After a back-off.
     BackOff,
     /// When the backend asks for it.
     After(Duration),
+    /// When an endpoint can be reached.
+    WhenReachable,
 }
 
 // === impl RetryPolicy ===
 
 impl RetryPolicy {
-    /// Sends a call again up to `retries` times, if the budget pays for it: `share` of the calls that went well in the
-    /// last ten seconds, and `floor` a second.
-    ///
-    /// Failed calls pay nothing in, so that an outage has the floor alone to retry with.
-    pub(crate) fn new(retries: u32, share: f32, floor: u32, metrics: Metrics) -> Self {
-        let budget = budget(share, floor);
-        Self { shared: Arc::new(Shared { retries, budget, metrics }), done: RetryCount::default() }
+    /// Returns what the channel's settings say.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            max_retries: config.retries,
+            backoff: BACKOFF,
+            codes: CodeSet::only(Code::Unavailable),
+            is_explicit: false,
+            is_transparent: config.retries > 0,
+        }
+    }
+
+    /// Returns the policy without retries but for calls that were not sent.
+    pub(crate) fn transparent_only(self) -> Self {
+        Self { max_retries: 0, is_transparent: true, ..self }
     }
 }
 
-impl Policy<UnaryCall, AnyReply, Failure> for RetryPolicy {
-    type Future = Either<Ready<()>, Sleep>;
+// === impl Retrier ===
 
-    fn retry(&mut self, call: &mut UnaryCall, result: &mut Result<AnyReply, Failure>) -> Option<Self::Future> {
+impl Retrier {
+    /// Retries calls as their method's policy says, for as long as the budget allows it.
+    ///
+    /// Failed calls pay nothing into the budget, so that an outage is retried from the floor alone.
+    pub(crate) fn new(budget: Arc<Budget>, endpoints: Arc<EndpointSet>, metrics: Metrics) -> Self {
+        Self { shared: Arc::new(Shared { budget, endpoints, metrics }), count: RetryCount::default() }
+    }
+}
+
+impl Policy<Call, Reply, Failure> for Retrier {
+    type Future = Either<Ready<()>, Either<Sleep, BoxFuture<'static, ()>>>;
+
+    fn retry(&mut self, call: &mut Call, result: &mut Result<Reply, Failure>) -> Option<Self::Future> {
         let Err(failure) = result else {
             self.shared.budget.deposit();
             return None;
         };
-        let wait = match decide(call.inner.method.is_idempotent(), failure, self.done, self.shared.retries) {
-            RetryDecision::No => return None,
+        let policy = call.inner.method.policy().retry;
+        let decision = decide(Facts::of(call), failure, self.count);
+        let wait = match decision {
+            RetryDecision::No => {
+                if failure.cause == Cause::Answered(Pushback::Never) {
+                    self.shared.budget.failed();
+                }
+                return None;
+            }
             RetryDecision::Transparent => {
-                self.done.transparent += 1;
+                self.count.transparent += 1;
                 return Some(Either::Left(ready(())));
             }
-            RetryDecision::BackOff => full_jitter(BASE, CAP, self.done.retries + 1),
+            RetryDecision::WhenReachable => {
+                let endpoints = Arc::clone(&self.shared.endpoints);
+                return Some(Either::Right(Either::Right(async move { endpoints.reachable().await }.boxed())));
+            }
+            RetryDecision::BackOff => policy.backoff.wait(self.count.retries + 1),
             RetryDecision::After(wait) => wait,
         };
+        self.shared.budget.failed();
         // A wait beyond the deadline would only turn a clear failure into a late one.
-        let left = call.inner.ctx.deadline.map(rpc_layers::deadline::Deadline::remaining);
-        if left.is_some_and(|left| wait >= left) {
+        if call.inner.ctx.deadline.map(Deadline::remaining).is_some_and(|left| wait >= left) {
             return None;
         }
         if !self.shared.budget.withdraw() {
             self.shared.metrics.retry_refused();
             return None;
         }
-        self.done.retries += 1;
+        self.count.retries += 1;
         self.shared.metrics.retried();
-        Some(Either::Right(tokio::time::sleep(wait)))
+        Some(Either::Right(Either::Left(tokio::time::sleep(wait))))
     }
 
-    fn clone_request(&mut self, call: &UnaryCall) -> Option<UnaryCall> {
+    fn clone_request(&mut self, call: &Call) -> Option<Call> {
         Some(call.clone())
     }
 }
 
-/// Decides by what is known: whether the call may have had an effect, and whether another try can help.
-fn decide(idempotent: bool, failure: &Failure, done: RetryCount, retries: u32) -> RetryDecision {
-    let spent = done.retries >= retries;
-    match failure.cause {
-        Cause::Unsent if retries > 0 && done.transparent < MAX_TRANSPARENT_RETRIES => RetryDecision::Transparent,
-        Cause::Unsent | Cause::Unreachable if !spent => RetryDecision::BackOff,
-        Cause::Lost if idempotent && !spent => RetryDecision::BackOff,
-        Cause::Answered(pushback) if idempotent && !spent && failure.status.code() == Code::Unavailable => {
-            match pushback {
-                Pushback::Unsaid => RetryDecision::BackOff,
-                Pushback::After(wait) => RetryDecision::After(wait),
-                Pushback::Never => RetryDecision::No,
-            }
+// === impl Facts ===
+
+impl Facts {
+    fn of(call: &Call) -> Self {
+        let method = &call.inner.method;
+        Self {
+            policy: method.policy().retry,
+            is_idempotent: method.is_idempotent(),
+            // Of a method that no descriptor names, a service config says that it may be sent again.
+            is_unary: call.is_unary() || (method.kind() == MethodKind::Unknown && method.policy().retry.is_explicit),
+            can_be_sent: call.can_be_sent(),
+            wait_for_ready: method.policy().wait_for_ready,
         }
+    }
+
+    /// Whether a call that a server may have seen may be sent again.
+    fn may_be_sent_twice(&self) -> bool {
+        self.is_unary && (self.is_idempotent || self.policy.is_explicit)
+    }
+}
+
+/// Decides by what is known: whether the call may have had an effect, and whether another try can help.
+fn decide(facts: Facts, failure: &Failure, count: RetryCount) -> RetryDecision {
+    let Facts { policy, .. } = facts;
+    if !facts.can_be_sent {
+        return RetryDecision::No;
+    }
+    let may_back_off = count.retries < policy.max_retries;
+    let is_mendable = || facts.may_be_sent_twice() && may_back_off && policy.codes.contains(failure.status.code());
+    match failure.cause {
+        Cause::Unsent if policy.is_transparent && count.transparent < MAX_TRANSPARENT_RETRIES => {
+            RetryDecision::Transparent
+        }
+        Cause::Unreachable if facts.wait_for_ready => RetryDecision::WhenReachable,
+        Cause::Unsent | Cause::Unreachable if may_back_off => RetryDecision::BackOff,
+        Cause::Lost if is_mendable() => RetryDecision::BackOff,
+        Cause::Answered(pushback) if is_mendable() => match pushback {
+            Pushback::Unsaid => RetryDecision::BackOff,
+            Pushback::After(wait) => RetryDecision::After(wait),
+            Pushback::Never => RetryDecision::No,
+        },
         Cause::Unsent
         | Cause::Unreachable
         | Cause::Lost

@@ -1,49 +1,27 @@
 //! gRPC's framing of messages over an HTTP/2 stream ("gRPC over HTTP2" of the gRPC project).
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use h2::{RecvStream, client};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
-    header::{CONTENT_TYPE, TE, USER_AGENT},
-    uri::PathAndQuery,
-};
-use http_body::{Body, Frame};
+use h2::RecvStream;
+use http::{HeaderMap, HeaderName, Response, StatusCode, header::CONTENT_TYPE};
+use prost::Message;
 use tonic::{Code, Status};
 
 use crate::error::lost;
 
-/// Before each message: whether it is compressed, and its length.
+/// What stands before each message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// The largest reply, as with tonic.
+/// The longest reply to a unary call in bytes, as with tonic.
 const MAX_REPLY: usize = 4 << 20;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Headers of every call.
-pub(crate) const HEADERS: [(HeaderName, HeaderValue); 3] = [
-    (TE, HeaderValue::from_static("trailers")),
-    (CONTENT_TYPE, HeaderValue::from_static("application/grpc")),
-    (USER_AGENT, HeaderValue::from_static(concat!("fanout/", env!("CARGO_PKG_VERSION")))),
-];
-
-/// Returns the URI of a method: its path below `origin`.
-pub(crate) fn uri(origin: &Uri, method_path: &'static str) -> Uri {
-    let mut parts = origin.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::from_static(method_path));
-    Uri::from_parts(parts).expect("an origin has a scheme and an authority")
-}
-
-/// The whole reply to a unary call: its data with the prefix, and its trailers.
+/// The data and trailers of a whole reply.
 #[derive(Debug, Default)]
-pub(crate) struct Reply {
-    data: Option<Bytes>,
-    trailers: Option<HeaderMap>,
+pub(crate) struct Collected {
+    /// The message with its prefix.
+    pub(crate) data: Option<Bytes>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 /// The messages of a reply that streams.
@@ -53,31 +31,54 @@ pub(crate) struct Messages {
     received: BytesMut,
 }
 
-/// Sends a call of one message; fails where the connection takes none.
-pub(crate) fn start_unary(
-    send: &mut client::SendRequest<Bytes>,
-    request: Request<Bytes>,
-) -> Result<client::ResponseFuture, h2::Error> {
-    let (head, message) = request.into_parts();
-    let (response, mut stream) = send.send_request(Request::from_parts(head, ()), false)?;
-    let mut frame = BytesMut::with_capacity(PREFIX + message.len());
+/// Encodes a message with its prefix.
+pub(crate) fn frame(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(PREFIX + length);
     frame.put_u8(0);
-    // tonic and we have refused longer ones long before.
-    frame.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    frame.put(message);
-    // A peer may answer before it has the message, and close the stream: what it said is in the response, and it did see
-    // the call.
-    let _ = stream.send_data(frame.freeze(), true);
-    Ok(response)
+    // Nobody has 4 GiB in a message: protobuf's own limit is 2 GiB.
+    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    message.encode_raw(&mut frame);
+    frame.freeze()
+}
+
+/// Returns the message in the data of a unary reply.
+///
+/// # Errors
+///
+/// Returns why there is none.
+pub(crate) fn message(mut data: Bytes) -> Result<Bytes, &'static str> {
+    check_frame(&data)?;
+    if data.get_u8() != 0 {
+        return Err("it is compressed, which was not asked for");
+    }
+    data.advance(PREFIX - 1);
+    Ok(data)
+}
+
+/// Checks that the data of a unary reply is one message, compressed or not.
+pub(crate) fn check_frame(data: &[u8]) -> Result<(), &'static str> {
+    match data {
+        [0 | 1, length @ ..] if length.len() >= PREFIX - 1 => {
+            let (length, message) = length.split_at(PREFIX - 1);
+            let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
+            if message.len() == length { Ok(()) } else { Err("its length is not what its prefix says") }
+        }
+        [0 | 1, ..] | [] => Err("it ended before its message began"),
+        _ => Err("it does not begin with gRPC's prefix"),
+    }
 }
 
 /// Reads a reply to its end.
-pub(crate) async fn collect_reply(response: Response<RecvStream>) -> Result<Response<Reply>, Status> {
+///
+/// # Errors
+///
+/// Returns the status if the stream breaks, the reply is longer than 4 MiB, or it is not gRPC.
+pub(crate) async fn collect_reply(response: Response<RecvStream>) -> Result<Response<Collected>, Status> {
     let (head, mut stream) = response.into_parts();
     check_response(head.status, &head.headers)?;
-    if head.headers.contains_key(GRPC_STATUS) {
-        // There is no more than these headers.
-        return Ok(Response::from_parts(head, Reply::default()));
+    if is_trailers_only(&head.headers) {
+        return Ok(Response::from_parts(head, Collected::default()));
     }
     let mut data = Bytes::new();
     while let Some(chunk) = stream.data().await {
@@ -90,21 +91,27 @@ pub(crate) async fn collect_reply(response: Response<RecvStream>) -> Result<Resp
         data = if data.is_empty() { chunk } else { joined(data, &chunk) };
     }
     let trailers = stream.trailers().await.map_err(lost)?;
-    Ok(Response::from_parts(head, Reply { data: Some(data), trailers }))
+    Ok(Response::from_parts(head, Collected { data: Some(data), trailers }))
 }
 
-/// Both in one piece. What was joined before has room to grow, so that a long reply is not copied for each of its frames.
+/// Returns both in one piece. What was joined before has room to grow, so that a long reply is not copied for each of its
+/// frames.
 fn joined(data: Bytes, chunk: &[u8]) -> Bytes {
     let mut whole = data.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
     whole.extend_from_slice(chunk);
     whole.freeze()
 }
 
-/// Whether the answer is gRPC at all; what a proxy says in HTTP's own words is translated as gRPC's mapping has it.
+/// Returns whether these headers are the whole reply.
+pub(crate) fn is_trailers_only(headers: &HeaderMap) -> bool {
+    headers.contains_key(GRPC_STATUS)
+}
+
+/// Checks that the response is gRPC. What a proxy says in HTTP's own words is translated as gRPC's mapping of HTTP status
+/// codes has it.
 pub(crate) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<(), Status> {
-    let is_grpc =
-        headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if headers.contains_key(GRPC_STATUS) || (status == StatusCode::OK && is_grpc) {
+    let is_grpc = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if is_trailers_only(headers) || (status == StatusCode::OK && is_grpc) {
         return Ok(());
     }
     let code = match status {
@@ -118,48 +125,26 @@ pub(crate) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<
         | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
         _ => Code::Unknown,
     };
-    Err(Status::new(code, format!("the answer is no gRPC: HTTP status {status}")))
+    Err(Status::new(code, format!("the response is not gRPC: HTTP status {status}")))
 }
 
-/// The message in the data of a unary reply.
-pub(crate) fn message(mut data: Bytes) -> Result<Bytes, &'static str> {
-    if data.len() < PREFIX {
-        return Err("it ended before its message began");
-    }
-    if data.get_u8() != 0 {
-        return Err("it is compressed, which nobody inner for");
-    }
-    let length = data.get_u32() as usize;
-    if data.len() == length { Ok(data) } else { Err("its length is not what it says") }
-}
-
-// === impl Reply ===
-
-impl Body for Reply {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(data) = self.data.take() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.data.is_none() && self.trailers.is_none()
-    }
+/// Returns the status of a reply that has none.
+pub(crate) fn no_status() -> Status {
+    Status::unknown("the reply ended without a status")
 }
 
 // === impl Messages ===
 
 impl Messages {
-    /// The messages to come on this stream.
     pub(crate) fn new(stream: RecvStream) -> Self {
         Self { stream, received: BytesMut::new() }
     }
 
-    /// The next message, or the status that ended the stream.
+    /// Returns the next message.
+    ///
+    /// # Errors
+    ///
+    /// Returns the status that ended the stream, success included.
     pub(crate) async fn next(&mut self) -> Result<Bytes, Status> {
         loop {
             if let Some(length) = self.received.get(1..PREFIX) {
@@ -181,11 +166,6 @@ impl Messages {
     }
 }
 
-/// The status of a reply that has none.
-pub(crate) fn no_status() -> Status {
-    Status::unknown("the reply ended without a status")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,10 +174,12 @@ mod tests {
     fn a_message_has_a_prefix_of_five_bytes() {
         assert_eq!(message(Bytes::from_static(b"\0\0\0\0\x02hi")).unwrap(), "hi");
         assert_eq!(message(Bytes::from_static(b"\0\0\0\0\0")).unwrap(), "");
+        assert_eq!(message(frame(&"hi".to_owned())).unwrap(), "hi".to_owned().encode_to_vec());
         for (bad, why) in [
             (&b""[..], "ended"),
             (b"\0\0\0\0", "ended"),
             (b"\x01\0\0\0\x02hi", "compressed"),
+            (b"\x02\0\0\0\x02hi", "prefix"),
             (b"\0\0\0\0\x03hi", "length"),
             (b"\0\0\0\0\x01hi", "length"),
         ] {
@@ -221,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_grpc_is_told_by_its_http_status() {
+    fn a_response_that_is_not_grpc_is_told_by_its_http_status() {
         let mut grpc = HeaderMap::new();
         grpc.insert("content-type", "application/grpc+proto".parse().unwrap());
         assert!(check_response(StatusCode::OK, &grpc).is_ok());

@@ -1,29 +1,44 @@
-//! The connections to one replica: as many as its calls need.
+//! The connections to one endpoint: as many as its calls need.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
 
-use crate::transport::connection::Connection;
+use crate::{error::Failure, observe::Observer, transport::connection::Connection};
 
-/// How many calls one connection carries, where the peer would take more: its frames are written and read by one task.
+/// How many calls one connection carries, even if the peer accepts more: one task writes and reads its frames.
 const STREAMS_PER_CONNECTION: usize = 1_000;
 
-/// Pool with a bound on how many there are and on what each carries. The first has room is used, so that more
-/// than one are in use only while one does not do.
+/// How many waiters there have to be before it pays to look for those that gave up.
+const MIN_SWEEP: usize = 64;
+
+/// Connections with a bound on how many there are and on what each carries.
+///
+/// Uses the first connection with a free stream; opens another only when none has one. Calls that wait for a stream get
+/// one in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    open: Mutex<Vec<PooledConnection>>,
+    state: Mutex<State>,
     opened: AtomicU64,
     max: usize,
-    /// A place on a connection may have become free, or there are no connections any more.
-    freed: Notify,
-    /// Whoever keeps the connections has something to do: none has room, or one is closed.
+    /// The connect loop has something to do: no connection has a free stream, or one is closed.
     wanted: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connections: Vec<PooledConnection>,
+    /// Calls that wait for a stream, the oldest first.
+    waiters: VecDeque<oneshot::Sender<StreamPermit>>,
+    /// How many waiters there may be before those that gave up are removed.
+    sweep_at: usize,
 }
 
 #[derive(Debug)]
@@ -33,122 +48,171 @@ struct PooledConnection {
     streams: usize,
 }
 
-/// A place on a connection, for one call.
+/// A stream on a connection, for one call.
 #[derive(Debug)]
 pub(crate) struct StreamPermit {
-    connections: Arc<Pool>,
+    pool: Arc<Pool>,
     connection: Connection,
     number: u64,
 }
 
-/// Whether a call can be sent.
+/// Whether a call can be sent now.
 #[derive(Debug)]
 pub(crate) enum Acquire {
-    /// Here.
-    Room(StreamPermit),
+    /// On this stream.
+    Permit(StreamPermit),
     /// When a call ends, or one more connection is open.
     Full,
     /// There is no connection.
-    None,
+    Closed,
 }
 
 // === impl Pool ===
 
 impl Pool {
+    /// Creates a pool of at most `max` connections.
     pub(crate) fn new(max: usize) -> Self {
-        Self { open: Mutex::default(), opened: AtomicU64::new(0), max, freed: Notify::new(), wanted: Notify::new() }
+        Self { state: Mutex::default(), opened: AtomicU64::new(0), max, wanted: Notify::new() }
     }
 
-    /// A place on a connection. Waits until one of them has room; `None` when there are none left to wait for.
+    /// Returns a stream, or `None` if there is no connection left to wait for. First come, first served.
     ///
-    /// Dropping the future gives up the wait.
-    pub(crate) async fn stream(self: &Arc<Self>) -> Option<StreamPermit> {
-        loop {
-            let freed = self.freed.notified();
-            match self.try_acquire() {
-                Acquire::Room(stream) => return Some(stream),
-                Acquire::Full => freed.await,
-                Acquire::None => return None,
+    /// Cancel safe: dropping the future gives up the wait, and a stream that was just granted goes to the next.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> Option<StreamPermit> {
+        let granted = {
+            let mut state = self.state.lock();
+            match self.try_acquire_in(&mut state) {
+                Acquire::Permit(permit) => return Some(permit),
+                Acquire::Closed => None,
+                Acquire::Full => {
+                    let (sender, granted) = oneshot::channel();
+                    state.wait(sender);
+                    Some(granted)
+                }
             }
-        }
+        };
+        self.wanted.notify_one();
+        granted?.await.ok()
     }
 
-    /// A place on a connection, if there is one now. Otherwise whoever keeps the connections is told.
+    /// Returns a stream if one is free and no other call waits for it. Otherwise notifies the connect loop.
     pub(crate) fn try_acquire(self: &Arc<Self>) -> Acquire {
-        let found = self.find();
-        if !matches!(found, Acquire::Room(_)) {
+        let acquired = self.try_acquire_in(&mut self.state.lock());
+        if !matches!(acquired, Acquire::Permit(_)) {
             self.wanted.notify_one();
         }
-        found
+        acquired
     }
 
-    fn find(self: &Arc<Self>) -> Acquire {
-        let mut open = self.pooled();
-        let mut usable = open.iter_mut().filter(|pooled| !pooled.connection.is_closed()).peekable();
-        if usable.peek().is_none() {
-            return Acquire::None;
+    fn try_acquire_in(self: &Arc<Self>, state: &mut State) -> Acquire {
+        while state.waiters.pop_front_if(|waiter| waiter.is_closed()).is_some() {}
+        if state.usable().next().is_none() {
+            return Acquire::Closed;
         }
-        match usable.find(|pooled| pooled.streams < pooled.capacity()) {
-            Some(pooled) => {
-                pooled.streams += 1;
-                let (connection, number) = (pooled.connection.clone(), pooled.number);
-                Acquire::Room(StreamPermit { connections: Arc::clone(self), connection, number })
-            }
-            None => Acquire::Full,
+        if state.waiters.is_empty()
+            && let Some(permit) = self.take_stream(state)
+        {
+            return Acquire::Permit(permit);
         }
+        Acquire::Full
+    }
+
+    fn take_stream(self: &Arc<Self>, state: &mut State) -> Option<StreamPermit> {
+        let pooled = state.usable().find(|pooled| pooled.has_room())?;
+        pooled.streams += 1;
+        Some(StreamPermit { pool: Arc::clone(self), connection: pooled.connection.clone(), number: pooled.number })
     }
 
     /// Adds an open connection, and returns its number.
-    pub(crate) fn add(&self, connection: Connection) -> u64 {
-        // A number is never used again: calls of one that was taken out may still end.
+    pub(crate) fn add(self: &Arc<Self>, connection: Connection) -> u64 {
+        // A number is never used again: calls on a connection that was removed may still end.
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        self.pooled().push(PooledConnection { number, connection, streams: 0 });
-        self.freed.notify_waiters();
+        self.change(|state| state.connections.push(PooledConnection { number, connection, streams: 0 }));
         number
     }
 
-    /// Takes one out that has ended.
-    pub(crate) fn remove(&self, number: u64) {
-        self.pooled().retain(|pooled| pooled.number != number);
-        self.freed.notify_waiters();
+    /// Removes a connection that has ended.
+    pub(crate) fn remove(self: &Arc<Self>, number: u64) {
+        self.change(|state| state.connections.retain(|pooled| pooled.number != number));
     }
 
-    /// Takes all out. Calls on them go on; the connections close after the last.
-    pub(crate) fn clear(&self) {
-        self.pooled().clear();
-        self.freed.notify_waiters();
+    /// Removes all connections. Calls on them go on; each closes after its last call.
+    pub(crate) fn clear(self: &Arc<Self>) {
+        self.change(|state| state.connections.clear());
     }
 
-    /// Until a connection is wanted, or found closed.
+    /// Changes the connections, and then grants what is free to the calls that wait.
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
+        // Dropped after the lock is released: dropping a permit takes it again.
+        let mut refused = Vec::new();
+        let mut state = self.state.lock();
+        change(&mut state);
+        if state.usable().next().is_none() {
+            // There is nothing left to wait for.
+            state.waiters.clear();
+        }
+        while let Some(waiter) = state.waiters.pop_front() {
+            if waiter.is_closed() {
+                continue;
+            }
+            let Some(permit) = self.take_stream(&mut state) else {
+                state.waiters.push_front(waiter);
+                break;
+            };
+            if let Err(permit) = waiter.send(permit) {
+                refused.push(permit);
+            }
+        }
+        drop(state);
+    }
+
+    /// Waits until a connection is wanted, or found closed. Cancel safe.
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    /// Whether the first connection, by which the others are opened, is closed.
+    /// Returns whether the first connection, besides which the others are opened, is closed.
     pub(crate) fn is_closed(&self) -> bool {
-        self.pooled().first().is_none_or(|pooled| pooled.connection.is_closed())
+        self.state.lock().connections.first().is_none_or(|pooled| pooled.connection.is_closed())
     }
 
-    /// Whether one more would be of use and is allowed.
+    /// Returns whether calls wait for a stream, and one more connection is allowed.
     pub(crate) fn may_grow(&self) -> bool {
-        let open = self.pooled();
-        open.len() < self.max && open.iter().all(|pooled| pooled.streams >= pooled.capacity())
+        let state = self.state.lock();
+        state.connections.len() < self.max
+            && state.waiters.iter().any(|waiter| !waiter.is_closed())
+            && !state.connections.iter().any(PooledConnection::has_room)
     }
 
+    /// Returns how many connections are open.
     pub(crate) fn len(&self) -> usize {
-        self.pooled().len()
+        self.state.lock().connections.len()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Adds a waiter. Those that gave up are removed whenever the queue has doubled, so that the queue stays as long as
+    /// there are calls, at a constant price for each.
+    fn wait(&mut self, waiter: oneshot::Sender<StreamPermit>) {
+        if self.waiters.len() >= self.sweep_at {
+            self.waiters.retain(|waiter| !waiter.is_closed());
+            self.sweep_at = (2 * self.waiters.len()).max(MIN_SWEEP);
+        }
+        self.waiters.push_back(waiter);
     }
 
-    fn pooled(&self) -> MutexGuard<'_, Vec<PooledConnection>> {
-        self.open.lock()
+    fn usable(&mut self) -> impl Iterator<Item = &mut PooledConnection> {
+        self.connections.iter_mut().filter(|pooled| !pooled.connection.is_closed())
     }
 }
 
 // === impl PooledConnection ===
 
 impl PooledConnection {
-    fn capacity(&self) -> usize {
-        self.connection.max_streams().clamp(1, STREAMS_PER_CONNECTION)
+    fn has_room(&self) -> bool {
+        self.streams < self.connection.max_streams().clamp(1, STREAMS_PER_CONNECTION)
     }
 }
 
@@ -160,13 +224,21 @@ impl StreamPermit {
     }
 }
 
+impl Observer for StreamPermit {
+    /// Dropping it is all there is to do.
+    fn ended(&mut self, _: Result<(), &Failure>) {}
+}
+
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        let mut open = self.connections.pooled();
-        if let Some(pooled) = open.iter_mut().find(|pooled| pooled.number == self.number) {
-            pooled.streams -= 1;
-        }
-        drop(open);
-        self.connections.freed.notify_one();
+        let number = self.number;
+        self.pool.change(|state| {
+            if let Some(pooled) = state.connections.iter_mut().find(|pooled| pooled.number == number) {
+                pooled.streams -= 1;
+            }
+        });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub struct InvalidGrpcTimeout {
 
 /// The time the caller leaves; `None` where it set none. Zero is read as such, although the specification has positive numbers only:
 /// grpc-go sends `0n` for a deadline that is past.
-pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Duration>, InvalidGrpcTimeout> {
+pub fn from_headers(headers: &HeaderMap) -> Result<Option<Duration>, InvalidGrpcTimeout> {
     headers.get(GRPC_TIMEOUT).map(|value| parse(value.as_bytes())).transpose()
 }
 

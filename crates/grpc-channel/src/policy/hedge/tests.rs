@@ -2,15 +2,30 @@ use tonic::Status;
 
 use super::*;
 use crate::{
+    call::{CallInner, Wanted},
+    config::Config,
     error::Pushback,
+    method::{Method, MethodPolicy},
     mock::{Calls, MockService, mock_service},
 };
 
 const MS: Duration = Duration::from_millis(1);
 
-fn hedged(after: HedgeAfter, share: f32) -> (Hedge<MockService>, Calls) {
+/// Returns the layer with a budget of this share of the calls, and two a second.
+fn hedged(share: f32) -> (Hedge<MockService>, Calls) {
     let (inner, calls) = mock_service();
-    (Hedge::new(inner, after, share, Metrics::default()), calls)
+    (Hedge::new(inner, Arc::new(Budget::share(share, 2)), Metrics::default()), calls)
+}
+
+/// Returns a call that is hedged so.
+fn call(is_idempotent: bool, hedge: HedgePolicy) -> Call {
+    let policy = MethodPolicy { hedge, ..MethodPolicy::of(&Config::default()) };
+    Call::of(Method::with_policy(is_idempotent, policy), b"")
+}
+
+/// Returns an idempotent call that is hedged after this time.
+fn late_after(delay: Duration) -> Call {
+    call(true, HedgePolicy::after(HedgeAfter::Delay(delay)))
 }
 
 fn failure(cause: Cause, status: Status) -> Failure {
@@ -19,8 +34,8 @@ fn failure(cause: Cause, status: Status) -> Failure {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_call_goes_out_after_the_delay_and_the_first_answer_wins() {
-    let (service, mut calls) = hedged(HedgeAfter::Delay(50 * MS), 1.0);
-    let (call, begun) = (UnaryCall::example(), Instant::now());
+    let (service, mut calls) = hedged(1.0);
+    let (call, begun) = (late_after(50 * MS), Instant::now());
     let attempts = call.inner.attempts.clone();
     let reply = tokio::spawn(service.oneshot(call));
     let (_, first) = calls.recv().await.unwrap();
@@ -34,8 +49,8 @@ async fn a_second_call_goes_out_after_the_delay_and_the_first_answer_wins() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_answers_in_time_is_sent_once() {
-    let (service, mut calls) = hedged(HedgeAfter::Delay(50 * MS), 1.0);
-    let reply = tokio::spawn(service.oneshot(UnaryCall::example()));
+    let (service, mut calls) = hedged(1.0);
+    let reply = tokio::spawn(service.oneshot(late_after(50 * MS)));
     let (_, first) = calls.recv().await.unwrap();
     tokio::time::sleep(49 * MS).await;
     first.ok();
@@ -45,9 +60,13 @@ async fn one_that_answers_in_time_is_sent_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_must_not_happen_twice_and_a_hedge_that_is_off_are_sent_once() {
-    for (after, call) in [(HedgeAfter::Delay(MS), UnaryCall::non_idempotent()), (HedgeAfter::Off, UnaryCall::example())]
-    {
-        let (service, mut calls) = hedged(after, 1.0);
+    let after = HedgePolicy::after(HedgeAfter::Delay(MS));
+    let streams = Call {
+        inner: Arc::new(CallInner { wanted: Wanted::Stream, ..(*late_after(MS).inner).clone() }),
+        ..late_after(MS)
+    };
+    for call in [call(false, after), call(true, HedgePolicy::after(HedgeAfter::Off)), streams] {
+        let (service, mut calls) = hedged(1.0);
         let reply = tokio::spawn(service.oneshot(call));
         let (_, first) = calls.recv().await.unwrap();
         tokio::time::sleep(1000 * MS).await;
@@ -68,8 +87,8 @@ async fn a_failure_of_the_way_does_not_win_an_answer_does() {
         (lost(), false, Err(lost()), tonic::Code::Unavailable),
         (missing(), true, Ok(()), tonic::Code::NotFound),
     ] {
-        let (service, mut calls) = hedged(HedgeAfter::Delay(MS), 1.0);
-        let reply = tokio::spawn(service.oneshot(UnaryCall::example()));
+        let (service, mut calls) = hedged(1.0);
+        let reply = tokio::spawn(service.oneshot(late_after(MS)));
         let (_, first) = calls.recv().await.unwrap();
         let (_, second) = calls.recv().await.unwrap();
         let (now, later) = if hedge_first { (second, first) } else { (first, second) };
@@ -86,10 +105,10 @@ async fn a_failure_of_the_way_does_not_win_an_answer_does() {
 
 #[tokio::test(start_paused = true)]
 async fn the_budget_bounds_the_hedges() {
-    let (service, mut calls) = hedged(HedgeAfter::Delay(MS), 0.05);
+    let (service, mut calls) = hedged(0.05);
     let callers = tokio::spawn(async move {
         for _ in 0..1000 {
-            service.clone().oneshot(UnaryCall::example()).await.unwrap();
+            service.clone().oneshot(late_after(MS)).await.unwrap();
         }
     });
     let mut sent = 0;
@@ -107,26 +126,27 @@ async fn the_budget_bounds_the_hedges() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_percentile_is_of_the_latest_answers() {
-    let mut seen = RotatingHistogram::new();
-    assert_eq!(seen.percentile(95.0), None, "nothing is known yet");
-    (0..99).for_each(|_| seen.record(10 * MS));
-    assert_eq!(seen.percentile(95.0), None, "too little is known yet");
-    seen.record(1000 * MS);
-    let p95 = seen.percentile(95.0).unwrap();
-    assert!(p95.abs_diff(10 * MS) < MS, "{p95:?}");
-    tokio::time::advance(WINDOW).await;
-    assert!(seen.percentile(95.0).is_some(), "the window before counts while this one is young");
-    tokio::time::advance(2 * WINDOW).await;
-    assert_eq!(seen.percentile(95.0), None, "what is old is forgotten");
-}
-
-#[test]
-fn a_setting_is_a_delay_or_a_percentile() {
-    assert_eq!("off".parse(), Ok(HedgeAfter::Off));
-    assert_eq!("50ms".parse(), Ok(HedgeAfter::Delay(50 * MS)));
-    assert_eq!("p99.9".parse(), Ok(HedgeAfter::Percentile(99.9)));
-    for bad in ["", "0s", "p0", "p100", "pxx", "soon"] {
-        assert!(bad.parse::<HedgeAfter>().unwrap_err().contains("is allowed"), "{bad:?}");
-    }
+async fn a_service_config_may_ask_for_several_hedges_and_says_what_is_not_fatal() {
+    let non_fatal = Some(CodeSet::only(tonic::Code::Unavailable));
+    let policy = HedgePolicy { after: HedgeAfter::Delay(50 * MS), max_attempts: 4, non_fatal };
+    let (service, mut calls) = hedged(1.0);
+    let (call, begun) = (call(false, policy), Instant::now());
+    let attempts = call.inner.attempts.clone();
+    let reply = tokio::spawn(service.oneshot(call));
+    let (_, first) = calls.recv().await.unwrap();
+    let (_, second) = calls.recv().await.unwrap();
+    assert_eq!(begun.elapsed(), 50 * MS);
+    // One that is not fatal sends the next at once.
+    second.fail(failure(Cause::Answered(Pushback::Unsaid), Status::unavailable("busy")));
+    let (_, third) = calls.recv().await.unwrap();
+    assert_eq!(begun.elapsed(), 50 * MS);
+    let (_, fourth) = calls.recv().await.unwrap();
+    assert_eq!(begun.elapsed(), 100 * MS);
+    // There are four at most, and a fatal one settles the call.
+    tokio::time::sleep(1000 * MS).await;
+    assert!(calls.try_recv().is_err());
+    third.fail(failure(Cause::Answered(Pushback::Unsaid), Status::not_found("nobody")));
+    assert_eq!(reply.await.unwrap().unwrap_err().status.code(), tonic::Code::NotFound);
+    assert!(first.is_abandoned() && fourth.is_abandoned());
+    assert_eq!((attempts.hedges(), attempts.is_hedge_won()), (3, true));
 }

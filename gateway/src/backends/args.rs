@@ -1,14 +1,15 @@
-//! How the gateway treats its backends: flags, and what they may be.
+//! Flags for how calls to all backends are balanced, repeated, bounded and rejected.
 
-use std::{str::FromStr, time::Duration};
+use std::{fs, str::FromStr, time::Duration};
 
-use grpc_channel::{Config, HedgeAfter};
+use clap::builder::PossibleValuesParser;
+use fanout_proto::FILE_DESCRIPTOR_SET;
+use grpc_channel::{Config, Descriptors, HedgeAfter, ServiceConfig};
 use service_kit::settings::positive_duration;
 
-/// What `--coalesce` takes: the names of the backends, or none of them.
-const COALESCED: [&str; 3] = ["none", "user", "country"];
+use super::BACKENDS;
 
-/// How calls to each backend are balanced, repeated, bounded and refused.
+/// How calls to each backend are balanced, repeated, bounded and rejected.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BackendArgs {
     /// How often the backends' names are resolved again
@@ -17,46 +18,49 @@ pub struct BackendArgs {
     /// How long connecting to a replica may take
     #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
     pub connect_timeout: Duration,
-    /// How often a connection is asked whether its replica is still there
+    /// How often a connection is pinged
     #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "DURATION")]
     pub keepalive: Duration,
-    /// How long a replica may take to answer that, before its calls are taken for lost
+    /// How long a replica may take to answer a ping before its connection counts as lost
     #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
     pub keepalive_timeout: Duration,
-    /// How many connections to each replica there may be, each with up to 1000 calls on it
+    /// The most connections to each replica, each with up to 1000 calls
     #[arg(long, default_value = "16", value_parser = at_least_one, value_name = "NUMBER")]
     pub connections: usize,
-    /// How many calls to each backend may be in flight; more are refused
+    /// The most calls in flight to each backend; more are rejected
     #[arg(long, default_value = "16384", value_parser = at_least_one, value_name = "NUMBER")]
     pub backend_max_in_flight: usize,
-    /// How often a call that failed is sent again; 0 turns retries off
+    /// How often a failed call is sent again; 0 turns retries off
     #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(0..=10), value_name = "NUMBER")]
     pub retries: u32,
-    /// How many retries there may be for each hundred calls that went well
+    /// Retries as a share of the calls that succeeded
     #[arg(long, default_value = "20%", value_name = "PERCENT")]
     pub retry_budget: Percent,
-    /// How many retries a second there may be besides, rounded up to an even number
+    /// Retries per second that are allowed besides
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "NUMBER")]
     pub retry_floor: u32,
-    /// When a call that is late is sent a second time: off, after a delay such as 50ms, or at a percentile of the latest
-    /// answers such as p95
+    /// When a late call is sent a second time: off, after a delay such as 50ms, or at a percentile of the latest replies
+    /// such as p95
     #[arg(long, default_value = "off", value_name = "WHEN")]
     pub hedge: HedgeAfter,
-    /// How many hedges there may be for each hundred calls, besides two a second
+    /// Hedges as a share of all calls, besides two per second
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub hedge_budget: Percent,
-    /// How many calls in a row have to fail for a backend's circuit breaker to open
+    /// How many calls in a row have to fail before a backend's circuit breaker opens
     #[arg(long, default_value = "50", value_parser = at_least_one, value_name = "NUMBER")]
     pub breaker_failures: usize,
-    /// How long an open circuit breaker refuses calls before it lets one through to try
+    /// How long an open circuit breaker rejects calls before it lets a probe through
     #[arg(long, default_value = "1s", value_parser = positive_duration, value_name = "DURATION")]
     pub breaker_wait: Duration,
-    /// How many of a backend's replicas may be left out for their failures at once
+    /// The largest share of a backend's replicas that may be ejected for their failures at once
     #[arg(long, default_value = "50%", value_name = "PERCENT")]
     pub max_ejected: Percent,
-    /// Backends of which identical calls in flight share one answer, with a comma between
-    #[arg(long, value_delimiter = ',', default_value = "none", value_parser = COALESCED, value_name = "BACKEND")]
+    /// Comma-separated backends whose identical in-flight calls share one reply
+    #[arg(long, value_delimiter = ',', default_value = "none", value_parser = coalesced(), value_name = "BACKEND")]
     pub coalesce: Vec<String>,
+    /// A file with gRPC's service config: how calls of each method are treated; the other flags are the defaults beneath
+    #[arg(long, value_parser = read_service_config, value_name = "FILE")]
+    pub service_config: Option<ServiceConfig>,
 }
 
 /// A share of a hundred, such as `20%`.
@@ -90,6 +94,20 @@ impl BackendArgs {
     }
 }
 
+/// Returns the values that `--coalesce` takes: the names of the backends, or none of them.
+fn coalesced() -> PossibleValuesParser {
+    ["none"].into_iter().chain(BACKENDS.map(|backend| backend.name)).collect::<Vec<_>>().into()
+}
+
+/// Reads a service config, and checks that the contract has the methods that it names.
+fn read_service_config(file: &str) -> Result<ServiceConfig, String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let config = ServiceConfig::from_json(&text).map_err(|error| error.to_string())?;
+    let contract = Descriptors::decode(FILE_DESCRIPTOR_SET).map_err(|error| error.to_string())?;
+    config.check(&contract).map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
@@ -100,7 +118,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 // === impl Percent ===
 
 impl Percent {
-    /// The share of one.
+    /// Returns the share of one.
     pub fn share(self) -> f32 {
         self.0 / 100.0
     }

@@ -1,0 +1,80 @@
+use std::pin::pin;
+
+use bytes::Bytes;
+use http::{Response, Uri, uri::PathAndQuery};
+use http_body::Body;
+use tokio::net::TcpListener;
+use tower::Service;
+
+use super::*;
+use crate::transport::{
+    request::request,
+    response::{StreamedReplies, WholeReplies},
+};
+
+/// As long as a reply may be: more than fits on a connection at a time.
+const LONG: usize = 4 << 20;
+
+/// Connects to a server that replies to every call with so many zeros, and with the status of success.
+async fn connected(length: usize) -> Connection {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut server = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = server.accept().await {
+            let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data(vec![0; length].into(), false).unwrap();
+            body.send_trailers(http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), 0.into())])).unwrap();
+        }
+    });
+    let second = Duration::from_secs(1);
+    let transport = Transport { connect_timeout: second, keepalive: 60 * second, keepalive_timeout: 60 * second };
+    Connection::open(address, transport).await.unwrap().0
+}
+
+fn any_request() -> Request<RequestBody> {
+    let (origin, path) = (Uri::from_static("http://localhost"), PathAndQuery::from_static("/a/b"));
+    request(&origin, &path, http::HeaderMap::new(), RequestBody::Whole(Bytes::new()))
+}
+
+async fn next_data(body: &mut (impl Body<Data = Bytes, Error = Status> + Unpin)) -> usize {
+    poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await.unwrap().unwrap().into_data().unwrap().len()
+}
+
+#[tokio::test]
+async fn replies_larger_than_the_window_come_whole_beside_each_other() {
+    let connection = connected(LONG).await;
+    let replies = (0..8).map(|_| WholeReplies(connection.clone()).call(any_request()));
+    for reply in futures::future::join_all(replies).await {
+        assert_eq!(next_data(&mut pin!(reply.unwrap().into_body())).await, LONG);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_nobody_waits_for_any_more_takes_no_room() {
+    let connection = connected(LONG).await;
+    let mut unread = WholeReplies(connection.clone()).0;
+    let head = unread.send(any_request()).unwrap().response.await.unwrap();
+    let (mut body, mut received) = (head.into_body(), 0);
+    // All of the connection's window is taken, and none of it given back.
+    while received < WINDOW as usize {
+        received += body.data().await.unwrap().unwrap().len();
+    }
+    drop(body);
+    let next = tokio::time::timeout(Duration::from_secs(20), WholeReplies(connection).call(any_request()));
+    assert_eq!(next_data(&mut pin!(next.await.expect("there is room for it").unwrap().into_body())).await, LONG);
+}
+
+#[tokio::test]
+async fn a_reply_that_streams_gives_back_its_room_as_it_is_read() {
+    let mut body = StreamedReplies(connected(LONG).await).call(any_request()).await.unwrap().into_body();
+    let mut received = 0;
+    while received < LONG {
+        received += next_data(&mut body).await;
+    }
+    let trailers = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
+    assert!(body.is_end_stream());
+}

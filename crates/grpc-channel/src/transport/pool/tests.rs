@@ -1,0 +1,121 @@
+use std::{future::Future, pin::pin, task::Context, time::Duration};
+
+use futures::FutureExt as _;
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::transport::connection::{Driver, Transport};
+
+/// Returns a connection to a peer that accepts so many streams at once, and what keeps both of its ends alive.
+async fn connection(max_streams: u32) -> (Connection, Driver) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut builder = h2::server::Builder::new();
+        let mut server =
+            builder.max_concurrent_streams(max_streams).handshake::<_, bytes::Bytes>(stream).await.unwrap();
+        while server.accept().await.is_some() {}
+    });
+    let minute = Duration::from_secs(60);
+    let transport = Transport { connect_timeout: minute, keepalive: minute, keepalive_timeout: minute };
+    let (connection, driver) = Connection::open(address, transport).await.unwrap();
+    while connection.max_streams() != max_streams as usize {
+        tokio::task::yield_now().await;
+    }
+    (connection, driver)
+}
+
+/// Polls a future once, with a waker that counts for nothing.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    match std::pin::Pin::new(future).poll(&mut Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn without_a_connection_there_is_nothing_to_wait_for() {
+    let pool = Arc::new(Pool::new(1));
+    assert!(matches!(pool.try_acquire(), Acquire::Closed));
+    assert!(pool.acquire().await.is_none());
+}
+
+#[tokio::test]
+async fn streams_go_to_the_calls_in_the_order_in_which_they_came() {
+    let pool = Arc::new(Pool::new(1));
+    pool.add(connection(1).await.0);
+    let held = pool.acquire().await.unwrap();
+    let (mut first, mut second) = (Box::pin(pool.acquire()), Box::pin(pool.acquire()));
+    assert!(poll_once(&mut first).is_none() && poll_once(&mut second).is_none());
+    drop(held);
+    assert!(matches!(pool.try_acquire(), Acquire::Full), "nobody goes before those who wait");
+    assert!(poll_once(&mut second).is_none());
+    let held = poll_once(&mut first).expect("the first is granted it").unwrap();
+    drop(held);
+    assert!(poll_once(&mut second).expect("then the second").is_some());
+}
+
+/// Two releases between two polls used to be one wake-up: the second waiter then waited beside a free stream.
+#[tokio::test]
+async fn two_streams_that_are_released_at_once_wake_two_calls() {
+    let pool = Arc::new(Pool::new(1));
+    pool.add(connection(2).await.0);
+    let held = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    let mut waiting = [Box::pin(pool.acquire()), Box::pin(pool.acquire())];
+    assert!(waiting.iter_mut().all(|call| poll_once(call).is_none()));
+    drop(held);
+    for call in waiting {
+        assert!(call.now_or_never().expect("it is granted").is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_was_granted_to_a_call_that_has_gone_goes_to_the_next() {
+    let pool = Arc::new(Pool::new(1));
+    pool.add(connection(1).await.0);
+    let held = pool.acquire().await.unwrap();
+    let (mut gone, mut next) = (Box::pin(pool.acquire()), Box::pin(pool.acquire()));
+    assert!(poll_once(&mut gone).is_none() && poll_once(&mut next).is_none());
+    drop(held);
+    // It was granted, and is dropped before it was polled again.
+    drop(gone);
+    assert!(poll_once(&mut next).expect("it is granted").is_some());
+}
+
+#[tokio::test]
+async fn a_further_connection_serves_those_who_wait_and_the_loss_of_the_last_ends_their_wait() {
+    let pool = Arc::new(Pool::new(2));
+    let first = pool.add(connection(1).await.0);
+    let held = pool.acquire().await.unwrap();
+    let mut waiting = Box::pin(pool.acquire());
+    assert!(!pool.may_grow(), "nobody waits yet");
+    assert!(poll_once(&mut waiting).is_none());
+    pool.wanted().await;
+    assert!(pool.may_grow());
+    pool.add(connection(1).await.0);
+    let second = poll_once(&mut waiting).expect("it is granted a stream on the second").unwrap();
+    let mut waiting = Box::pin(pool.acquire());
+    assert!(poll_once(&mut waiting).is_none() && !pool.may_grow(), "two are the most");
+    pool.remove(first);
+    assert!(poll_once(&mut waiting).is_none());
+    pool.clear();
+    assert!(poll_once(&mut waiting).expect("there is nothing left to wait for").is_none());
+    drop((held, second));
+    assert_eq!(pool.len(), 0);
+}
+
+#[tokio::test]
+async fn calls_that_gave_up_do_not_stay_in_the_queue() {
+    let pool = Arc::new(Pool::new(1));
+    pool.add(connection(1).await.0);
+    let _held = pool.acquire().await.unwrap();
+    // One that waits in front, so that those behind it are not seen to be gone.
+    let mut waiting = pin!(pool.acquire());
+    assert!(poll_once(&mut waiting).is_none());
+    for _ in 0..10_000 {
+        let mut gone = Box::pin(pool.acquire());
+        assert!(poll_once(&mut gone).is_none());
+    }
+    assert!(pool.state.lock().waiters.len() <= 2 * MIN_SWEEP);
+}

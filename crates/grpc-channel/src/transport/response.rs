@@ -1,0 +1,151 @@
+//! Makes calls on a connection, and reads their replies: whole, or as they come.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures::{
+    FutureExt as _, TryFutureExt as _,
+    future::{BoxFuture, ready},
+};
+use h2::RecvStream;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
+use tower::Service;
+
+use crate::{
+    call::RequestBody,
+    error::lost,
+    transport::{
+        connection::Connection,
+        framing::{Collected, check_response, collect_reply, is_trailers_only},
+    },
+};
+
+/// Calls whose reply is read to its end before it is returned.
+#[derive(Clone, Debug)]
+pub(crate) struct WholeReplies(pub(crate) Connection);
+
+/// Calls whose reply is returned with its headers, and read as it comes.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamedReplies(pub(crate) Connection);
+
+/// The body of a reply as it comes. Dropping it resets the call.
+#[derive(Debug)]
+pub(crate) struct IncomingBody {
+    stream: RecvStream,
+    is_data_over: bool,
+    is_over: bool,
+    /// Sends the rest of the request for as long as the reply is read.
+    _sending: Option<AbortOnDropHandle<()>>,
+}
+
+// === impl WholeReplies ===
+
+impl Service<Request<RequestBody>> for WholeReplies {
+    type Response = Response<Collected>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Collected>, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        // A connection that is closed returns the call as unsent.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        match self.0.send(request) {
+            // The future gets room for reading the reply when there is one: until then thousands may wait.
+            Ok(sent) => match sent.sending {
+                None => sent.response.map_err(lost).and_then(|head| collect_reply(head).boxed()).boxed(),
+                Some(sending) => Box::pin(async move {
+                    let reply = collect_reply(sent.response.await.map_err(lost)?).await;
+                    drop(sending);
+                    reply
+                }),
+            },
+            Err(status) => ready(Err(status)).boxed(),
+        }
+    }
+}
+
+// === impl StreamedReplies ===
+
+impl Service<Request<RequestBody>> for StreamedReplies {
+    type Response = Response<IncomingBody>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<IncomingBody>, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let sent = self.0.send(request);
+        Box::pin(async move {
+            let sent = sent?;
+            let (head, stream) = sent.response.await.map_err(lost)?.into_parts();
+            check_response(head.status, &head.headers)?;
+            let is_over = is_trailers_only(&head.headers);
+            let body = IncomingBody { stream, is_data_over: is_over, is_over, _sending: sent.sending };
+            Ok(Response::from_parts(head, body))
+        })
+    }
+}
+
+// === impl Collected ===
+
+impl Body for Collected {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(data) = self.data.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_none() && self.trailers.is_none()
+    }
+}
+
+// === impl IncomingBody ===
+
+impl Body for IncomingBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if !self.is_data_over {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(chunk)) => {
+                    let _ = self.stream.flow_control().release_capacity(chunk.len());
+                    return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                }
+                Some(Err(error)) => {
+                    self.is_over = true;
+                    return Poll::Ready(Some(Err(lost(error))));
+                }
+                None => self.is_data_over = true,
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        self.is_over = true;
+        Poll::Ready(match trailers {
+            Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
+            Err(error) => Some(Err(lost(error))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+}

@@ -1,0 +1,186 @@
+//! The services behind the gateway.
+//!
+//! # Layout
+//!
+//! * `backends`: the table of them, [`BACKENDS`], and what follows from it: the flags for their URLs, and [`Backends`].
+//!   A new backend is one line of the table.
+//! * `method`: [`Method`], a typed method of a backend.
+//! * `args`: the flags for how calls to all of them are treated.
+
+mod args;
+mod method;
+
+use std::{sync::Arc, time::Duration};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use fan_out::{Attempts, Call, Step, call, step};
+use fanout_proto::{Encoded, FILE_DESCRIPTOR_SET, encoded::check};
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, ready},
+};
+use grpc_channel::{Channel, Config, Descriptors, Target};
+use opentelemetry::metrics::Meter;
+use prost::Message;
+use rpc_layers::CallContext;
+
+pub use self::{args::BackendArgs, method::Method};
+use crate::error::BackendError;
+
+/// The user service.
+pub const USER: Backend = Backend { index: 0, name: "user", port: 50052 };
+
+/// The country service.
+pub const COUNTRY: Backend = Backend { index: 1, name: "country", port: 50053 };
+
+/// All services behind the gateway.
+pub const BACKENDS: [Backend; 2] = [USER, COUNTRY];
+
+/// A service behind the gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Backend {
+    /// Its place in [`BACKENDS`].
+    index: usize,
+    /// Its name in reports, errors and metrics; `--NAME-service` and `NAME_SERVICE_URL` set its URLs.
+    pub name: &'static str,
+    /// The port at which it listens by default.
+    pub port: u16,
+}
+
+/// The URLs of each backend, in the order of [`BACKENDS`].
+#[derive(Clone, Debug)]
+pub struct BackendUrls(Vec<Vec<Target>>);
+
+/// Channels to all backends. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Backends(Arc<[Channel]>);
+
+/// The reply to come of a backend: its bytes, or why there are none.
+pub type Reply<R> = BoxFuture<'static, Result<Encoded<R>, BackendError>>;
+
+// === impl Backend ===
+
+impl Backend {
+    fn flag(self) -> String {
+        format!("{}-service", self.name)
+    }
+
+    fn arg(self) -> Arg {
+        let Self { name, port, .. } = self;
+        let help = "listens: a URL, or several with a comma between; a name may stand for many replicas";
+        Arg::new(self.flag())
+            .long(self.flag())
+            .env(format!("{}_SERVICE_URL", name.to_uppercase()))
+            .default_value(format!("http://127.0.0.1:{port}"))
+            .value_delimiter(',')
+            .value_name("URL")
+            .value_parser(str::parse::<Target>)
+            .action(ArgAction::Append)
+            .help(format!("Where the {name} service {help}"))
+    }
+}
+
+// === impl BackendUrls ===
+
+impl clap::Args for BackendUrls {
+    fn augment_args(command: Command) -> Command {
+        command.args(BACKENDS.map(Backend::arg))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for BackendUrls {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let urls = |backend: Backend| {
+            matches.get_many(&backend.flag()).map(|urls| urls.cloned().collect()).unwrap_or_default()
+        };
+        Ok(Self(BACKENDS.map(urls).into()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+// === impl Backends ===
+
+impl Backends {
+    /// Connects to all backends in the background. `deadline` bounds calls whose reply several requests share.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime.
+    pub fn connect(urls: &BackendUrls, args: &BackendArgs, deadline: Duration, meter: Option<&Meter>) -> Self {
+        let descriptors = Descriptors::decode(FILE_DESCRIPTOR_SET).expect("the contract was compiled with this crate");
+        let connect = |(Backend { name, .. }, targets): (Backend, &Vec<Target>)| {
+            let config = Config { reply_check: |bytes| Ok(check(bytes)?), ..args.config(name, deadline) };
+            Channel::builder(name, targets.iter().cloned())
+                .expect("a flag has at least one value")
+                .config(config)
+                .service_config(args.service_config.clone().unwrap_or_default())
+                .descriptors(descriptors.clone())
+                .meter(meter.cloned())
+                .connect()
+        };
+        Self(BACKENDS.into_iter().zip(&urls.0).map(connect).collect())
+    }
+
+    /// Waits until every backend has an endpoint that is connected and serving. Cancel safe.
+    pub async fn ready(&self) {
+        for channel in &*self.0 {
+            channel.ready().await;
+        }
+    }
+
+    /// Returns a call of this method that has not started.
+    pub(crate) fn start<Q, R>(&self, method: &Method<Q, R>, request: &Q, ctx: &CallContext) -> Call<Reply<R>>
+    where
+        Q: Message,
+        R: 'static,
+    {
+        let attempts = Attempts::default();
+        let reply = self.send(method, request, ctx, &attempts);
+        call(method.backend().name, reply).method(method.name()).attempts(&attempts)
+    }
+
+    /// Returns a call of this method that follows another call, from whose reply `request` makes its request.
+    pub(crate) fn after<T, Q, R, F>(
+        &self,
+        method: &'static Method<Q, R>,
+        request: F,
+        ctx: &CallContext,
+    ) -> Step<impl FnOnce(&T) -> Reply<R> + Send + use<T, Q, R, F>>
+    where
+        Q: Message,
+        R: 'static,
+        F: FnOnce(&T) -> Result<Q, BackendError> + Send + 'static,
+    {
+        let attempts = Attempts::default();
+        let (backends, ctx, sent) = (self.clone(), ctx.clone(), attempts.clone());
+        let send = move |before: &T| match request(before) {
+            Ok(request) => backends.send(method, &request, &ctx, &sent),
+            Err(error) => ready(Err(error)).boxed(),
+        };
+        step(method.backend().name, send).method(method.name()).attempts(&attempts)
+    }
+
+    /// Sends a call, and leaves the reply as the bytes it came as. Dropping the future resets the call at the backend.
+    fn send<Q, R>(&self, method: &Method<Q, R>, request: &Q, ctx: &CallContext, attempts: &Attempts) -> Reply<R>
+    where
+        Q: Message,
+        R: 'static,
+    {
+        let channel = self.0[method.backend().index].clone();
+        let reply = channel.unary(&channel.method(method.path()), request, ctx, attempts);
+        let reply = reply.map(move |result| match result {
+            // The channel has checked it.
+            Ok(bytes) => Ok(Encoded::from_checked(bytes)),
+            Err(failure) => Err(BackendError::new(channel.name(), channel.targets(), &failure)),
+        });
+        reply.boxed()
+    }
+}
