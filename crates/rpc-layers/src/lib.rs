@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //!
-//! * [`limit`]: refuses requests above a maximum number in flight. The outermost layer of a server.
+//! * [`limit`]: rejects requests above a maximum number in flight. The outermost layer of a server.
 //! * [`trace`]: a span and a duration metric for each request and each call, with W3C Trace Context between processes.
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
 //! * [`call_context`]: the [`CallContext`], which carries deadline, baggage and trace parent from a request to its calls.
