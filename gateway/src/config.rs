@@ -1,10 +1,8 @@
 //! The gateway's settings, and how it is put together from them.
 
-use std::str::FromStr;
-
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
-use http::Uri;
+use grpc_channel::Target;
 use service_kit::{
     process::Shutdown,
     serve::{ServeError, Server},
@@ -32,7 +30,7 @@ pub struct Config {
         value_delimiter = ',',
         value_name = "URL"
     )]
-    pub user_service: Vec<BackendUrl>,
+    pub user_service: Vec<Target>,
     /// Where the country service listens, likewise
     #[arg(
         long,
@@ -41,15 +39,11 @@ pub struct Config {
         value_delimiter = ',',
         value_name = "URL"
     )]
-    pub country_service: Vec<BackendUrl>,
+    pub country_service: Vec<Target>,
     /// How both are treated.
     #[command(flatten)]
     pub backends: BackendArgs,
 }
-
-/// Where a service listens: `http://`, a host, and a port unless it is 80.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackendUrl(Uri);
 
 // === impl Config ===
 
@@ -80,9 +74,8 @@ impl Config {
             .await
     }
 
-    fn backend(&self, name: &'static str, urls: &[BackendUrl]) -> Backend {
-        let urls: Vec<_> = urls.iter().map(|url| url.0.clone()).collect();
-        Backend::connect(name, &urls, &self.backends, self.service.deadline)
+    fn backend(&self, name: &'static str, targets: &[Target]) -> Backend {
+        Backend::connect(name, targets, &self.backends, self.service.deadline)
     }
 }
 
@@ -92,45 +85,4 @@ async fn all_ready(backends: [Backend; 2]) -> Result<(), std::convert::Infallibl
         backend.ready().await;
     }
     Ok(())
-}
-
-// === impl BackendUrl ===
-
-impl FromStr for BackendUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let allowed = "http:// with a host and a port is allowed, such as http://127.0.0.1:50052";
-        let uri: Uri = text.parse().map_err(|error| format!("{error}: {allowed}"))?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => {}
-            (Some("https"), _) => return Err(format!("TLS is not built in: {allowed}")),
-            _ => return Err(allowed.to_owned()),
-        }
-        if uri.path_and_query().is_some_and(|path| path != "/") {
-            return Err(format!("has a path: {allowed}"));
-        }
-        Ok(Self(uri))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_a_host_and_nothing_beyond() {
-        for good in ["http://127.0.0.1:50052", "http://user-service:50052/", "http://[::1]:1", "http://users"] {
-            assert!(good.parse::<BackendUrl>().is_ok(), "{good}");
-        }
-        for (bad, named) in [
-            ("", "is allowed"),
-            ("127.0.0.1:50052", "is allowed"),
-            ("https://users:443", "TLS"),
-            ("http://users/api", "path"),
-            ("http://us ers", "is allowed"),
-        ] {
-            assert!(bad.parse::<BackendUrl>().unwrap_err().contains(named), "{bad}");
-        }
-    }
 }

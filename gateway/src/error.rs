@@ -4,12 +4,11 @@ use std::{collections::HashMap, error::Error as StdError, fmt};
 
 use fan_out::CallError;
 use fanout_proto::gateway::v1::FanOutReport;
+use grpc_channel::{Cause, Failure};
 use prost::Message as _;
 use prost_types::Any;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{BadRequest, FieldViolation, pb};
-
-use crate::backend::failure::{Cause, Failure};
 
 /// The domain of the gateway's own reasons in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "fanout.gateway.v1";

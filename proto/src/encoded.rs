@@ -13,6 +13,19 @@ use prost::{
     encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field},
 };
 
+/// Tells an encoded message from garbage, by the boundaries of its outermost fields.
+///
+/// # Errors
+///
+/// Returns an error if the bytes are no sequence of protobuf fields.
+pub fn check(mut bytes: &[u8]) -> Result<(), DecodeError> {
+    while bytes.has_remaining() {
+        let (tag, wire_type) = decode_key(&mut bytes)?;
+        skip_field(wire_type, tag, &mut bytes, DecodeContext::default())?;
+    }
+    Ok(())
+}
+
 /// The bytes of an encoded message of type `M`.
 ///
 /// Cloning it costs a reference count.
@@ -34,12 +47,13 @@ impl<M> Encoded<M> {
     ///
     /// Where the bytes are no sequence of protobuf fields.
     pub fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        let mut rest = &bytes[..];
-        while rest.has_remaining() {
-            let (tag, wire_type) = decode_key(&mut rest)?;
-            skip_field(wire_type, tag, &mut rest, DecodeContext::default())?;
-        }
-        Ok(Self { bytes, message: PhantomData })
+        check(&bytes)?;
+        Ok(Self::from_checked(bytes))
+    }
+
+    /// Takes bytes that [`check`] has passed.
+    pub fn from_checked(bytes: Bytes) -> Self {
+        Self { bytes, message: PhantomData }
     }
 
     /// The same bytes as another type of message: the caller knows which it is.

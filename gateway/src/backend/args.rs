@@ -2,9 +2,8 @@
 
 use std::{str::FromStr, time::Duration};
 
+use grpc_channel::{Config, HedgeAfter};
 use service_kit::settings::positive_duration;
-
-use super::{connection::Transport, hedge::HedgeAfter};
 
 /// What `--coalesce` takes: the names of the backends, or none of them.
 const COALESCED: [&str; 3] = ["none", "user", "country"];
@@ -67,11 +66,26 @@ pub struct Percent(f32);
 // === impl BackendArgs ===
 
 impl BackendArgs {
-    pub(super) fn transport(&self) -> Transport {
-        Transport {
+    /// Returns the settings of the channel to the backend `name`. A call whose reply several requests share has at most
+    /// `deadline`.
+    pub(super) fn config(&self, name: &str, deadline: Duration) -> Config {
+        Config {
+            resolve_every: self.resolve_every,
             connect_timeout: self.connect_timeout,
             keepalive: self.keepalive,
             keepalive_timeout: self.keepalive_timeout,
+            max_connections: self.connections,
+            max_in_flight: self.backend_max_in_flight,
+            retries: self.retries,
+            retry_budget: self.retry_budget.share(),
+            retry_floor: self.retry_floor,
+            hedge: self.hedge,
+            hedge_budget: self.hedge_budget.share(),
+            breaker_failures: self.breaker_failures,
+            breaker_wait: self.breaker_wait,
+            max_ejected: self.max_ejected.share(),
+            coalesce: self.coalesce.iter().any(|backend| backend == name).then_some(deadline),
+            ..Config::default()
         }
     }
 }

@@ -1,0 +1,146 @@
+//! Keeps a replica connected, and knows whether it serves.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesUnordered,
+};
+use http::Uri;
+use tokio::time::Instant;
+
+use crate::{
+    backoff::full_jitter,
+    endpoints::endpoint::{ConnectivityState, Endpoint},
+    endpoints::health::health,
+    endpoints::set::EndpointSet,
+    transport::connection::{Connection, ConnectionError, Driver, Transport},
+};
+
+/// The longest wait before the second attempt to connect; it doubles with each.
+const BASE: Duration = Duration::from_millis(100);
+
+/// The longest wait before any attempt.
+const CAP: Duration = Duration::from_secs(3);
+
+/// How long a replica has to have been ready for its resolution_requested to be the first of its kind.
+const STEADY: Duration = Duration::from_secs(1);
+
+type Opened = Result<(Connection, Driver), ConnectionError>;
+
+/// Connects to a endpoint, and again whenever the connection is lost, until it is dropped.
+///
+/// The endpoint is ready while it says so by gRPC's health protocol, or has none. One that ends its health stream, or turns
+/// to `NOT_SERVING`, is about to go: it gets no more calls, and what is in flight ends on the connection it began on.
+pub(crate) async fn keep(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transport: Transport, origin: Uri) {
+    let mut failures = 0;
+    loop {
+        let (state, was_ready) = match Connection::open(endpoint.address, transport).await {
+            Ok((connection, driver)) => {
+                let kept = ConnectedEndpoint::new(&set, &endpoint, transport);
+                let (why, ready_since) = kept.run(connection, driver, &origin).await;
+                endpoint.pool.clear();
+                match ready_since {
+                    Some(since) => (ConnectivityState::Connecting, since.elapsed() >= STEADY),
+                    None => (ConnectivityState::TransientFailure(why), false),
+                }
+            }
+            Err(error) => (ConnectivityState::TransientFailure(error.to_string()), false),
+        };
+        let wanted = set.reconnect_wanted();
+        set.set_connectivity(&endpoint, state);
+        set.request_resolution();
+        failures = if was_ready { 0 } else { failures + 1 };
+        if failures > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(full_jitter(BASE, CAP, failures)) => {}
+                // Calls have nobody else to go to.
+                () = wanted => {}
+            }
+        }
+    }
+}
+
+/// The connections of a endpoint that is connected.
+struct ConnectedEndpoint<'a> {
+    set: &'a EndpointSet,
+    endpoint: &'a Endpoint,
+    transport: Transport,
+    drivers: FuturesUnordered<BoxFuture<'static, (u64, String)>>,
+    opening: Option<BoxFuture<'static, Opened>>,
+}
+
+// === impl ConnectedEndpoint ===
+
+impl<'a> ConnectedEndpoint<'a> {
+    fn new(set: &'a EndpointSet, endpoint: &'a Endpoint, transport: Transport) -> Self {
+        Self { set, endpoint, transport, drivers: FuturesUnordered::new(), opening: None }
+    }
+
+    /// Why the first connection was lost, and since when the endpoint had been ready.
+    async fn run(mut self, connection: Connection, driver: Driver, origin: &Uri) -> (String, Option<Instant>) {
+        let health = health(connection.clone(), origin.clone());
+        tokio::pin!(health);
+        let first = self.add(connection, driver);
+        let mut ready_since = None;
+        loop {
+            tokio::select! {
+                Some((number, why)) = self.drivers.next() => {
+                    if number == first {
+                        return (why, ready_since);
+                    }
+                    self.endpoint.pool.remove(number);
+                }
+                serving = health.next() => match serving {
+                    Some(true) => {
+                        ready_since = ready_since.or_else(|| Some(Instant::now()));
+                        self.set.set_connectivity(self.endpoint, ConnectivityState::Ready);
+                    }
+                    Some(false) if ready_since.is_none() => self.set.set_connectivity(self.endpoint, ConnectivityState::NotServing),
+                    Some(false) | None => return ("it stopped serving".to_owned(), ready_since),
+                },
+                () = self.endpoint.pool.wanted() => {
+                    if self.endpoint.pool.is_closed() {
+                        return ("it closed the connection".to_owned(), ready_since);
+                    }
+                    self.grow();
+                }
+                Some(opened) = OptionFuture::from(self.opening.as_mut()) => {
+                    self.opening = None;
+                    match opened {
+                        Ok((connection, driver)) => {
+                            self.add(connection, driver);
+                        }
+                        Err(error) => {
+                            tracing::warn!(replica = %self.endpoint.address, %error, "no further connection");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, connection: Connection, driver: Driver) -> u64 {
+        let number = self.endpoint.pool.add(connection);
+        self.drivers.push(async move { (number, describe(driver.await)) }.boxed());
+        number
+    }
+
+    /// Opens one more connection where calls need it.
+    fn grow(&mut self) {
+        if self.opening.is_none() && self.endpoint.pool.may_grow() {
+            let (address, transport) = (self.endpoint.address, self.transport);
+            self.opening = Some(Connection::open(address, transport).boxed());
+        }
+    }
+}
+
+/// How a connection's driver ended, in describe.
+fn describe(ended: Result<Result<(), ConnectionError>, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "it closed the connection".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    }
+}

@@ -1,0 +1,177 @@
+//! One endpoint: whether it can be reached, and how its calls end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::{
+    endpoints::outlier_detection::{CallHistory, Epoch, OutlierState},
+    transport::pool::Pool,
+};
+
+/// One address of a backend.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    pub(crate) pool: Arc<Pool>,
+    status: Mutex<Status>,
+}
+
+#[derive(Debug)]
+struct Status {
+    connectivity: ConnectivityState,
+    /// When `connectivity` was set the last time, to the same value or another.
+    since: Instant,
+    /// It failed, and is being connected to again because calls wait for it.
+    is_retried: bool,
+    history: CallHistory,
+}
+
+/// Whether an endpoint can be reached, as gRPC's connectivity semantics name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectivityState {
+    /// It is being connected to: calls wait for it.
+    Connecting,
+    /// It is connected, and its health is `SERVING`.
+    Ready,
+    /// It is connected, and its health is not `SERVING`.
+    NotServing,
+    /// The last attempt to connect failed for this reason.
+    TransientFailure(String),
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub(crate) fn new(address: SocketAddr, max_connections: usize) -> Self {
+        let status = Status {
+            connectivity: ConnectivityState::Connecting,
+            since: Instant::now(),
+            is_retried: false,
+            history: CallHistory::default(),
+        };
+        Self { address, pool: Arc::new(Pool::new(max_connections)), status: Mutex::new(status) }
+    }
+
+    pub(crate) fn connectivity(&self) -> ConnectivityState {
+        self.status.lock().connectivity.clone()
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.status.lock().connectivity == ConnectivityState::Ready
+    }
+
+    /// Sets the connectivity, and returns the one before. Logs a change.
+    pub(crate) fn set_connectivity(&self, connectivity: ConnectivityState) -> ConnectivityState {
+        let before = {
+            let mut status = self.status.lock();
+            status.since = Instant::now();
+            status.is_retried = false;
+            std::mem::replace(&mut status.connectivity, connectivity.clone())
+        };
+        if before != connectivity {
+            match connectivity {
+                ConnectivityState::Ready => tracing::info!(replica = %self.address, "replica is ready"),
+                ConnectivityState::NotServing => tracing::info!(replica = %self.address, "replica is not serving"),
+                ConnectivityState::TransientFailure(error) => {
+                    tracing::info!(replica = %self.address, %error, "replica cannot be reached");
+                }
+                ConnectivityState::Connecting => {}
+            }
+        }
+        before
+    }
+
+    /// Marks the endpoint as being retried if its last attempt to connect failed at least `age` ago, so that calls wait
+    /// for the next one. Returns whether that is so.
+    pub(crate) fn retry_if_failed_for(&self, age: Duration) -> bool {
+        let mut status = self.status.lock();
+        let is_due =
+            matches!(status.connectivity, ConnectivityState::TransientFailure(_)) && status.since.elapsed() >= age;
+        status.is_retried |= is_due;
+        is_due
+    }
+
+    /// Returns why the endpoint cannot be called, or `None` if it can, or may soon.
+    pub(crate) fn unreachable(&self) -> Option<String> {
+        let status = self.status.lock();
+        match &status.connectivity {
+            ConnectivityState::Ready | ConnectivityState::Connecting => None,
+            ConnectivityState::TransientFailure(_) if status.is_retried => None,
+            ConnectivityState::NotServing => Some("it is not serving".to_owned()),
+            ConnectivityState::TransientFailure(error) => Some(error.clone()),
+        }
+    }
+
+    /// Returns whether the endpoint is ready, and whether outlier detection lets it be called: see
+    /// [`CallHistory::admits`].
+    pub(crate) fn admits(&self) -> (bool, Result<(), Option<Instant>>) {
+        let status = self.status.lock();
+        (status.connectivity == ConnectivityState::Ready, status.history.admits(Instant::now()))
+    }
+
+    /// See [`CallHistory::penalty`].
+    pub(crate) fn penalty(&self) -> u32 {
+        let history = self.status.lock().history;
+        history.penalty(Instant::now())
+    }
+
+    /// Returns whether the endpoint is ready and not ejected.
+    pub(crate) fn is_active(&self) -> bool {
+        let status = self.status.lock();
+        status.connectivity == ConnectivityState::Ready && status.history.state() == OutlierState::Active
+    }
+
+    /// Returns whether the endpoint is ejected, or being probed.
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.status.lock().history.state() != OutlierState::Active
+    }
+
+    /// Records that a call starts. Returns the epoch it belongs to, and whether the outlier state changed.
+    pub(crate) fn called(&self) -> (Epoch, bool) {
+        let (history, changed) = self.change_history(CallHistory::called);
+        (history.epoch(), changed)
+    }
+
+    /// Records that a call of this epoch succeeded. Returns whether the outlier state changed.
+    pub(crate) fn succeeded(&self, epoch: Epoch) -> bool {
+        self.judge(epoch, CallHistory::succeeded)
+    }
+
+    /// Records that a call of this epoch failed by the endpoint's fault; `may_eject` says whether it may be ejected for
+    /// that. Returns whether the outlier state changed.
+    pub(crate) fn failed(&self, epoch: Epoch, may_eject: bool) -> bool {
+        self.judge(epoch, |history| history.failed(may_eject, Instant::now()))
+    }
+
+    /// Records that the caller dropped a call of this epoch. Returns whether the outlier state changed.
+    pub(crate) fn abandoned(&self, epoch: Epoch) -> bool {
+        self.judge(epoch, |history| history.abandoned(Instant::now()))
+    }
+
+    fn judge(&self, epoch: Epoch, verdict: impl FnOnce(CallHistory) -> CallHistory) -> bool {
+        self.change_history(|history| if history.epoch() == epoch { verdict(history) } else { history }).1
+    }
+
+    fn change_history(&self, change: impl FnOnce(CallHistory) -> CallHistory) -> (CallHistory, bool) {
+        let (before, history) = {
+            let mut status = self.status.lock();
+            let before = status.history.state();
+            status.history = change(status.history);
+            (before, status.history)
+        };
+        if before == history.state() {
+            return (history, false);
+        }
+        match history.state() {
+            OutlierState::Ejected { until } if !matches!(before, OutlierState::Ejected { .. }) => {
+                let for_ms = u64::try_from((until - Instant::now()).as_millis()).unwrap_or(u64::MAX);
+                tracing::warn!(replica = %self.address, for_ms, "replica is ejected: its calls fail");
+            }
+            OutlierState::Active => tracing::info!(replica = %self.address, "replica is no longer ejected"),
+            OutlierState::Ejected { .. } | OutlierState::Probing => {}
+        }
+        (history, true)
+    }
+}

@@ -1,0 +1,109 @@
+use futures::FutureExt as _;
+
+use super::*;
+
+fn set(links: &[ConnectivityState]) -> (EndpointSet, Vec<Arc<Endpoint>>) {
+    let set = EndpointSet::new(0.5);
+    let endpoints: Vec<_> =
+        (1..).zip(links).map(|(port, _)| Arc::new(Endpoint::new(([127, 0, 0, 1], port).into(), 1))).collect();
+    for (endpoint, state) in endpoints.iter().zip(links) {
+        set.add(Arc::clone(endpoint));
+        set.set_connectivity(endpoint, state.clone());
+    }
+    (set, endpoints)
+}
+
+fn failed() -> ConnectivityState {
+    ConnectivityState::TransientFailure("refused".to_owned())
+}
+
+#[test]
+fn calls_wait_for_what_connects_and_not_for_what_failed() {
+    assert_eq!(set(&[failed(), ConnectivityState::Connecting]).0.unreachable(), None);
+    assert_eq!(set(&[failed(), ConnectivityState::Ready]).0.unreachable(), None);
+    assert_eq!(set(&[failed(), failed()]).0.unreachable().as_deref(), Some("refused"));
+    assert_eq!(set(&[ConnectivityState::NotServing]).0.unreachable().as_deref(), Some("it is not serving"));
+    let (empty, _) = set(&[]);
+    assert_eq!(empty.unreachable(), None, "nothing is known yet");
+    empty.set_resolution_error(Some("no such name".to_owned()));
+    assert_eq!(empty.unreachable().as_deref(), Some("no such name"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loss_of_the_last_gives_the_others_another_chance() {
+    let (set, endpoints) = set(&[failed(), ConnectivityState::Ready, ConnectivityState::Ready]);
+    let wanted = set.reconnect_wanted();
+    tokio::pin!(wanted);
+    set.set_connectivity(&endpoints[1], failed());
+    assert!(wanted.as_mut().now_or_never().is_none(), "there is another one");
+    set.set_connectivity(&endpoints[2], failed());
+    wanted.await;
+    for endpoint in &endpoints {
+        assert_eq!(set.unreachable(), None, "calls wait for each");
+        set.set_connectivity(endpoint, failed());
+    }
+    assert!(set.unreachable().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_those_tried_again_that_failed_a_while_ago() {
+    let (set, endpoints) = set(&[failed(), failed()]);
+    let wanted = set.reconnect_wanted();
+    assert!(!set.reconnect(), "they have just been tried");
+    assert!(set.unreachable().is_some());
+    tokio::time::advance(FRESH).await;
+    assert!(set.reconnect());
+    wanted.await;
+    assert_eq!(set.unreachable(), None, "calls wait");
+    set.set_connectivity(&endpoints[0], failed());
+    set.set_connectivity(&endpoints[1], failed());
+    assert!(set.unreachable().is_some());
+    assert!(!set.reconnect(), "once in a while");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_from_before_an_ejection_do_not_end_it_nor_prolong_it() {
+    let (set, endpoints) = set(&[ConnectivityState::Ready, ConnectivityState::Ready]);
+    let endpoint = &endpoints[0];
+    let before = set.called(endpoint);
+    (0..5).for_each(|_| set.failed(endpoint, before));
+    let Err(Some(until)) = set.admits(endpoint) else { panic!("it is out") };
+    let later = |set: &EndpointSet| {
+        set.succeeded(endpoint, before);
+        set.failed(endpoint, before);
+        set.abandoned(endpoint, before);
+    };
+    later(&set);
+    assert_eq!(set.admits(endpoint), Err(Some(until)));
+    tokio::time::advance(until - Instant::now()).await;
+    let probe = set.called(endpoint);
+    later(&set);
+    assert_eq!(set.admits(endpoint), Err(None), "the probe is under way");
+    set.succeeded(endpoint, probe);
+    (0..9).for_each(|_| set.failed(endpoint, before));
+    assert_eq!(set.admits(endpoint), Ok(()));
+    assert_eq!(endpoint.penalty(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
+    let (set, endpoints) = set(&[ConnectivityState::Ready, ConnectivityState::Ready, ConnectivityState::Ready]);
+    for endpoint in &endpoints {
+        let epoch = set.called(endpoint);
+        (0..10).for_each(|_| set.failed(endpoint, epoch));
+    }
+    assert_eq!(set.count_by_state()[1], ("ejected", 1), "half of three is one");
+    let Err(Some(until)) = set.admits(&endpoints[0]) else { panic!("it is out") };
+    // A probe that fails leaves it out, for longer; the others take part all the same.
+    tokio::time::advance(until - Instant::now()).await;
+    assert_eq!(set.admits(&endpoints[0]), Ok(()));
+    let epoch = set.called(&endpoints[0]);
+    set.failed(&endpoints[0], epoch);
+    assert!(matches!(set.admits(&endpoints[0]), Err(Some(later)) if later > until));
+    assert_eq!(set.count_by_state()[1], ("ejected", 1));
+    // The others go: the one that was left out is all there is.
+    set.set_connectivity(&endpoints[1], failed());
+    set.set_connectivity(&endpoints[2], failed());
+    assert_eq!(set.admits(&endpoints[0]), Ok(()));
+    assert_eq!(set.admits(&endpoints[1]), Err(None));
+}

@@ -1,0 +1,138 @@
+//! Where a backend can be reached: URLs, checked.
+
+use std::{convert::Infallible, fmt, str::FromStr};
+
+use http::Uri;
+
+/// Shown with every target that cannot be used.
+const ALLOWED: &str = "http:// with a host and a port is allowed, such as http://127.0.0.1:50052";
+
+/// Where a backend can be reached: `http://`, a host, and a port unless it is 80. The host may be a name that stands for
+/// many endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target(Uri);
+
+/// A target that no channel can connect to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTarget {
+    /// The text is no URI.
+    #[error("{target:?} is no URI: {error}: {ALLOWED}")]
+    NotAUri {
+        /// What was given.
+        target: String,
+        /// Why it cannot be parsed.
+        error: String,
+    },
+    /// TLS is not supported.
+    #[error("{0:?}: TLS is not built in: {ALLOWED}")]
+    Tls(String),
+    /// The scheme is not `http`, or the host is missing.
+    #[error("{0:?} has no http:// with a host: {ALLOWED}")]
+    NotHttp(String),
+    /// There is a path, which gRPC's method paths would replace.
+    #[error("{0:?} has a path: {ALLOWED}")]
+    HasPath(String),
+    /// No target was given.
+    #[error("no target is given: at least one URL is needed, such as http://127.0.0.1:50052")]
+    None,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Returns the scheme and the authority as a URI.
+    pub(crate) fn origin(&self) -> &Uri {
+        &self.0
+    }
+
+    /// Returns the host; an IPv6 address without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Returns the port: 80 if the URL names none.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port_u16().unwrap_or(80)
+    }
+}
+
+impl FromStr for Target {
+    type Err = InvalidTarget;
+
+    fn from_str(target: &str) -> Result<Self, InvalidTarget> {
+        let not_a_uri = |error: http::uri::InvalidUri| InvalidTarget::NotAUri {
+            target: target.to_owned(),
+            error: error.to_string(),
+        };
+        let uri = target.parse::<Uri>().map_err(not_a_uri)?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() => {}
+            (Some("https"), _) => return Err(InvalidTarget::Tls(target.to_owned())),
+            _ => return Err(InvalidTarget::NotHttp(target.to_owned())),
+        }
+        if uri.path_and_query().is_some_and(|path| path != "/") {
+            return Err(InvalidTarget::HasPath(target.to_owned()));
+        }
+        Ok(Self(uri))
+    }
+}
+
+impl TryFrom<&str> for Target {
+    type Error = InvalidTarget;
+
+    fn try_from(target: &str) -> Result<Self, InvalidTarget> {
+        target.parse()
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = InvalidTarget;
+
+    fn try_from(target: String) -> Result<Self, InvalidTarget> {
+        target.parse()
+    }
+}
+
+impl fmt::Display for Target {
+    /// Writes the URL as it was given, without a slash at its end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_string().trim_end_matches('/'))
+    }
+}
+
+// === impl InvalidTarget ===
+
+impl From<Infallible> for InvalidTarget {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_names_a_host_and_nothing_beyond() {
+        for good in ["http://127.0.0.1:50052", "http://user-service:50052/", "http://[::1]:1", "http://users"] {
+            assert_eq!(good.parse::<Target>().unwrap().to_string(), good.trim_end_matches('/'));
+        }
+        for (bad, named) in [
+            ("", "is allowed"),
+            ("127.0.0.1:50052", "is allowed"),
+            ("https://users:443", "TLS"),
+            ("http://users/api", "path"),
+            ("http://us ers", "is allowed"),
+        ] {
+            let error = bad.parse::<Target>().unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains(&format!("{bad:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_80_unless_it_is_given() {
+        let parts = |target: &str| target.parse::<Target>().map(|target| (target.host().to_owned(), target.port()));
+        assert_eq!(parts("http://users"), Ok(("users".to_owned(), 80)));
+        assert_eq!(parts("http://[::1]:7"), Ok(("::1".to_owned(), 7)));
+    }
+}
