@@ -16,6 +16,7 @@ use fan_out::Attempts;
 use fanout_proto::{Encoded, encoded::check};
 use futures::{FutureExt as _, future::BoxFuture};
 use grpc_channel::{Channel, Config, Method, Target};
+use opentelemetry::metrics::Meter;
 use prost::Message;
 use rpc_layers::CallContext;
 
@@ -37,15 +38,22 @@ pub type Reply<R> = BoxFuture<'static, Result<Encoded<R>, BackendError>>;
 // === impl Backend ===
 
 impl Backend {
-    /// Connects to the service `name` at these targets. `deadline` bounds calls whose reply several requests share.
+    /// Connects to the service `name` at these targets. `deadline` bounds calls whose reply several requests share. Records
+    /// metrics if `meter` is given.
     ///
     /// # Panics
     ///
     /// Panics if there is no target, or outside of a tokio runtime.
-    pub fn connect(name: &'static str, targets: &[Target], args: &BackendArgs, deadline: Duration) -> Self {
+    pub fn connect(
+        name: &'static str,
+        targets: &[Target],
+        args: &BackendArgs,
+        deadline: Duration,
+        meter: Option<&Meter>,
+    ) -> Self {
         let config = Config { reply_check: |bytes| Ok(check(bytes)?), ..args.config(name, deadline) };
         let channel = Channel::builder(name, targets.iter().cloned()).expect("settings hold at least one target");
-        Self { name, channel: channel.config(config).meter(service_kit::telemetry::meter()).connect() }
+        Self { name, channel: channel.config(config).meter(meter.cloned()).connect() }
     }
 
     /// Returns its name in reports and errors, such as `user`.

@@ -3,12 +3,8 @@
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
 use grpc_channel::Target;
-use service_kit::{
-    process::Shutdown,
-    serve::{ServeError, Server},
-    settings::{ServiceArgs, Settings},
-};
-use tokio::net::TcpListener;
+use opentelemetry::metrics::Meter;
+use service_kit::{ServeContext, ServeError, Settings, serve::Server, settings::ServiceArgs};
 
 use crate::{
     backend::{Backend, BackendArgs, Countries, Users},
@@ -54,28 +50,25 @@ impl Settings for Config {
     fn service(&self) -> &ServiceArgs {
         &self.service
     }
-}
 
-impl Config {
-    /// Serves until `shutdown`. Health turns to `SERVING` when both services behind the
-    /// gateway have.
-    ///
-    /// # Errors
-    ///
-    /// Where the transport fails.
-    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
-        let users = self.backend("user", &self.user_service);
-        let countries = self.backend("country", &self.country_service);
+    /// Health is `SERVING` when every backend is ready.
+    async fn serve(self, context: ServeContext) -> Result<(), ServeError> {
+        let ServeContext { listener, shutdown, meter } = context;
+        let meter = meter.as_ref();
+        let users = self.backend("user", &self.user_service, meter);
+        let countries = self.backend("country", &self.country_service, meter);
         let backends = [users.clone(), countries.clone()];
-        let gateway = Gateway::new(Users::new(users), Countries::new(countries));
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain, self.service.max_in_flight)
+        let gateway = Gateway::new(Users::new(users), Countries::new(countries), meter);
+        Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
             .service(GatewayServiceServer::new(gateway))
             .serve(listener, all_ready(backends), shutdown)
             .await
     }
+}
 
-    fn backend(&self, name: &'static str, targets: &[Target]) -> Backend {
-        Backend::connect(name, targets, &self.backends, self.service.deadline)
+impl Config {
+    fn backend(&self, name: &'static str, targets: &[Target], meter: Option<&Meter>) -> Backend {
+        Backend::connect(name, targets, &self.backends, self.service.deadline, meter)
     }
 }
 

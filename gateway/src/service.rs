@@ -8,6 +8,7 @@ use fanout_proto::gateway::v1::{
     },
 };
 use futures::{StreamExt as _, stream::BoxStream};
+use opentelemetry::metrics::Meter;
 use rpc_layers::{CallContext, deadline::Deadline};
 use tonic::{Request, Response, Status};
 
@@ -35,8 +36,8 @@ const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry"
 
 impl Gateway {
     /// Asks these services.
-    pub fn new(users: Users, countries: Countries) -> Self {
-        Self { profiles: Profiles::new(users, countries), meters: FanOutMeters::new() }
+    pub fn new(users: Users, countries: Countries, meter: Option<&Meter>) -> Self {
+        Self { profiles: Profiles::new(users, countries), meters: FanOutMeters::new(meter) }
     }
 }
 
