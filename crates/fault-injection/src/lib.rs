@@ -33,3 +33,7 @@ pub use self::{
     layer::{Delay, DelayFuture, DelayLayer},
     settings::DelaySettings,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -19,3 +19,7 @@ pub mod source;
 pub mod trace;
 
 pub use call_context::{Baggage, CallContext};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

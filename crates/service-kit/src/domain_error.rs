@@ -86,7 +86,7 @@ pub struct ResourceInfo<'a> {
 /// Turns the result of a domain function into the result of an RPC.
 ///
 /// Logs errors that are the service's own fault, with their full text, which callers may not see: UNAVAILABLE as a warning;
-/// INTERNAL, UNKNOWN and DATA_LOSS as an error.
+/// INTERNAL, UNKNOWN and `DATA_LOSS` as an error.
 ///
 /// # Errors
 ///

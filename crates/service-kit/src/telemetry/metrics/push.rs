@@ -117,10 +117,12 @@ mod tests {
         },
     };
 
+    use opentelemetry::metrics::MeterProvider as _;
     use opentelemetry_proto::tonic::collector::trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     };
+    use opentelemetry_sdk::metrics::SdkMeterProvider;
     use parking_lot::Mutex;
     use tokio::net::TcpListener;
     use tonic::{
@@ -161,12 +163,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_collector_without_metrics_is_reported_once_and_not_asked_again() {
-        let lines = Lines::default();
-        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+    /// Starts a collector of traces alone. Returns its URL and the number of requests that it gets.
+    async fn collector() -> (String, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let collector = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&requests);
         let count = move |request: http::Request<tonic::body::Body>| {
@@ -177,7 +177,25 @@ mod tests {
             .layer(tower::util::MapRequestLayer::new(count))
             .add_service(TraceServiceServer::new(TracesOnly));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        (url, requests)
+    }
 
+    /// The reader exports on a thread of its own, outside of the runtime.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_last_export_to_a_collector_without_metrics_succeeds() {
+        let (collector, requests) = collector().await;
+        let reader = PeriodicReader::builder(LoggedMetricExporter::new(&collector).unwrap()).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        provider.meter("test").u64_counter("calls").build().add(1, &[]);
+        tokio::task::spawn_blocking(move || provider.shutdown()).await.unwrap().expect("not an error");
+        assert_eq!(requests.load(Ordering::Relaxed), 2, "the export, and the question why it failed");
+    }
+
+    #[tokio::test]
+    async fn a_collector_without_metrics_is_reported_once_and_not_asked_again() {
+        let lines = Lines::default();
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
+        let (collector, requests) = collector().await;
         let exporter = LoggedMetricExporter::new(&collector).unwrap();
         exporter.export(&ResourceMetrics::default()).await.expect("not an error");
         let asked = requests.load(Ordering::Relaxed);
