@@ -17,7 +17,8 @@ const ALLOWED: &str = "0, a duration such as 300ms, mean and standard deviation 
 /// The distance from the median of a standard normal distribution to its 99th percentile.
 const Z99: f64 = 2.326_347_874_040_841;
 
-/// The distribution of the time that a request takes. Each request draws its own. Draws are clamped to 0–60 s ([`MAX_DELAY`]).
+/// The distribution of the time that a request takes. Each request draws its own. Draws are clamped to 0–60 s
+/// ([`MAX_DELAY`]).
 ///
 /// | text | meaning |
 /// |---|---|

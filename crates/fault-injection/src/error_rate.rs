@@ -6,7 +6,8 @@ use rand::{Rng, RngExt};
 
 use crate::excerpt::excerpt;
 
-/// The probability that a request fails with UNAVAILABLE instead of reaching its service, from 0 to 1. Written as `0.05` or `5%`.
+/// The probability that a request fails with UNAVAILABLE instead of reaching its service, from 0 to 1. Written as
+/// `0.05` or `5%`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct ErrorRate(f64);
 

@@ -31,8 +31,8 @@ use crate::{
 
 /// Simulates latency and faults in front of a service, in this order:
 ///
-/// 1. Waits for a permit if the capacity is limited, in a span `queue`, first in, first out. The permit is held until the response
-///    future has resolved.
+/// 1. Waits for a permit if the capacity is limited, in a span `queue`, first in, first out. The permit is held until
+///    the response future has resolved.
 /// 2. Waits for the delay, in a span `delay` with the attribute `fanout.delay_ms`, unless it is zero.
 /// 3. Fails a share of the requests: UNAVAILABLE with `google.rpc.ErrorInfo`, reason `INJECTED_FAULT`, domain `fanout`.
 /// 4. Calls the service.
@@ -40,9 +40,9 @@ use crate::{
 /// If the settings allow overrides, invalid baggage is rejected before all of this with `INVALID_ARGUMENT` and
 /// `google.rpc.BadRequest`.
 ///
-/// The spans are created when the response future is polled, inside the current span; a wait that is cut short ends its span with
-/// `fanout.cancelled` = true. Dropping the future releases the permit and ends the wait at once.
-/// All services of one layer share its capacity.
+/// The spans are created when the response future is polled, inside the current span; a wait that is cut short ends its
+/// span with `fanout.cancelled` = true. Dropping the future releases the permit and ends the wait at once. All services
+/// of one layer share its capacity.
 #[derive(Clone, Debug)]
 pub struct DelayLayer {
     shared: Arc<Shared>,
@@ -193,7 +193,8 @@ where
     }
 }
 
-/// Takes a permit if one is free, and joins the queue otherwise. A released permit goes to the request that has waited longest.
+/// Takes a permit if one is free, and joins the queue otherwise. A released permit goes to the request that has waited
+/// longest.
 fn queue<F>(permits: Option<&Arc<Semaphore>>, permit: &mut Option<OwnedSemaphorePermit>) -> State<F> {
     let Some(permits) = permits else { return State::Admitted };
     match Arc::clone(permits).try_acquire_owned() {

@@ -1,8 +1,8 @@
 //! Simulated latency and faults of a tonic service, for demonstrations, tests and measurements.
 //!
-//! [`DelayLayer`] lets each request wait for a permit ([`Capacity`]), then for a time drawn from a [`Distribution`]; fails a share of
-//! the requests ([`ErrorRate`]), and passes the others to the service. If the settings allow it, a request can change its own delay and
-//! error rate through W3C baggage.
+//! [`DelayLayer`] lets each request wait for a permit ([`Capacity`]), then for a time drawn from a [`Distribution`];
+//! fails a share of the requests ([`ErrorRate`]), and passes the others to the service. If the settings allow it, a
+//! request can change its own delay and error rate through W3C baggage.
 //!
 //! # Layout
 //!

@@ -1,7 +1,7 @@
 //! What a request changes of the settings, through [W3C baggage](https://www.w3.org/TR/baggage/).
 //!
-//! Parsed here and not by OpenTelemetry's propagator, which drops invalid entries silently: a caller that sets an invalid delay gets an
-//! error.
+//! Parsed here and not by OpenTelemetry's propagator, which drops invalid entries silently: a caller that sets an
+//! invalid delay gets an error.
 
 use std::{borrow::Cow, str::FromStr};
 
@@ -36,7 +36,8 @@ pub(super) enum InvalidBaggage {
 // === impl Overrides ===
 
 impl Overrides {
-    /// Reads `<service>.delay` and `<service>.error-rate`, and ignores all other keys. The last of several equal keys applies.
+    /// Reads `<service>.delay` and `<service>.error-rate`, and ignores all other keys. The last of several equal keys
+    /// applies.
     pub(super) fn from_headers(headers: &HeaderMap, service: &str) -> Result<Self, InvalidBaggage> {
         let mut overrides = Self::default();
         let mut length = 0;

@@ -13,8 +13,8 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// The deadline, the baggage and the trace parent of a request, for the calls that are made for it.
 ///
-/// A server takes it with [`of`](Self::of) from each request; a client adds it with [`insert_into`](Self::insert_into) to
-/// each call, where [`ClientDeadlineLayer`](crate::deadline::ClientDeadlineLayer) and
+/// A server takes it with [`of`](Self::of) from each request; a client adds it with [`insert_into`](Self::insert_into)
+/// to each call, where [`ClientDeadlineLayer`](crate::deadline::ClientDeadlineLayer) and
 /// [`ClientTraceLayer`](crate::trace::ClientTraceLayer) read it. Cloning copies a deadline and a reference.
 #[derive(Clone, Debug, Default)]
 pub struct CallContext {
@@ -42,8 +42,8 @@ pub struct Baggage(Vec<HeaderValue>);
 
 impl CallContext {
     /// Takes the context from a request: the deadline from its extensions, where
-    /// [`ServerDeadlineLayer`](crate::deadline::ServerDeadlineLayer) put it, the baggage from its headers, and the trace
-    /// parent from the current span.
+    /// [`ServerDeadlineLayer`](crate::deadline::ServerDeadlineLayer) put it, the baggage from its headers, and the
+    /// trace parent from the current span.
     pub fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
         let baggage = Baggage(headers.get_all(BAGGAGE).iter().cloned().collect());
         let parent = tracing::Span::current().context().span().span_context().clone();
@@ -51,8 +51,8 @@ impl CallContext {
         Self { deadline: extensions.get().copied(), shared: Arc::new(Shared { baggage, parent }) }
     }
 
-    /// Returns the baggage: the part of the context that can change a reply. Identical calls with equal baggage have the same
-    /// reply.
+    /// Returns the baggage: the part of the context that can change a reply. Identical calls with equal baggage have
+    /// the same reply.
     pub fn baggage(&self) -> &Baggage {
         &self.shared.baggage
     }

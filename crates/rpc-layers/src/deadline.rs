@@ -1,7 +1,7 @@
 //! Deadlines: the point in time after which the reply to a request is of no use.
 //!
-//! A [`Deadline`] is a point on this process's monotonic clock. Between processes it travels as the header `grpc-timeout`, which
-//! holds the time left and not the end, so that a skew between clocks does not matter.
+//! A [`Deadline`] is a point on this process's monotonic clock. Between processes it travels as the header
+//! `grpc-timeout`, which holds the time left and not the end, so that a skew between clocks does not matter.
 //! [`ServerDeadlineLayer`] turns the header into the request extension [`Deadline`] and enforces it on the handler;
 //! [`ClientDeadlineLayer`] takes the extension of an outgoing request and enforces it on the call, including all waits.
 //!

@@ -1,7 +1,8 @@
 //! A limit on the requests that a process has in flight.
 //!
-//! Without a limit a process accepts a whole burst: each request costs memory for as long as it waits, and all of them are
-//! late. With one, requests above it are rejected at once, which costs very little, and their callers can retry elsewhere.
+//! Without a limit a process accepts a whole burst: each request costs memory for as long as it waits, and all of them
+//! are late. With one, requests above it are rejected at once, which costs very little, and their callers can retry
+//! elsewhere.
 //!
 //! # Layout
 //!
@@ -37,12 +38,12 @@ use crate::trace::KnownMethods;
 /// Admits a maximum number of requests at a time, and rejects all others with `RESOURCE_EXHAUSTED`. All services of one
 /// layer, and their clones, share the limit.
 ///
-/// A request is in flight until the body of its reply has ended or is dropped. (tower's own limit releases its permit with
-/// the headers, when a streamed reply has hardly started.)
+/// A request is in flight until the body of its reply has ended or is dropped. (tower's own limit releases its permit
+/// with the headers, when a streamed reply has hardly started.)
 ///
-/// Should be the outermost layer, outside of the trace layer: spans and log lines for each request are most expensive during
-/// an overload. The layer itself counts rejected requests, also in `rpc.server.call.duration`, and logs at most one warning
-/// in ten seconds. The caller's span has the status.
+/// Should be the outermost layer, outside of the trace layer: spans and log lines for each request are most expensive
+/// during an overload. The layer itself counts rejected requests, also in `rpc.server.call.duration`, and logs at most
+/// one warning in ten seconds. The caller's span has the status.
 #[derive(Clone, Debug)]
 pub struct InFlightLimitLayer {
     permits: Arc<Semaphore>,
@@ -134,7 +135,8 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let InFlightLimitLayer { permits, rejection } = &self.layer;
         let state = if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-            // Called here and not in the future, because the clock of the deadline layer has to start before tonic's own.
+            // Called here and not in the future, because the clock of the deadline layer has to start before tonic's
+            // own.
             State::Admitted { reply: self.inner.call(request), permit: Some(permit) }
         } else {
             rejection.record(request.uri());

@@ -1,13 +1,13 @@
-//! A span and a duration metric for each call that a process serves or makes, by OpenTelemetry's semantic conventions for
-//! RPC as of version 1.42, with W3C Trace Context between processes.
+//! A span and a duration metric for each call that a process serves or makes, by OpenTelemetry's semantic conventions
+//! for RPC as of version 1.42, with W3C Trace Context between processes.
 //!
 //! Both layers read the reply up to its trailers, because gRPC reports the status there. A call that is dropped earlier
 //! ends its span as CANCELLED.
 //!
 //! # Layout
 //!
-//! * `server`: [`ServerTraceLayer`], around a service of this process. It also adds `traceresponse` to the reply and logs
-//!   how each request ended.
+//! * `server`: [`ServerTraceLayer`], around a service of this process. It also adds `traceresponse` to the reply and
+//!   logs how each request ended.
 //! * `client`: [`ClientTraceLayer`], around a channel to another process.
 //! * `body`: reads a reply's body up to its trailers.
 //! * `span_guard`: the open span of a call, which is ended exactly once.
@@ -34,7 +34,7 @@ pub use self::{
     current::current_trace_id,
     end_reason::code_name,
     method::KnownMethods,
-    server::{ServerTrace, ServerTraceFuture, ServerTraceLayer},
+    server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
 };
 
 pub(crate) use self::duration::CallDuration;

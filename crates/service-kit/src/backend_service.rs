@@ -28,10 +28,11 @@ pub struct BackendArgs {
 
 /// A service behind a gateway: one gRPC service, with simulated latency and faults in front of it.
 ///
-/// Implements [`Settings`]: health is `NOT_SERVING`, and calls are answered with `UNAVAILABLE`, until [`start`](Self::start) has
-/// returned.
+/// Implements [`Settings`]: health is `NOT_SERVING`, and calls are answered with `UNAVAILABLE`, until
+/// [`start`](Self::start) has returned.
 pub trait BackendService: Parser + Send + 'static {
-    /// The service's name, such as `user-service`. The part before `-service` is its name in the keys of overrides: `user.delay`.
+    /// The service's name, such as `user-service`. The part before `-service` is its name in the keys of overrides:
+    /// `user.delay`.
     const NAME: &'static str;
     /// The port that it listens on by default.
     const PORT: u16;

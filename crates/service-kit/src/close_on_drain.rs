@@ -1,7 +1,7 @@
 //! Ends endless streams when the process drains.
 //!
-//! A client that watches the server's health, or keeps a reflection stream open, would otherwise keep a process with nothing left to
-//! do alive until its drain times out.
+//! A client that watches the server's health, or keeps a reflection stream open, would otherwise keep a process with
+//! nothing left to do alive until its drain times out.
 
 use std::{
     convert::Infallible,

@@ -13,7 +13,8 @@ pub enum Invocation<S> {
     CheckHealth(S),
 }
 
-/// Parses the settings of a service from arguments, the first of which is the name of the program, and from the environment.
+/// Parses the settings of a service from arguments, the first of which is the name of the program, and from the
+/// environment.
 ///
 /// # Errors
 ///
@@ -28,8 +29,8 @@ pub fn parse<S: Settings>(
     Ok(if is_healthcheck { Invocation::CheckHealth(settings) } else { Invocation::Serve(settings) })
 }
 
-/// Returns the command line of a service: [`CommandFactory::command`](clap::CommandFactory::command) with the names and defaults
-/// that follow from its [`Settings`].
+/// Returns the command line of a service: [`CommandFactory::command`](clap::CommandFactory::command) with the names and
+/// defaults that follow from its [`Settings`].
 pub fn command<S: Settings>() -> clap::Command {
     let prefix = S::NAME.replace('-', "_").to_uppercase();
     S::command()

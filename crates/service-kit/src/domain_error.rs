@@ -5,7 +5,8 @@ use std::{collections::HashMap, error::Error};
 use tonic::{Code, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
-/// An error of a service's domain, as its callers see it: a code, a reason, and details by the `google.rpc` error model.
+/// An error of a service's domain, as its callers see it: a code, a reason, and details by the `google.rpc` error
+/// model.
 ///
 /// ```
 /// # use service_kit::domain_error::{DomainError, ResourceInfo};
@@ -85,8 +86,8 @@ pub struct ResourceInfo<'a> {
 
 /// Turns the result of a domain function into the result of an RPC.
 ///
-/// Logs errors that are the service's own fault, with their full text, which callers may not see: UNAVAILABLE as a warning;
-/// INTERNAL, UNKNOWN and `DATA_LOSS` as an error.
+/// Logs errors that are the service's own fault, with their full text, which callers may not see: UNAVAILABLE as a
+/// warning; INTERNAL, UNKNOWN and `DATA_LOSS` as an error.
 ///
 /// # Errors
 ///

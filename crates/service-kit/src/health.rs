@@ -22,6 +22,8 @@ pub enum Unhealthy {
 
 /// Asks the server at `url` once for the health of its process. `timeout` bounds connecting and the call, each.
 ///
+/// Cancel safe.
+///
 /// # Errors
 ///
 /// Returns an error if the server cannot be reached in time, or its answer is anything but `SERVING`.

@@ -1,7 +1,7 @@
 //! The chassis of a gRPC service: everything that a process needs around its RPCs.
 //!
-//! A service implements [`Settings`] for its settings, or [`BackendService`] if it has simulated latency and faults, and its
-//! `main` is [`process::main`].
+//! A service implements [`Settings`] for its settings, or [`BackendService`] if it has simulated latency and faults,
+//! and its `main` is [`process::main`].
 //!
 //! # Layout
 //!

@@ -27,19 +27,20 @@ use crate::{
 /// How long a healthcheck waits. Container engines allow a few seconds.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the end of a process waits for tasks that are still running. Only a blocking one takes longer than a moment.
+/// How long the end of a process waits for tasks that are still running. Only a blocking one takes longer than a
+/// moment.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The whole `main` of a service: reads its settings from the command line and the environment, then serves, or asks the
-/// service that is running for its health. Returns the exit code.
+/// The whole `main` of a service: reads its settings from the command line and the environment, then serves, or asks
+/// the service that is running for its health. Returns the exit code.
 pub fn main<S: Settings>() -> ExitCode {
     block_on(run::<S>(std::env::args_os()))
 }
 
 /// Runs a future on a new multi-threaded runtime, and returns its output.
 ///
-/// Does not wait for blocking tasks: a name server that hangs holds the thread of a look-up for as long as it likes, and dropping
-/// a runtime waits for it.
+/// Does not wait for blocking tasks: a name server that hangs holds the thread of a look-up for as long as it likes,
+/// and dropping a runtime waits for it.
 ///
 /// # Panics
 ///
@@ -126,7 +127,8 @@ fn fail(name: &str, error: &dyn std::error::Error, code: u8) -> ExitCode {
 ///
 /// # Errors
 ///
-/// Returns an error if the address cannot be bound, such as for a port in use, or standard input is not a listening socket.
+/// Returns an error if the address cannot be bound, such as for a port in use, or standard input is not a listening
+/// socket.
 pub async fn bind(listen: Listen) -> io::Result<TcpListener> {
     let explain = |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
     match listen {

@@ -28,17 +28,17 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// How many calls of one connection may be reset before the server has accepted them.
 ///
-/// h2 closes a connection with more (CVE-2023-44487). Its default of 20 is fewer than a fan-out that fails fast, or a burst of
-/// short deadlines, resets at once.
+/// h2 closes a connection with more (CVE-2023-44487). Its default of 20 is fewer than a fan-out that fails fast, or a
+/// burst of short deadlines, resets at once.
 const MAX_PENDING_ACCEPT_RESETS: usize = 10_000;
 
-/// How many streams of one connection may end with an error of this server, over the life of the connection. h2 closes it after
-/// 1,024 by default, with every call on it; callers that cancel many calls reach that.
+/// How many streams of one connection may end with an error of this server, over the life of the connection. h2 closes
+/// it after 1,024 by default, with every call on it; callers that cancel many calls reach that.
 const MAX_LOCAL_ERROR_RESETS: usize = 1 << 31;
 
-/// The flow-control window of a connection, in bytes. h2 takes a peer whose many small frames it has not read yet for an
-/// attacker, and compares them with this window: with the default of 1 MiB a burst of thousands of requests ends the connection,
-/// and all calls on it.
+/// The flow-control window of a connection, in bytes. h2 takes a peer whose many small frames it has not read yet for
+/// an attacker, and compares them with this window: with the default of 1 MiB a burst of thousands of requests ends the
+/// connection, and all calls on it.
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Ends when the process is to stop.
@@ -65,8 +65,8 @@ pub struct ServerLimits {
     pub max_in_flight: usize,
 }
 
-/// A gRPC server: services behind the limit, trace and deadline layers. Health and reflection stand beside them: they are answered
-/// during an overload too, and are not traced.
+/// A gRPC server: services behind the limit, trace and deadline layers. Health and reflection stand beside them: they
+/// are answered during an overload too, and are not traced.
 pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
@@ -104,8 +104,8 @@ impl fmt::Debug for ServeContext {
 // === impl Server ===
 
 impl Server {
-    /// Creates a server without services. Reflection answers with `descriptors`, an encoded `google.protobuf.FileDescriptorSet`.
-    /// Metrics are recorded if `meter` is given.
+    /// Creates a server without services. Reflection answers with `descriptors`, an encoded
+    /// `google.protobuf.FileDescriptorSet`. Metrics are recorded if `meter` is given.
     ///
     /// # Panics
     ///
@@ -138,8 +138,8 @@ impl Server {
         self
     }
 
-    /// Serves until `shutdown` ends, then drains: health changes to `NOT_SERVING`, and requests in flight have the time of
-    /// [`ServerLimits::drain`] to finish. Connections that are still open afterwards close with the runtime.
+    /// Serves until `shutdown` ends, then drains: health changes to `NOT_SERVING`, and requests in flight have the time
+    /// of [`ServerLimits::drain`] to finish. Connections that are still open afterwards close with the runtime.
     ///
     /// Health is `NOT_SERVING` until `ready` has returned. Dropping the future stops accepting connections.
     ///
@@ -200,8 +200,8 @@ impl Server {
             let builder = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(self.descriptors)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                // Errors have details of these types in `google.protobuf.Any`: clients that know the contract only by reflection
-                // need them to read the details.
+                // Errors have details of these types in `google.protobuf.Any`: clients that know the contract only by
+                // reflection need them to read the details.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
                 .with_service_name("grpc.health.v1.Health");
             self.names.iter().fold(builder, |builder, name| builder.with_service_name(*name))

@@ -13,7 +13,8 @@ use crate::{
 ///
 /// The `main` of a service is [`process::main::<S>()`](crate::process::main).
 pub trait Settings: Parser {
-    /// The service's name, such as `user-service`. In upper case and with `_`, it is the prefix of its environment variables.
+    /// The service's name, such as `user-service`. In upper case and with `_`, it is the prefix of its environment
+    /// variables.
     const NAME: &'static str;
     /// The port that it listens on by default.
     const PORT: u16;

@@ -1,7 +1,7 @@
 //! The settings that services share: flags, each with an environment variable of the same meaning.
 //!
-//! A bad setting ends the process with exit code 64 (`EX_USAGE` of BSD's sysexits) and one line that names the setting, its value
-//! and what is allowed.
+//! A bad setting ends the process with exit code 64 (`EX_USAGE` of BSD's sysexits) and one line that names the setting,
+//! its value and what is allowed.
 //!
 //! # Layout
 //!

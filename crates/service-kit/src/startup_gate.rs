@@ -14,8 +14,8 @@ use tower::Service;
 
 /// Answers UNAVAILABLE until it is opened with a service, and passes calls to that service from then on.
 ///
-/// With it a process whose database is still starting can already listen, report its health, and reject requests with a reason.
-/// Clones share one service.
+/// With it a process whose database is still starting can already listen, report its health, and reject requests with a
+/// reason. Clones share one service.
 #[derive(Debug)]
 pub struct StartupGate<S> {
     service: Arc<OnceLock<S>>,

@@ -1,7 +1,7 @@
 //! Logs on standard output; spans to an OTLP collector; metrics to a collector, to Prometheus, or to both.
 //!
-//! Spans and metrics are configured by the standard `OTEL_*` environment variables alone. Without them nothing is exported, but
-//! traces still have ids, which stand in log lines and replies.
+//! Spans and metrics are configured by the standard `OTEL_*` environment variables alone. Without them nothing is
+//! exported, but traces still have ids, which stand in log lines and replies.
 //!
 //! # Layout
 //!
@@ -21,6 +21,7 @@ use std::{io::IsTerminal as _, sync::Once, thread, time::Duration};
 
 use opentelemetry::{metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_sdk::{error::OTelSdkResult, trace::SdkTracerProvider};
+use rpc_layers::trace::SERVER_SPAN;
 use tokio::{sync::oneshot, time::timeout};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
@@ -55,8 +56,8 @@ pub struct Telemetry {
 // === impl Telemetry ===
 
 impl Telemetry {
-    /// Starts logging, tracing and metrics for the whole process, under the name of this service unless `OTEL_SERVICE_NAME` has
-    /// another. Has to be called in a tokio runtime.
+    /// Starts logging, tracing and metrics for the whole process, under the name of this service unless
+    /// `OTEL_SERVICE_NAME` has another. Has to be called in a tokio runtime.
     ///
     /// # Errors
     ///
@@ -133,14 +134,14 @@ fn start_log(service: &'static str, args: &LogArgs, provider: &SdkTracerProvider
     START.call_once(|| tracing_subscriber::registry().with(spans).with(logs).init());
 }
 
-/// Returns whether a span may be exported: at level INFO or above. Spans of the transport are for its debugging, and would trace the
-/// export itself. Events are log lines; copies in spans would cost every request.
+/// Returns whether a span may be exported: at level INFO or above. Spans of the transport are for its debugging, and
+/// would trace the export itself. Events are log lines; copies in spans would cost every request.
 fn is_for_export(metadata: &tracing::Metadata<'_>) -> bool {
     metadata.is_span() && *metadata.level() <= tracing::Level::INFO
 }
 
-/// Returns whether this is the span that gives a request its trace id, for its log lines, its reply and its calls. It is the only span
-/// that is created if none are exported.
+/// Returns whether this is the span that gives a request its trace id, for its log lines, its reply and its calls. It
+/// is the only span that is created if none are exported.
 fn is_request(metadata: &tracing::Metadata<'_>) -> bool {
-    metadata.name() == "server"
+    metadata.name() == SERVER_SPAN
 }

@@ -26,17 +26,18 @@ use super::{
     timer::Timer,
 };
 
-/// Enforces the [`Deadline`](super::Deadline) in the extensions of each request, and sends the time left as `grpc-timeout`.
+/// Enforces the [`Deadline`](super::Deadline) in the extensions of each request, and sends the time left as
+/// `grpc-timeout`.
 ///
 /// - A call without a deadline passes unchanged.
 /// - A call whose deadline has passed ends with `DEADLINE_EXCEEDED`; the inner service is neither polled nor called.
-/// - Otherwise the deadline bounds the wait for the inner service's readiness (a channel's buffer), connecting, the call, and reading
-///   the reply's body. A shorter `grpc-timeout` of the request replaces the deadline.
-/// - Other signs of the same deadline have the same status: tonic's `TimeoutExpired` among the sources of an error, and a CANCELLED
-///   from the peer at the deadline, become `DEADLINE_EXCEEDED`.
+/// - Otherwise the deadline bounds the wait for the inner service's readiness (a channel's buffer), connecting, the
+///   call, and reading the reply's body. A shorter `grpc-timeout` of the request replaces the deadline.
+/// - Other signs of the same deadline have the same status: tonic's `TimeoutExpired` among the sources of an error, and
+///   a CANCELLED from the peer at the deadline, become `DEADLINE_EXCEEDED`.
 ///
-/// Goes above the channel. The error is a [`Status`], which tonic's clients return unchanged.
-/// Dropping the future drops the call, which resets it at the peer.
+/// Goes above the channel. The error is a [`Status`], which tonic's clients return unchanged. Dropping the future drops
+/// the call, which resets it at the peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClientDeadlineLayer;
 

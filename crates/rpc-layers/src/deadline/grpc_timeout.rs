@@ -41,8 +41,8 @@ pub(crate) fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
     from_headers(headers).ok().flatten()
 }
 
-/// Returns the caller's timeout, or `None` if the header is missing. Accepts zero, although the specification has positive numbers
-/// only: grpc-go sends `0n` for a deadline that has passed.
+/// Returns the caller's timeout, or `None` if the header is missing. Accepts zero, although the specification has
+/// positive numbers only: grpc-go sends `0n` for a deadline that has passed.
 pub(super) fn from_headers(headers: &HeaderMap) -> Result<Option<Duration>, InvalidGrpcTimeout> {
     headers.get(GRPC_TIMEOUT).map(|value| parse(value.as_bytes())).transpose()
 }
@@ -52,8 +52,9 @@ pub(super) fn parse(value: &[u8]) -> Result<Duration, InvalidGrpcTimeout> {
     try_parse(value).ok_or_else(|| InvalidGrpcTimeout::new(value))
 }
 
-/// Encodes `left` in the finest unit that fits into eight digits, rounded down: the peer must not assume more time than is left.
-/// Values above the range of the format become its largest value, 99,999,999 hours; zero becomes one nanosecond.
+/// Encodes `left` in the finest unit that fits into eight digits, rounded down: the peer must not assume more time than
+/// is left. Values above the range of the format become its largest value, 99,999,999 hours; zero becomes one
+/// nanosecond.
 pub(super) fn encode(left: Duration) -> HeaderValue {
     let nanos = left.as_nanos().max(1);
     let (value, unit) = UNITS

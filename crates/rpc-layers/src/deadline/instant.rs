@@ -12,8 +12,8 @@ const MAX_RESERVE: Duration = Duration::from_millis(20);
 
 /// The point in time after which the reply to a request is of no use, on tokio's monotonic clock.
 ///
-/// Stored in the extensions of requests: [`ServerDeadlineLayer`](super::ServerDeadlineLayer) puts it there for the handler, the
-/// handler puts it there for [`ClientDeadlineLayer`](super::ClientDeadlineLayer).
+/// Stored in the extensions of requests: [`ServerDeadlineLayer`](super::ServerDeadlineLayer) puts it there for the
+/// handler, the handler puts it there for [`ClientDeadlineLayer`](super::ClientDeadlineLayer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(Instant);
 
@@ -51,8 +51,8 @@ impl Deadline {
         Self(self.0.min(other.0))
     }
 
-    /// Returns the deadline for calls made on behalf of a request with this one: earlier by a reserve for composing the reply, which
-    /// is a tenth of the time left and at most 20 ms.
+    /// Returns the deadline for calls made on behalf of a request with this one: earlier by a reserve for composing the
+    /// reply, which is a tenth of the time left and at most 20 ms.
     #[must_use]
     pub fn less_reserve(self) -> Self {
         let left = self.remaining();

@@ -19,20 +19,21 @@ use tower::{Layer, Service};
 use self::{body::ServerDeadlineBody, request_limit::RequestLimit};
 use super::timer::Timer;
 
-/// Gives every request a [`Deadline`](super::Deadline), the earlier of the caller's `grpc-timeout` and the server's own limit, and
-/// enforces it.
+/// Gives every request a [`Deadline`](super::Deadline), the earlier of the caller's `grpc-timeout` and the server's own
+/// limit, and enforces it.
 ///
 /// - The handler finds the deadline in the request's extensions. A request without either limit has none, at no cost.
-/// - A malformed `grpc-timeout` is rejected with `INVALID_ARGUMENT` and a `google.rpc.BadRequest`, field `grpc-timeout`.
+/// - A malformed `grpc-timeout` is rejected with `INVALID_ARGUMENT` and a `google.rpc.BadRequest`, field
+///   `grpc-timeout`.
 /// - If the deadline has passed already, the handler is not called, and the reply is `DEADLINE_EXCEEDED`.
 /// - If it passes while the handler runs, the handler's future is dropped, and the reply is `DEADLINE_EXCEEDED`.
 /// - If it passes while the reply streams, the stream is dropped, and the reply ends with the trailer `grpc-status: 4`.
 ///
-/// tonic's server has its own timer for `grpc-timeout`, outside of every `.layer`, which answers CANCELLED. This layer is earlier
-/// because its clock is started first; so layers around it have to call it in their own `call`, not in a future polled later.
-/// A thread that is suspended between the two clocks for longer than the time left can still lose: of 720,000 calls with 1 to 5 ms to
-/// live, on two busy cores, 10 were answered CANCELLED. A caller behind [`ClientDeadlineLayer`](super::ClientDeadlineLayer) reads that
-/// as `DEADLINE_EXCEEDED` too.
+/// tonic's server has its own timer for `grpc-timeout`, outside of every `.layer`, which answers CANCELLED. This layer
+/// is earlier because its clock is started first; so layers around it have to call it in their own `call`, not in a
+/// future polled later. A thread that is suspended between the two clocks for longer than the time left can still lose:
+/// of 720,000 calls with 1 to 5 ms to live, on two busy cores, 10 were answered CANCELLED. A caller behind
+/// [`ClientDeadlineLayer`](super::ClientDeadlineLayer) reads that as `DEADLINE_EXCEEDED` too.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerDeadlineLayer {
     own_limit: Option<Duration>,
@@ -67,7 +68,8 @@ pin_project! {
 // === impl ServerDeadlineLayer ===
 
 impl ServerDeadlineLayer {
-    /// Creates a layer. `own_limit` is the longest time that a request may take; `None` leaves the limit to the callers.
+    /// Creates a layer. `own_limit` is the longest time that a request may take; `None` leaves the limit to the
+    /// callers.
     pub fn new(own_limit: Option<Duration>) -> Self {
         Self { own_limit }
     }

@@ -10,7 +10,8 @@ use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
 
 pin_project! {
-    /// A reply's body. Releases the request's permit when it ends or is dropped. The body of a rejected request is empty.
+    /// A reply's body. Releases the request's permit when it ends or is dropped. The body of a rejected request is
+    /// empty.
     #[derive(Debug)]
     pub struct LimitedBody<B> {
         // Declared first, and so dropped first: the permit is released only when the body's memory is.

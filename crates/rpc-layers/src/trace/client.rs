@@ -30,8 +30,8 @@ use crate::call_context::{Baggage, TraceParent};
 
 /// Wraps each call in a CLIENT span, and measures its duration.
 ///
-/// Adds `traceparent` to the headers of the call, and the baggage that a [`CallContext`](crate::CallContext) put into its
-/// extensions. Reads the [`AttemptInfo`] in the extensions, if there is one, into the span.
+/// Adds `traceparent` to the headers of the call, and the baggage that a [`CallContext`](crate::CallContext) put into
+/// its extensions. Reads the [`AttemptInfo`] in the extensions, if there is one, into the span.
 ///
 /// The error of the inner service passes unchanged.
 #[derive(Clone, Debug)]
@@ -117,7 +117,8 @@ where
     }
 }
 
-/// Adds the trace context and the baggage to the headers of a call. Uses `parent` if the call's own span is not exported.
+/// Adds the trace context and the baggage to the headers of a call. Uses `parent` if the call's own span is not
+/// exported.
 fn propagate(headers: &mut HeaderMap, span: &Span, parent: Option<TraceParent>, baggage: Option<Baggage>) {
     let mut context = span.context();
     if let Some(TraceParent(parent)) = parent

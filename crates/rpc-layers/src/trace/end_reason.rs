@@ -48,8 +48,8 @@ impl EndReason {
     }
 }
 
-/// Returns whether a span of this kind counts as failed. For a client every code but OK is an error; for a server only those
-/// that are its own fault.
+/// Returns whether a span of this kind counts as failed. For a client every code but OK is an error; for a server only
+/// those that are its own fault.
 pub(super) fn is_error(kind: SpanKind, code: Code) -> bool {
     match kind {
         SpanKind::Client => code != Code::Ok,

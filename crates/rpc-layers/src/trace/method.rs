@@ -11,8 +11,8 @@ const OTHER: &str = "_OTHER";
 
 /// The methods of a contract. Clones share them.
 ///
-/// Callers can send any method name. Names that the contract does not have become `_OTHER` in spans and metrics, so that
-/// callers cannot create new series.
+/// Callers can send any method name. Names that the contract does not have become `_OTHER` in spans and metrics, so
+/// that callers cannot create new series.
 #[derive(Clone, Debug, Default)]
 pub struct KnownMethods(Arc<HashSet<Arc<str>>>);
 

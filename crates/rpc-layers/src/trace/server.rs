@@ -28,6 +28,10 @@ use super::{
 };
 use crate::{deadline::client_timeout, source};
 
+/// The name of the spans of [`ServerTraceLayer`] in `tracing`, by which filters tell them from others. Their name in
+/// OpenTelemetry is the method.
+pub const SERVER_SPAN: &str = "server";
+
 /// The response header of W3C Trace Context, Level 2.
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
@@ -49,8 +53,8 @@ pub struct ServerTrace<S> {
 }
 
 pin_project! {
-    /// The response future of [`ServerTrace`]. Dropping it ends the span as CANCELLED, or as DEADLINE_EXCEEDED if the caller's own
-    /// `grpc-timeout` has passed.
+    /// The response future of [`ServerTrace`]. Dropping it ends the span as CANCELLED, or as DEADLINE_EXCEEDED if the
+    /// caller's own `grpc-timeout` has passed.
     #[derive(Debug)]
     pub struct ServerTraceFuture<F> {
         #[pin]
@@ -108,7 +112,7 @@ where
 
 fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
     let span = tracing::info_span!(
-        "server",
+        SERVER_SPAN,
         otel.name = method.span_name(),
         otel.kind = "server",
         otel.status_code = Empty,

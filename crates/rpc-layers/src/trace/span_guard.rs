@@ -120,8 +120,8 @@ impl ServerCall {
     }
 }
 
-/// How much earlier than the deadline a reset by the caller may arrive: a request spends part of its time on the network
-/// and in queues before this process starts its clock.
+/// How much earlier than the deadline a reset by the caller may arrive: a request spends part of its time on the
+/// network and in queues before this process starts its clock.
 fn tolerance(client_timeout: Duration) -> Duration {
     client_timeout / 10 + Duration::from_millis(10)
 }

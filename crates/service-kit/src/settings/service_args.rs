@@ -36,8 +36,8 @@ pub struct ServiceArgs {
 pub enum Listen {
     /// At this address. Port 0 is any free port.
     Address(SocketAddr),
-    /// On a listening socket that was inherited as standard input, as from inetd or `fanout up`: no other process can take its
-    /// port in between.
+    /// On a listening socket that was inherited as standard input, as from inetd or `fanout up`: no other process can
+    /// take its port in between.
     Stdin,
 }
 

@@ -17,7 +17,8 @@ use super::{
     error::TelemetryError,
 };
 
-/// Returns a provider that creates trace ids and, if the environment names a collector, exports spans; and whether it does.
+/// Returns a provider that creates trace ids and, if the environment names a collector, exports spans; and whether it
+/// does.
 pub(super) fn tracer_provider(resource: Resource) -> Result<(SdkTracerProvider, bool), TelemetryError> {
     let builder = SdkTracerProvider::builder().with_resource(resource);
     if !enabled() {
@@ -25,8 +26,8 @@ pub(super) fn tracer_provider(resource: Resource) -> Result<(SdkTracerProvider, 
     }
     SPANS.check()?;
     let exporter = SpanExporter::builder().with_tonic().with_protocol(opentelemetry_otlp::Protocol::Grpc).build()?;
-    // The batch processor has a bounded queue and a thread of its own: a slow or missing collector costs spans, which are
-    // counted, and no time of requests.
+    // The batch processor has a bounded queue and a thread of its own: a slow or missing collector costs spans, which
+    // are counted, and no time of requests.
     let processor = BatchSpanProcessor::builder(LoggedSpanExporter::new(exporter)).build();
     Ok((builder.with_span_processor(processor).build(), true))
 }

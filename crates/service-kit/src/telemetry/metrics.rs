@@ -28,8 +28,8 @@ use super::error::TelemetryError;
 /// The upper bounds of the buckets of durations, in seconds, by the semantic conventions for RPC.
 const DURATIONS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// How many sets of attributes an instrument has at most. Others are counted together, marked `otel.metric.overflow`. Methods,
-/// codes and backends make dozens; more would be a mistake, which must not cost memory.
+/// How many sets of attributes an instrument has at most. Others are counted together, marked `otel.metric.overflow`.
+/// Methods, codes and backends make dozens; more would be a mistake, which must not cost memory.
 const CARDINALITY_LIMIT: usize = 1_000;
 
 /// The instrumentation scope of all instruments.

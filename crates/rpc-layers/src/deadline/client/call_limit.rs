@@ -16,8 +16,9 @@ pub(super) struct CallLimit {
 // === impl CallLimit ===
 
 impl CallLimit {
-    /// Returns the limit of a call, or `None` if its request has no [`Deadline`]. A shorter `grpc-timeout` of the request replaces the
-    /// deadline. A malformed one is replaced by the deadline, and otherwise left for the peer to reject.
+    /// Returns the limit of a call, or `None` if its request has no [`Deadline`]. A shorter `grpc-timeout` of the
+    /// request replaces the deadline. A malformed one is replaced by the deadline, and otherwise left for the peer to
+    /// reject.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         let deadline = *request.extensions().get::<Deadline>()?;
         let deadline = match grpc_timeout::from_headers(request.headers()) {

@@ -12,8 +12,8 @@ use crate::source;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
-/// A CANCELLED this close to the deadline counts as expired: the header rounds the time left down (by at most 1 ms for timeouts up to
-/// a day), and the peer may be earlier than this process's timer, whose tick is 1 ms.
+/// A CANCELLED this close to the deadline counts as expired: the header rounds the time left down (by at most 1 ms for
+/// timeouts up to a day), and the peer may be earlier than this process's timer, whose tick is 1 ms.
 const SLACK: Duration = Duration::from_millis(2);
 
 /// Returns the status of an expired call.

@@ -161,7 +161,8 @@ impl http_body::Body for Paced {
     }
 }
 
-/// Reads a reply with `frames` to its end under a deadline of 100 ms. Returns the number of data frames, and how it ended.
+/// Reads a reply with `frames` to its end under a deadline of 100 ms. Returns the number of data frames, and how it
+/// ended.
 async fn read(frames: Vec<(u64, Option<Frame<Bytes>>)>) -> (usize, Result<Option<HeaderMap>, Code>) {
     let (service, mut handle) = client();
     let call = tokio::spawn(service.oneshot(within(100)));

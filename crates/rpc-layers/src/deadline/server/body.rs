@@ -44,8 +44,8 @@ impl http_body::Body for ServerDeadlineBody {
         let this = self.project();
         let Some(inner) = this.inner else { return Poll::Ready(None) };
         match Pin::new(inner).poll_frame(cx) {
-            // Trailers, errors and the end carry the status, and pass even if they are late. A stream that always has a message
-            // ready has to end too.
+            // Trailers, errors and the end carry the status, and pass even if they are late. A stream that always has a
+            // message ready has to end too.
             Poll::Ready(Some(Ok(frame))) if frame.is_data() && this.limit.deadline.is_past() => {}
             Poll::Ready(frame) => return Poll::Ready(frame),
             Poll::Pending if this.timer.poll_expired(cx).is_pending() => return Poll::Pending,

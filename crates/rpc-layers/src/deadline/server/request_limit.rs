@@ -28,8 +28,8 @@ enum SetBy {
 // === impl RequestLimit ===
 
 impl RequestLimit {
-    /// Returns the limit of a request: the earliest of the caller's timeout, `own_limit` of the server, and a deadline that an outer
-    /// layer put into its extensions. `None` if it has none of them.
+    /// Returns the limit of a request: the earliest of the caller's timeout, `own_limit` of the server, and a deadline
+    /// that an outer layer put into its extensions. `None` if it has none of them.
     pub(super) fn of<B>(request: &Request<B>, own_limit: Option<Duration>) -> Result<Option<Self>, InvalidGrpcTimeout> {
         let caller = grpc_timeout::from_headers(request.headers())?.map(|timeout| Self::after(timeout, SetBy::Caller));
         let own = own_limit.map(|timeout| Self::after(timeout, SetBy::Server));

@@ -26,15 +26,16 @@ const DEFAULT_COLLECTOR: &str = "http://localhost:4317";
 /// How long the collector may take to answer whether it accepts metrics.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Returns a reader that exports every minute, or at `OTEL_METRIC_EXPORT_INTERVAL`, on a thread of its own: a slow or missing
-/// collector costs no time of requests, and only detail, because later values include earlier ones. Has to be called in a tokio
-/// runtime.
+/// Returns a reader that exports every minute, or at `OTEL_METRIC_EXPORT_INTERVAL`, on a thread of its own: a slow or
+/// missing collector costs no time of requests, and only detail, because later values include earlier ones. Has to be
+/// called in a tokio runtime.
 pub(super) fn reader() -> Result<PeriodicReader<LoggedMetricExporter>, TelemetryError> {
     let collector = METRICS.collector().unwrap_or_else(|| DEFAULT_COLLECTOR.to_owned());
     Ok(PeriodicReader::builder(LoggedMetricExporter::new(&collector)?).build())
 }
 
-/// Logs the first failure of the exporter, and the next success. Stops exporting to a collector that does not implement metrics.
+/// Logs the first failure of the exporter, and the next success. Stops exporting to a collector that does not implement
+/// metrics.
 #[derive(Debug)]
 pub(super) struct LoggedMetricExporter {
     inner: MetricExporter,
@@ -60,7 +61,8 @@ impl LoggedMetricExporter {
         Ok(Self { inner: inner.build()?, probe: channel.map(MetricsServiceClient::new), state: AtomicU8::new(WORKING) })
     }
 
-    /// Asks the collector whether it implements metrics, with an empty request: the exporter's error has the status only as text.
+    /// Asks the collector whether it implements metrics, with an empty request: the exporter's error has the status
+    /// only as text.
     async fn is_unimplemented(&self) -> bool {
         let Some(mut client) = self.probe.clone() else { return false };
         let reply = client.export(ExportMetricsServiceRequest::default()).await;

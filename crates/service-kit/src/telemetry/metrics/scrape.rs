@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{super::error::TelemetryError, settings::PrometheusAddress};
 
-/// How many connections are served at a time; more wait to be accepted. Enough for a few Prometheus servers and a person with curl.
+/// How many connections are served at a time; more wait to be accepted. Enough for a few Prometheus servers and a
+/// person with curl.
 const MAX_CONNECTIONS: usize = 8;
 
 /// How long the head of a request may take to arrive.
@@ -43,8 +44,8 @@ pub(super) struct Scrape {
 impl Scrape {
     /// Listens, and returns the metric reader whose values the server answers with.
     pub(super) fn start(at: &PrometheusAddress) -> Result<(PrometheusExporter, Self), TelemetryError> {
-        // Uses a single address of the name, IPv4 if there is one: with several, a second process would find the first in use
-        // and listen on another, so that it would be unclear which of them Prometheus asks.
+        // Uses a single address of the name, IPv4 if there is one: with several, a second process would find the first
+        // in use and listen on another, so that it would be unclear which of them Prometheus asks.
         let addresses = (at.host.as_str(), at.port).to_socket_addrs().map_err(|_| at.unknown_host())?;
         let address = addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| at.unknown_host())?;
         let listener = listen(address).map_err(|source| TelemetryError::Listen { address, source })?;

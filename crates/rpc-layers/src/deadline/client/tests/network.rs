@@ -41,13 +41,14 @@ impl Health for Slow {
     }
 }
 
-/// Makes calls with 1 to 5 ms to live to a handler that never ends, through tonic's own client, whose timer would answer CANCELLED.
-/// The server has no deadline layer, so that its timer answers CANCELLED too.
+/// Makes calls with 1 to 5 ms to live to a handler that never ends, through tonic's own client, whose timer would
+/// answer CANCELLED. The server has no deadline layer, so that its timer answers CANCELLED too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tonic_client_never_sees_cancelled() -> Result<(), BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    // h2 closes a connection with more than 20 streams that were reset before they were accepted, which a burst of expired calls does.
+    // h2 closes a connection with more than 20 streams that were reset before they were accepted, which a burst of
+    // expired calls does.
     let server = Server::builder().http2_max_pending_accept_reset_streams(Some(10_000));
     tokio::spawn(server.serve_with_incoming(HealthServer::new(Slow), TcpIncoming::from(listener)));
     let channel = Endpoint::try_from(format!("http://{address}"))?.connect_lazy();
