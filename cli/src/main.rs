@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use fanout_cli::{command::Cli, usage};
+use service_kit::process;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli: Cli = usage::parse();
-    cli.run().await.map_or_else(
+    process::block_on(cli.run()).map_or_else(
         |error| {
             eprintln!("fanout: {error}");
             error.exit_code()

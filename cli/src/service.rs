@@ -32,12 +32,10 @@ pub struct Args {
 pub async fn serve(service: ServiceCommand) -> ExitCode {
     up::end_with_parent();
     match service {
-        ServiceCommand::Gateway(args) => process::main_with(args.after("gateway"), gateway::Config::serve).await,
-        ServiceCommand::UserService(args) => {
-            process::main_with(args.after("user-service"), user_service::Config::serve).await
-        }
+        ServiceCommand::Gateway(args) => process::run::<gateway::Config>(args.after("gateway")).await,
+        ServiceCommand::UserService(args) => process::run::<user_service::Config>(args.after("user-service")).await,
         ServiceCommand::CountryService(args) => {
-            process::main_with(args.after("country-service"), country_service::Config::serve).await
+            process::run::<country_service::Config>(args.after("country-service")).await
         }
     }
 }

@@ -20,7 +20,8 @@ use fault_injection::Distribution;
 use serde::Serialize;
 use service_kit::{
     health, process,
-    telemetry::{LogArgs, LogFormat, TelemetryError},
+    settings::{LogArgs, LogFormat},
+    telemetry::TelemetryError,
 };
 use tokio::time::{Instant, sleep};
 

@@ -1,7 +1,7 @@
 //! What is wrong with a command line, in one line and with exit code 64.
 
 use clap::Parser;
-use service_kit::settings::{Unusable, unusable};
+use service_kit::settings::UsageError;
 
 /// Reads the command line. Help and version are printed, and what is wrong is said; either ends the process.
 pub fn parse<P: Parser>() -> P {
@@ -9,7 +9,7 @@ pub fn parse<P: Parser>() -> P {
         if error.exit_code() == 0 {
             error.exit();
         }
-        let Unusable { message, exit_code } = unusable(&error, &P::command());
+        let UsageError { message, exit_code } = UsageError::new(&error, &P::command());
         eprintln!("fanout: {message}");
         std::process::exit(exit_code.into());
     })
@@ -26,7 +26,7 @@ mod tests {
     fn a_bad_flag_is_one_line_with_what_is_allowed() {
         let wrong = |flags: &[&str]| {
             let error = Cli::try_parse_from([&["fanout"], flags].concat()).unwrap_err();
-            unusable(&error, &Cli::command()).message
+            UsageError::new(&error, &Cli::command()).message
         };
         assert_eq!(
             wrong(&["compare", "--method", "x"]),

@@ -152,3 +152,12 @@ async fn a_collector_gets_the_last_figures_before_the_process_ends() {
         assert!(metrics.iter().any(|metric| metric == name), "{name} in {metrics:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_of_traces_alone_causes_no_warning() {
+    let collector = Collector::start_without_metrics().await;
+    let mut service = Service::start_with("country-service", &["--delay", "0"], &collector.env(), "serving");
+    get_country(&channel(&service).await, "GB").await.unwrap();
+    let warnings = tokio::task::spawn_blocking(move || service.stop_and_count_warnings());
+    assert_eq!(warnings.await.unwrap(), 0);
+}

@@ -1,18 +1,8 @@
-//! The service's settings, and how it is put together from them.
-
-use std::{convert::Infallible, future::ready};
+//! The service's settings, and how it starts.
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, country::v1::spliced::country_service_server::CountryServiceServer};
-use fault_injection::DelayLayer;
-use service_kit::{
-    delay_args::DelaySettingsArgs,
-    process::Shutdown,
-    serve::{ServeError, Server},
-    settings::{ServiceArgs, Settings},
-};
-use tokio::net::TcpListener;
-use tower::Layer as _;
+use service_kit::{BackendArgs, BackendService, BoxError};
 
 use crate::{Catalogue, Countries};
 
@@ -20,37 +10,24 @@ use crate::{Catalogue, Countries};
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
-    /// What every service has.
+    /// What every backend service has.
     #[command(flatten)]
-    pub service: ServiceArgs,
-    /// Simulated latency and faults.
-    #[command(flatten)]
-    pub delay: DelaySettingsArgs,
+    pub backend: BackendArgs,
 }
 
 // === impl Config ===
 
-impl Settings for Config {
+impl BackendService for Config {
     const NAME: &'static str = "country-service";
     const PORT: u16 = 50053;
+    const DESCRIPTORS: &'static [u8] = FILE_DESCRIPTOR_SET;
+    type Server = CountryServiceServer<Countries>;
 
-    fn service(&self) -> &ServiceArgs {
-        &self.service
+    fn backend(&self) -> &BackendArgs {
+        &self.backend
     }
-}
 
-impl Config {
-    /// Serves until `shutdown`.
-    ///
-    /// # Errors
-    ///
-    /// Where the transport fails.
-    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
-        let delay = DelayLayer::new(self.delay.for_service("country"));
-        let countries = CountryServiceServer::new(Countries::new(Catalogue::new()));
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain, self.service.max_in_flight)
-            .service(delay.layer(countries))
-            .serve(listener, ready(Ok::<_, Infallible>(())), shutdown)
-            .await
+    async fn start(self) -> Result<Self::Server, BoxError> {
+        Ok(CountryServiceServer::new(Countries::new(Catalogue::new())))
     }
 }

@@ -1,24 +1,19 @@
-//! What can go wrong, and how it is told over gRPC.
+//! What can go wrong, and its gRPC status.
 
-use std::collections::HashMap;
-
+use service_kit::domain_error::{DomainError, ResourceInfo};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::FieldViolation;
 
-/// Whose reasons these are: the `domain` of each `google.rpc.ErrorInfo`.
-const DOMAIN: &str = "fanout.country.v1";
-/// The type of the resource in each `google.rpc.ResourceInfo`.
-const RESOURCE: &str = "fanout.country.v1.Country";
-/// How much of what a caller sent is sent back.
-const SHOWN: usize = 16;
+/// How much of a caller's text an error repeats, in characters.
+const MAX_EXCERPT: usize = 16;
 
-/// Why a request got no answer.
+/// The reason why a request fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CountryError {
     /// The code is not an alpha-2 code.
-    #[error("code is {}: must be two letters from A to Z, such as \"GB\"", shown(code))]
+    #[error("code is {}: must be two letters from A to Z, such as \"GB\"", excerpt(code))]
     IllFormed {
-        /// What was given.
+        /// The code of the request.
         code: String,
     },
     /// The code is well-formed, but no country has it.
@@ -31,28 +26,49 @@ pub enum CountryError {
 
 // === impl CountryError ===
 
-impl From<CountryError> for Status {
-    fn from(error: CountryError) -> Self {
-        let message = error.to_string();
-        let mut details = ErrorDetails::new();
-        let (code, reason) = match &error {
-            CountryError::IllFormed { .. } => {
-                details.add_bad_request_violation("code", &message);
-                (Code::InvalidArgument, "INVALID_REQUEST")
+impl DomainError for CountryError {
+    const DOMAIN: &'static str = "fanout.country.v1";
+
+    fn code(&self) -> Code {
+        match self {
+            Self::IllFormed { .. } => Code::InvalidArgument,
+            Self::NotFound { .. } => Code::NotFound,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::IllFormed { .. } => "INVALID_REQUEST",
+            Self::NotFound { .. } => "COUNTRY_NOT_FOUND",
+        }
+    }
+
+    fn violations(&self) -> Vec<FieldViolation> {
+        match self {
+            Self::IllFormed { .. } => vec![FieldViolation::new("code", self.to_string())],
+            Self::NotFound { .. } => Vec::new(),
+        }
+    }
+
+    fn resource(&self) -> Option<ResourceInfo<'_>> {
+        match self {
+            Self::IllFormed { .. } => None,
+            Self::NotFound { code } => {
+                Some(ResourceInfo { kind: "fanout.country.v1.Country", name: code, description: self.to_string() })
             }
-            CountryError::NotFound { code } => {
-                details.set_resource_info(RESOURCE, code, "", &message);
-                (Code::NotFound, "COUNTRY_NOT_FOUND")
-            }
-        };
-        details.set_error_info(reason, DOMAIN, HashMap::new());
-        Status::with_error_details(code, message, details)
+        }
     }
 }
 
-/// A caller's text, quoted, its control characters escaped, of bounded length.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
+impl From<CountryError> for Status {
+    fn from(error: CountryError) -> Self {
+        error.to_status()
+    }
+}
+
+/// Returns a caller's text quoted, with its control characters escaped, of bounded length.
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(MAX_EXCERPT) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     }

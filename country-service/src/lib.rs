@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //!
-//! * [`config`]: the service's settings, and how it is put together from them.
+//! * [`config`]: the service's settings, and how it starts.
 //! * [`service`]: adapts the RPCs to the domain and back.
 //! * [`catalogue`]: the domain: all countries, found by code, encoded once.
-//! * [`error`]: what can go wrong, and the one table to gRPC codes.
+//! * [`error`]: what can go wrong, and its gRPC status.
 
 pub mod catalogue;
 pub mod config;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use country_service::Config;
 use service_kit::process;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    process::main(Config::serve).await
+fn main() -> ExitCode {
+    process::main::<Config>()
 }

@@ -9,6 +9,7 @@ use fanout_proto::{
         spliced::country_service_server::CountryService,
     },
 };
+use service_kit::domain_error::respond;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -29,18 +30,20 @@ impl Countries {
     pub fn new(catalogue: Catalogue) -> Self {
         Self { catalogue: Arc::new(catalogue) }
     }
+
+    fn get(&self, code: String) -> Result<Country, CountryError> {
+        match self.catalogue.get(&code) {
+            Ok(Some(country)) => Ok(country.clone()),
+            Ok(None) => Err(CountryError::NotFound { code: code.to_ascii_uppercase() }),
+            Err(NotAlpha2) => Err(CountryError::IllFormed { code }),
+        }
+    }
 }
 
 #[tonic::async_trait]
 impl CountryService for Countries {
     async fn get_country(&self, request: Request<GetCountryRequest>) -> Result<Response<Country>, Status> {
-        let code = request.into_inner().code;
-        let country = match self.catalogue.get(&code) {
-            Ok(Some(country)) => country.clone(),
-            Ok(None) => return Err(CountryError::NotFound { code: code.to_ascii_uppercase() }.into()),
-            Err(NotAlpha2) => return Err(CountryError::IllFormed { code }.into()),
-        };
-        Ok(Response::new(country))
+        respond(self.get(request.into_inner().code))
     }
 
     async fn list_countries(

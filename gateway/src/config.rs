@@ -1,17 +1,14 @@
 //! The gateway's settings, and how it is put together from them.
 
+use std::convert::Infallible;
+
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
-use grpc_channel::Target;
-use service_kit::{
-    process::Shutdown,
-    serve::{ServeError, Server},
-    settings::{ServiceArgs, Settings},
-};
-use tokio::net::TcpListener;
+use futures::FutureExt as _;
+use service_kit::{ServeContext, ServeError, Settings, serve::Server, settings::ServiceArgs};
 
 use crate::{
-    backend::{Backend, BackendArgs, Countries, Users},
+    backends::{BackendArgs, BackendUrls, Backends},
     service::Gateway,
 };
 
@@ -22,25 +19,10 @@ pub struct Config {
     /// What every service has.
     #[command(flatten)]
     pub service: ServiceArgs,
-    /// Where the user service listens: a URL, or several with a comma between; a name may stand for many replicas
-    #[arg(
-        long,
-        env = "USER_SERVICE_URL",
-        default_value = "http://127.0.0.1:50052",
-        value_delimiter = ',',
-        value_name = "URL"
-    )]
-    pub user_service: Vec<Target>,
-    /// Where the country service listens, likewise
-    #[arg(
-        long,
-        env = "COUNTRY_SERVICE_URL",
-        default_value = "http://127.0.0.1:50053",
-        value_delimiter = ',',
-        value_name = "URL"
-    )]
-    pub country_service: Vec<Target>,
-    /// How both are treated.
+    /// Where the backends listen.
+    #[command(flatten)]
+    pub urls: BackendUrls,
+    /// How calls to all of them are treated.
     #[command(flatten)]
     pub backends: BackendArgs,
 }
@@ -54,35 +36,16 @@ impl Settings for Config {
     fn service(&self) -> &ServiceArgs {
         &self.service
     }
-}
 
-impl Config {
-    /// Serves until `shutdown`. Health turns to `SERVING` when both services behind the
-    /// gateway have.
-    ///
-    /// # Errors
-    ///
-    /// Where the transport fails.
-    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
-        let users = self.backend("user", &self.user_service);
-        let countries = self.backend("country", &self.country_service);
-        let backends = [users.clone(), countries.clone()];
-        let gateway = Gateway::new(Users::new(users), Countries::new(countries));
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain, self.service.max_in_flight)
+    /// Health is `SERVING` when every backend is ready.
+    async fn serve(self, context: ServeContext) -> Result<(), ServeError> {
+        let ServeContext { listener, shutdown, meter } = context;
+        let meter = meter.as_ref();
+        let backends = Backends::connect(&self.urls, &self.backends, self.service.deadline, meter);
+        let gateway = Gateway::new(backends.clone(), meter);
+        Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
             .service(GatewayServiceServer::new(gateway))
-            .serve(listener, all_ready(backends), shutdown)
+            .serve(listener, backends.ready().map(Ok::<_, Infallible>), shutdown)
             .await
     }
-
-    fn backend(&self, name: &'static str, targets: &[Target]) -> Backend {
-        Backend::connect(name, targets, &self.backends, self.service.deadline)
-    }
-}
-
-/// Waits until every backend has a replica that is serving.
-async fn all_ready(backends: [Backend; 2]) -> Result<(), std::convert::Infallible> {
-    for backend in backends {
-        backend.ready().await;
-    }
-    Ok(())
 }

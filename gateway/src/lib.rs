@@ -9,16 +9,16 @@
 //! * [`service`]: adapts RPCs to the domain and back.
 //! * [`request`]: what a request asks for, checked.
 //! * [`profile`]: the domain: which calls answer which question.
-//! * [`backend`]: the services behind the gateway, and what a call to each goes through.
+//! * [`backends`]: the table of the services behind the gateway, and a channel to each.
 //! * [`report`]: the fan-out's report as the contract has it.
 //! * [`user_stream`]: a stream of users as messages, of which the last is the report.
-//! * `meters`: the fan-out's figures as metrics.
+//! * `metrics`: the fan-out's figures as metrics.
 //! * [`error`]: one table from what can go wrong to gRPC's status.
 
-pub mod backend;
+pub mod backends;
 pub mod config;
 pub mod error;
-mod meters;
+mod metrics;
 pub mod profile;
 pub mod report;
 pub mod request;

@@ -70,10 +70,9 @@ impl Profiles {
     /// Gets many users, each as soon as it is there.
     pub fn users(&self, UsersQuery { ids, max_in_flight, options }: UsersQuery, ctx: CallContext) -> UserStream {
         let backends = self.backends.clone();
-        let calls = ids.into_iter().map(move |id| {
-            backends.start(&GET_USER, &GetUserRequest { user_id: id.clone() }, &ctx).name(id)
-        });
-        fan_out(options).as_completed(max_in_flight, Box::new(calls))
+        let get = move |id: String| backends.start(&GET_USER, &GetUserRequest { user_id: id.clone() }, &ctx).name(id);
+        let calls: UserCalls = Box::new(ids.into_iter().map(get));
+        fan_out(options).as_completed(max_in_flight, calls)
     }
 }
 

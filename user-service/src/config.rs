@@ -1,19 +1,10 @@
-//! The service's settings, and how it is put together from them.
+//! The service's settings, and how it starts.
 
 use std::time::Duration;
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, user::v1::user_service_server::UserServiceServer};
-use fault_injection::DelayLayer;
-use service_kit::{
-    delay_args::DelaySettingsArgs,
-    process::Shutdown,
-    serve::{ServeError, Server},
-    settings::{ServiceArgs, Settings},
-    startup_gate::StartupGate,
-};
-use tokio::net::TcpListener;
-use tower::Layer as _;
+use service_kit::{BackendArgs, BackendService, BoxError};
 
 use crate::{Database, Store, StoreError, Users};
 
@@ -21,12 +12,9 @@ use crate::{Database, Store, StoreError, Users};
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
-    /// What every service has.
+    /// What every backend service has.
     #[command(flatten)]
-    pub service: ServiceArgs,
-    /// Simulated latency and faults.
-    #[command(flatten)]
-    pub delay: DelaySettingsArgs,
+    pub backend: BackendArgs,
     /// Where the users are kept: `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = "sqlite:users.db", value_name = "URL")]
     pub database: Database,
@@ -37,41 +25,24 @@ pub struct Config {
 
 // === impl Config ===
 
-impl Settings for Config {
+impl BackendService for Config {
     const NAME: &'static str = "user-service";
     const PORT: u16 = 50052;
+    const DESCRIPTORS: &'static [u8] = FILE_DESCRIPTOR_SET;
+    type Server = UserServiceServer<Users>;
 
-    fn service(&self) -> &ServiceArgs {
-        &self.service
+    fn backend(&self) -> &BackendArgs {
+        &self.backend
+    }
+
+    /// Waits until the database is available.
+    async fn start(self) -> Result<Self::Server, BoxError> {
+        let store = wait_for(&self.database, self.seed).await?;
+        Ok(UserServiceServer::new(Users::new(store)))
     }
 }
 
-impl Config {
-    /// Serves until `shutdown`. Health turns to `SERVING` when the database is there;
-    /// until then calls are refused with `UNAVAILABLE`.
-    ///
-    /// # Errors
-    ///
-    /// Where the transport fails, or the database does in a way that waiting cannot cure.
-    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) -> Result<(), ServeError> {
-        let delay = DelayLayer::new(self.delay.for_service("user"));
-        let users = StartupGate::new();
-        let arrive = {
-            let users = users.clone();
-            async move {
-                let store = wait_for(&self.database, self.seed).await?;
-                users.open(delay.layer(UserServiceServer::new(Users::new(store))))?;
-                Ok::<_, service_kit::BoxError>(())
-            }
-        };
-        Server::new(FILE_DESCRIPTOR_SET, self.service.deadline, self.service.drain, self.service.max_in_flight)
-            .service(users)
-            .serve(listener, arrive, shutdown)
-            .await
-    }
-}
-
-/// Opens the database, and fills it where asked to, as often as it takes until it is there.
+/// Opens the database, and fills it if `seed` is set. Tries again until the database is available.
 async fn wait_for(database: &Database, seed: bool) -> Result<Store, StoreError> {
     let mut pause = Duration::from_millis(100);
     loop {

@@ -1,18 +1,17 @@
-//! What can go wrong, and how it is told over gRPC.
+//! What can go wrong, and its gRPC status.
 
-use std::collections::HashMap;
-
+use service_kit::domain_error::{DomainError, ResourceInfo};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::FieldViolation;
 
 use crate::{store::StoreError, validate::Violations};
 
-/// Whose reasons these are: the `domain` of each `google.rpc.ErrorInfo`.
+/// The `domain` of each `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "fanout.user.v1";
 /// The type of the resource in each `google.rpc.ResourceInfo`.
-pub const RESOURCE: &str = "fanout.user.v1.User";
+const RESOURCE: &str = "fanout.user.v1.User";
 
-/// Why a request got no answer.
+/// The reason why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// Fields of the request are wrong.
@@ -21,61 +20,86 @@ pub enum UserError {
     /// No user has the id.
     #[error("no user has the id {id:?}")]
     NotFound {
-        /// The id, of the right form.
+        /// The id, which is well-formed.
         id: String,
     },
-    /// The store did not do what it was asked.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 // === impl UserError ===
 
-impl From<UserError> for Status {
-    /// The one table from errors to codes.
-    ///
-    /// What the database said stays here: callers learn what it means for them.
-    fn from(error: UserError) -> Self {
-        let mut details = ErrorDetails::new();
-        let (code, reason, message) = match &error {
-            UserError::Invalid(violations) => {
-                for violation in violations.iter() {
-                    details.add_bad_request_violation(violation.field, &violation.description);
-                }
-                (Code::InvalidArgument, "INVALID_REQUEST", error.to_string())
+impl DomainError for UserError {
+    const DOMAIN: &'static str = DOMAIN;
+
+    fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidArgument,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::Store(StoreError::Exists { .. }) => Code::AlreadyExists,
+            Self::Store(StoreError::Unavailable { .. }) => Code::Unavailable,
+            Self::Store(StoreError::Corrupt { .. }) => Code::DataLoss,
+            Self::Store(StoreError::Unusable { .. } | StoreError::Internal { .. }) => Code::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "INVALID_REQUEST",
+            Self::NotFound { .. } => "USER_NOT_FOUND",
+            Self::Store(StoreError::Exists { .. }) => "USER_EXISTS",
+            Self::Store(StoreError::Unavailable { .. }) => "DATABASE_UNAVAILABLE",
+            Self::Store(StoreError::Corrupt { .. }) => "DATABASE_CORRUPT",
+            Self::Store(StoreError::Unusable { .. }) => "DATABASE_UNUSABLE",
+            Self::Store(StoreError::Internal { .. }) => "DATABASE_UNEXPECTED",
+        }
+    }
+
+    /// What the database reported is only logged: callers learn what it means for them.
+    fn message(&self) -> String {
+        match self {
+            Self::Invalid(_) | Self::NotFound { .. } | Self::Store(StoreError::Exists { .. }) => self.to_string(),
+            Self::Store(StoreError::Unavailable { .. }) => "the database of users does not answer".to_owned(),
+            Self::Store(StoreError::Corrupt { .. }) => "the database of users is damaged".to_owned(),
+            Self::Store(StoreError::Unusable { .. }) => "the database of users refuses this service".to_owned(),
+            Self::Store(StoreError::Internal { .. }) => "the database of users answered unexpectedly".to_owned(),
+        }
+    }
+
+    fn violations(&self) -> Vec<FieldViolation> {
+        match self {
+            Self::Invalid(violations) => {
+                violations.iter().map(|it| FieldViolation::new(it.field, &it.description)).collect()
             }
-            UserError::NotFound { id } => {
-                details.set_resource_info(RESOURCE, id, "", "no user has this id");
-                (Code::NotFound, "USER_NOT_FOUND", error.to_string())
-            }
-            UserError::Store(StoreError::Exists { id }) => {
-                details.set_resource_info(RESOURCE, id, "", "a user with this id exists already");
-                (Code::AlreadyExists, "USER_EXISTS", error.to_string())
-            }
-            UserError::Store(StoreError::Unavailable { .. }) => {
-                (Code::Unavailable, "DATABASE_UNAVAILABLE", "the database of users does not answer".to_owned())
-            }
-            UserError::Store(StoreError::Corrupt { .. }) => {
-                (Code::DataLoss, "DATABASE_CORRUPT", "the database of users is damaged".to_owned())
-            }
-            UserError::Store(StoreError::Unusable { .. }) => {
-                (Code::Internal, "DATABASE_UNUSABLE", "the database of users refuses this service".to_owned())
-            }
-            UserError::Store(StoreError::Internal { .. }) => {
-                (Code::Internal, "DATABASE_UNEXPECTED", "the database of users answered unexpectedly".to_owned())
-            }
+            Self::NotFound { .. } | Self::Store(_) => Vec::new(),
+        }
+    }
+
+    fn resource(&self) -> Option<ResourceInfo<'_>> {
+        let (name, description) = match self {
+            Self::NotFound { id } => (id, "no user has this id"),
+            Self::Store(StoreError::Exists { id }) => (id, "a user with this id exists already"),
+            Self::Invalid(_) | Self::Store(_) => return None,
         };
-        details.set_error_info(reason, DOMAIN, HashMap::new());
-        Status::with_error_details(code, message, details)
+        Some(ResourceInfo { kind: RESOURCE, name, description: description.to_owned() })
+    }
+}
+
+impl From<UserError> for Status {
+    fn from(error: UserError) -> Self {
+        error.to_status()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic_types::StatusExt as _;
+
     use super::*;
 
     #[test]
-    fn what_the_database_said_is_not_told() {
+    fn errors_of_the_database_are_not_sent_to_callers() {
         let database = || "postgres://fan@db/users".to_owned();
         let source = || "password authentication failed".into();
         for (error, code, reason) in [

@@ -2,13 +2,13 @@
 //!
 //! # Layout
 //!
-//! * [`config`]: the service's settings, and how it is put together from them.
+//! * [`config`]: the service's settings, and how it starts.
 //! * [`service`]: adapts the RPCs to the domain and back.
 //! * [`user`]: the domain: a user, and what a new one must look like.
 //! * [`validate`]: the checks behind it, which name every field that is wrong at once.
 //! * [`page_token`]: where a list goes on, as an opaque text.
 //! * [`store`]: users in SQLite or PostgreSQL; [`database`]: which of them, and where.
-//! * [`error`]: what can go wrong, and the one table to gRPC codes.
+//! * [`error`]: what can go wrong, and its gRPC status.
 
 pub mod config;
 pub mod database;

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use service_kit::process;
 use user_service::Config;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    process::main(Config::serve).await
+fn main() -> ExitCode {
+    process::main::<Config>()
 }

@@ -5,12 +5,13 @@ use fanout_proto::user::v1::{
     user_service_server::UserService,
 };
 use prost_types::Timestamp;
+use service_kit::domain_error::respond;
 use tonic::{Request, Response, Status};
 
 use crate::{
     error::UserError,
     page_token,
-    store::{Store, StoreError},
+    store::Store,
     user::{NewUser, PageSize, User},
     validate::{self, Violations},
 };
@@ -60,15 +61,15 @@ impl Users {
 #[tonic::async_trait]
 impl UserService for Users {
     async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<proto::User>, Status> {
-        answer(self.get(request.into_inner().user_id).await)
+        respond(self.get(request.into_inner().user_id).await)
     }
 
     async fn list_users(&self, request: Request<ListUsersRequest>) -> Result<Response<ListUsersResponse>, Status> {
-        answer(self.list(request.into_inner()).await)
+        respond(self.list(request.into_inner()).await)
     }
 
     async fn create_user(&self, request: Request<CreateUserRequest>) -> Result<Response<proto::User>, Status> {
-        answer(self.create(request.into_inner()).await)
+        respond(self.create(request.into_inner()).await)
     }
 }
 
@@ -76,21 +77,6 @@ impl From<User> for proto::User {
     fn from(user: User) -> Self {
         let User { id, display_name, email, country_code, create_time } = user;
         Self { id, display_name, email, country_code, create_time: Some(timestamp(create_time)) }
-    }
-}
-
-/// Logs what callers are not told.
-fn answer<T>(result: Result<T, UserError>) -> Result<Response<T>, Status> {
-    match result {
-        Ok(reply) => Ok(Response::new(reply)),
-        Err(error) => {
-            match &error {
-                UserError::Invalid(_) | UserError::NotFound { .. } | UserError::Store(StoreError::Exists { .. }) => {}
-                UserError::Store(StoreError::Unavailable { .. }) => tracing::warn!(%error, "query failed"),
-                UserError::Store(_) => tracing::error!(%error, "query failed"),
-            }
-            Err(error.into())
-        }
     }
 }
 

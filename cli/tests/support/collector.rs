@@ -62,12 +62,21 @@ struct Export(Arc<Received>);
 
 impl Collector {
     pub(crate) async fn start() -> Self {
+        Self::start_with(true).await
+    }
+
+    /// Starts a collector of traces alone, such as Jaeger.
+    pub(crate) async fn start_without_metrics() -> Self {
+        Self::start_with(false).await
+    }
+
+    async fn start_with(metrics: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Received::default());
         let server = tonic::transport::Server::builder()
             .add_service(TraceServiceServer::new(Export(Arc::clone(&received))))
-            .add_service(MetricsServiceServer::new(Export(Arc::clone(&received))));
+            .add_optional_service(metrics.then(|| MetricsServiceServer::new(Export(Arc::clone(&received)))));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         Self { endpoint, received }
     }

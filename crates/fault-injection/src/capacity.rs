@@ -1,17 +1,17 @@
-//! How many requests are at work at once.
+//! How many requests a simulated service handles at a time.
 
 use std::{fmt, num::NonZeroUsize, str::FromStr};
 
-use crate::shown;
+use crate::excerpt::excerpt;
 
-/// The largest capacity that can be asked for; whoever wants more wants none.
+/// The largest capacity. Omit the capacity for no limit.
 const MAX: usize = 1_000_000;
 
-/// How many requests a backend works on at once, from 1 to 1,000,000; the rest wait, first come, first served.
+/// How many requests a service handles at a time, from 1 to 1,000,000. The others wait in a first-in, first-out queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Capacity(NonZeroUsize);
 
-/// Why a text is no [`Capacity`].
+/// The error for a text that is not a [`Capacity`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{given:?} is not a capacity; allowed are 1 to {MAX}")]
 pub struct InvalidCapacity {
@@ -21,12 +21,12 @@ pub struct InvalidCapacity {
 // === impl Capacity ===
 
 impl Capacity {
-    /// `places`, at most 1,000,000.
-    pub fn new(places: NonZeroUsize) -> Self {
-        Self(places.min(NonZeroUsize::new(MAX).unwrap_or(NonZeroUsize::MIN)))
+    /// Returns a capacity of `permits`, at most 1,000,000.
+    pub fn new(permits: NonZeroUsize) -> Self {
+        Self(permits.min(NonZeroUsize::new(MAX).unwrap_or(NonZeroUsize::MIN)))
     }
 
-    /// The number of requests at work at once.
+    /// Returns the number of requests that are handled at a time.
     pub fn get(self) -> usize {
         self.0.get()
     }
@@ -37,8 +37,8 @@ impl FromStr for Capacity {
 
     fn from_str(text: &str) -> Result<Self, InvalidCapacity> {
         match text.trim().parse::<NonZeroUsize>() {
-            Ok(places) if places.get() <= MAX => Ok(Self(places)),
-            Ok(_) | Err(_) => Err(InvalidCapacity { given: shown(text) }),
+            Ok(permits) if permits.get() <= MAX => Ok(Self(permits)),
+            Ok(_) | Err(_) => Err(InvalidCapacity { given: excerpt(text) }),
         }
     }
 }
@@ -54,9 +54,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_one_and_more() {
-        for (text, places) in [("1", 1), (" 8 ", 8), ("1000000", 1_000_000)] {
-            assert_eq!(text.parse::<Capacity>().unwrap().get(), places);
+    fn parses_numbers_from_one() {
+        for (text, permits) in [("1", 1), (" 8 ", 8), ("1000000", 1_000_000)] {
+            assert_eq!(text.parse::<Capacity>().unwrap().get(), permits);
         }
         for text in ["", "0", "-1", "1000001", "many", "1.5"] {
             let error = text.parse::<Capacity>().expect_err(text).to_string();

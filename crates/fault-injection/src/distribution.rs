@@ -5,26 +5,27 @@ use std::{fmt, str::FromStr, time::Duration};
 use rand::Rng;
 use rand_distr::{Distribution as _, LogNormal, Normal};
 
-use crate::shown;
+use crate::excerpt::excerpt;
 
-/// The longest delay that can be asked for, and the longest that is ever drawn.
+/// The longest delay that can be set or drawn: 60 s.
 pub const MAX_DELAY: Duration = Duration::from_mins(1);
 
-/// What may be asked for, for error messages.
+/// The allowed forms, for error messages.
 const ALLOWED: &str = "0, a duration such as 300ms, mean and standard deviation as 300ms±30ms or 300ms+-30ms, \
                        or percentiles as p50=20ms,p99=200ms, none above 60s";
 
 /// The distance from the median of a standard normal distribution to its 99th percentile.
 const Z99: f64 = 2.326_347_874_040_841;
 
-/// The time a request takes, as drawn for each one anew. Draws are cut to 0–60 s ([`MAX_DELAY`]).
+/// The distribution of the time that a request takes. Each request draws its own. Draws are clamped to 0–60 s
+/// ([`MAX_DELAY`]).
 ///
 /// | text | meaning |
 /// |---|---|
-/// | `0` | none |
-/// | `3s`, `1m 30s` | always the same |
+/// | `0` | no delay |
+/// | `3s`, `1m 30s` | constant |
 /// | `300ms±30ms`, `300ms+-30ms` | normal, by mean and standard deviation |
-/// | `p50=20ms,p99=200ms` | log-normal, by median and 99th percentile: the long tail of a real backend |
+/// | `p50=20ms,p99=200ms` | log-normal, by median and 99th percentile: the long tail of a real service |
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Distribution(Shape);
 
@@ -35,7 +36,7 @@ enum Shape {
     LogNormal { p50: Duration, p99: Duration, seconds: LogNormal<f64> },
 }
 
-/// Why a text is no [`Distribution`].
+/// The error for a text that is not a [`Distribution`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{given:?} is not a delay ({reason}); allowed are {ALLOWED}")]
 pub struct InvalidDistribution {
@@ -49,7 +50,7 @@ impl Distribution {
     /// No delay.
     pub const ZERO: Self = Self(Shape::Constant(Duration::ZERO));
 
-    /// Always `delay`, at most [`MAX_DELAY`].
+    /// Returns the constant delay `delay`, at most [`MAX_DELAY`].
     pub fn constant(delay: Duration) -> Self {
         Self(Shape::Constant(delay.min(MAX_DELAY)))
     }
@@ -97,7 +98,7 @@ impl FromStr for Distribution {
     type Err = InvalidDistribution;
 
     fn from_str(text: &str) -> Result<Self, InvalidDistribution> {
-        Self::parse(text).map_err(|reason| InvalidDistribution { given: shown(text), reason })
+        Self::parse(text).map_err(|reason| InvalidDistribution { given: excerpt(text), reason })
     }
 }
 
@@ -113,17 +114,17 @@ impl fmt::Display for Distribution {
     }
 }
 
-/// Reads `p50=…,p99=…`, in either order.
+/// Parses `p50=…,p99=…`, in either order.
 fn percentiles(text: &str) -> Result<(Duration, Duration), String> {
     let (mut p50, mut p99) = (None, None);
     for part in text.split(',') {
         let (name, value) = part.split_once('=').ok_or("a percentile needs a value")?;
-        let place = match name.trim() {
+        let value_of = match name.trim() {
             "p50" => &mut p50,
             "p99" => &mut p99,
             _ => return Err("the percentiles are p50 and p99".to_owned()),
         };
-        if place.replace(duration(value)?).is_some() {
+        if value_of.replace(duration(value)?).is_some() {
             return Err("a percentile is given twice".to_owned());
         }
     }
@@ -132,7 +133,7 @@ fn percentiles(text: &str) -> Result<(Duration, Duration), String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text.trim()).map_err(|error| match error {
-        // its own message repeats the text, which is shown already, in any length
+        // humantime's own message repeats the text, which the error has already, at any length.
         humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => "a unit is missing".to_owned(),
         humantime::DurationError::UnknownUnit { .. } => "an unknown unit".to_owned(),
         other => other.to_string(),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn constant_is_always_the_same() {
+    fn constant_has_a_single_value() {
         assert_eq!("0".parse(), Ok(Distribution::ZERO));
         assert_eq!("0ms".parse(), Ok(Distribution::ZERO));
         for (text, millis) in [("3s", 3_000), ("300ms", 300), (" 1m ", 60_000)] {
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn normal_is_cut_at_zero_and_at_the_limit() {
+    fn normal_is_clamped_to_zero_and_the_limit() {
         let wide = samples("10ms±60s");
         assert_eq!((wide[0], wide[99_999]), (Duration::ZERO, MAX_DELAY));
     }
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_what_was_given_and_what_is_allowed() {
+    fn errors_repeat_the_value_and_name_what_is_allowed() {
         for (text, reason) in [
             ("", "value was empty"),
             ("3", "a unit is missing"),
@@ -237,7 +238,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_shown_reads_back(a in 1_u64..=60_000_000_000, b in 0_u64..=60_000_000_000, shape in 0_u8..3) {
+        fn display_and_parse_round_trip(a in 1_u64..=60_000_000_000, b in 0_u64..=60_000_000_000, shape in 0_u8..3) {
             let (first, second) = (Duration::from_nanos(a), Duration::from_nanos(b));
             let distribution = match shape {
                 0 => Ok(Distribution::constant(second)),

@@ -1,4 +1,7 @@
-//! Makes the requests of one service slow and faulty.
+//! Makes the requests of a service slow and faulty.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     pin::Pin,
@@ -19,28 +22,27 @@ use tower::{Layer, Service};
 use tracing::{field, info_span};
 
 use crate::{
-    DelaySettings, Distribution, ErrorRate,
+    distribution::Distribution,
+    error_rate::ErrorRate,
     overrides::{InvalidBaggage, Overrides},
+    settings::DelaySettings,
     wait_span::WaitSpan,
 };
 
-#[cfg(test)]
-mod tests;
-
-/// Puts simulated latency and faults in front of a service, in this order:
+/// Simulates latency and faults in front of a service, in this order:
 ///
-/// 1. A place among those at work at once, where the capacity is limited. A request that has to wait does so in a span `queue`,
-///    first come, first served, and keeps its place until its response's future has resolved.
-/// 2. The delay, in a span `delay` with the attribute `fanout.delay_ms`, unless it is zero.
-/// 3. The fault: UNAVAILABLE with `google.rpc.ErrorInfo`, reason `INJECTED_FAULT`, domain `fanout`.
-/// 4. The service.
+/// 1. Waits for a permit if the capacity is limited, in a span `queue`, first in, first out. The permit is held until
+///    the response future has resolved.
+/// 2. Waits for the delay, in a span `delay` with the attribute `fanout.delay_ms`, unless it is zero.
+/// 3. Fails a share of the requests: UNAVAILABLE with `google.rpc.ErrorInfo`, reason `INJECTED_FAULT`, domain `fanout`.
+/// 4. Calls the service.
 ///
-/// Where the settings allow overrides, baggage that cannot be followed is answered `INVALID_ARGUMENT` with `google.rpc.BadRequest`
-/// before any of it.
+/// If the settings allow overrides, invalid baggage is rejected before all of this with `INVALID_ARGUMENT` and
+/// `google.rpc.BadRequest`.
 ///
-/// The spans are made when the response's future is first polled, inside whichever span is current then; one whose wait is cut
-/// short ends with `fanout.cancelled` = true. Dropping the future gives up its place and its wait at once.
-/// Services that one layer wraps share its capacity.
+/// The spans are created when the response future is polled, inside the current span; a wait that is cut short ends its
+/// span with `fanout.cancelled` = true. Dropping the future releases the permit and ends the wait at once. All services
+/// of one layer share its capacity.
 #[derive(Clone, Debug)]
 pub struct DelayLayer {
     shared: Arc<Shared>,
@@ -56,33 +58,33 @@ pub struct Delay<S> {
 #[derive(Debug)]
 struct Shared {
     settings: DelaySettings,
-    places: Option<Arc<Semaphore>>,
+    permits: Option<Arc<Semaphore>>,
 }
 
 pin_project! {
-    /// The answer of [`Delay`].
-    pub struct ResponseFuture<S, B>
+    /// The response future of [`Delay`]. Dropping it releases the permit and drops the call.
+    pub struct DelayFuture<S, B>
     where
         S: Service<Request<B>>,
     {
         #[pin]
         state: State<S::Future>,
-        // taken when it is the service's turn
+        // Taken when the service is called.
         work: Option<(S, Request<B>)>,
         delay: Distribution,
         error_rate: ErrorRate,
         shared: Arc<Shared>,
-        place: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
     enum State<F> {
-        Refused { status: Option<Status> },
+        Rejected { status: Option<Status> },
         Arrived,
-        // boxed: its type has no name, and a request that waits can bear an allocation
-        Queued { place: BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>, span: WaitSpan },
+        // Boxed: its type has no name, and only requests that wait allocate.
+        Queued { permit: BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>, span: WaitSpan },
         Admitted,
         Delayed { #[pin] sleep: Sleep, span: WaitSpan },
         Due,
@@ -93,10 +95,10 @@ pin_project! {
 // === impl DelayLayer ===
 
 impl DelayLayer {
-    /// A layer that simulates `settings`.
+    /// Creates a layer that simulates `settings`.
     pub fn new(settings: DelaySettings) -> Self {
-        let places = settings.capacity.map(|capacity| Arc::new(Semaphore::new(capacity.get())));
-        Self { shared: Arc::new(Shared { settings, places }) }
+        let permits = settings.capacity.map(|capacity| Arc::new(Semaphore::new(capacity.get())));
+        Self { shared: Arc::new(Shared { settings, permits }) }
     }
 }
 
@@ -116,7 +118,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = DelayFuture<S, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -124,20 +126,20 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let settings = &self.shared.settings;
-        let (state, overrides) = match settings.overrides_of(&request) {
+        let (state, overrides) = match overrides_of(settings, &request) {
             Ok(overrides) => (State::Arrived, overrides),
-            Err(invalid) => (State::Refused { status: Some(invalid.into()) }, Overrides::default()),
+            Err(invalid) => (State::Rejected { status: Some(invalid.into()) }, Overrides::default()),
         };
-        // the service that said it is ready goes with the request, which calls it later
+        // The service that was polled ready goes with the request, which calls it later.
         let unready = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, unready);
-        ResponseFuture {
+        DelayFuture {
             state,
             work: Some((ready, request)),
             delay: overrides.delay.unwrap_or(settings.delay),
             error_rate: overrides.error_rate.unwrap_or(settings.error_rate),
             shared: Arc::clone(&self.shared),
-            place: None,
+            permit: None,
         }
     }
 }
@@ -146,30 +148,9 @@ impl<S: NamedService> NamedService for Delay<S> {
     const NAME: &'static str = S::NAME;
 }
 
-// === impl DelaySettings ===
+// === impl DelayFuture ===
 
-impl DelaySettings {
-    fn overrides_of<B>(&self, request: &Request<B>) -> Result<Overrides, InvalidBaggage> {
-        if self.allow_overrides {
-            Overrides::from_headers(request.headers(), self.service)
-        } else {
-            Ok(Overrides::default())
-        }
-    }
-
-    fn fault(&self) -> Status {
-        let info = ErrorDetails::with_error_info(
-            "INJECTED_FAULT",
-            "fanout",
-            [("service".to_owned(), self.service.to_owned())],
-        );
-        Status::with_error_details(Code::Unavailable, format!("injected fault of service {}", self.service), info)
-    }
-}
-
-// === impl ResponseFuture ===
-
-impl<S, B> Future for ResponseFuture<S, B>
+impl<S, B> Future for DelayFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<Body>>,
 {
@@ -179,13 +160,13 @@ where
         let mut this = self.project();
         let answer = loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Refused { status } => {
-                    break Ok(status.take().expect("not polled after it was ready").into_http());
+                StateProj::Rejected { status } => {
+                    break Ok(status.take().expect("not polled after completion").into_http());
                 }
-                StateProj::Arrived => queue(this.shared.places.as_ref(), this.place),
-                StateProj::Queued { place, span } => {
-                    let place = ready!(place.as_mut().poll(cx)).expect("the semaphore is never closed");
-                    *this.place = Some(place);
+                StateProj::Arrived => queue(this.shared.permits.as_ref(), this.permit),
+                StateProj::Queued { permit, span } => {
+                    let acquired = ready!(permit.as_mut().poll(cx)).expect("the semaphore is never closed");
+                    *this.permit = Some(acquired);
                     span.complete();
                     State::Admitted
                 }
@@ -195,8 +176,8 @@ where
                     span.complete();
                     State::Due
                 }
-                StateProj::Due if this.error_rate.strikes(&mut rand::rng()) => {
-                    State::Refused { status: Some(this.shared.settings.fault()) }
+                StateProj::Due if this.error_rate.sample(&mut rand::rng()) => {
+                    State::Rejected { status: Some(fault(this.shared.settings.service)) }
                 }
                 StateProj::Due => {
                     let (mut service, request) = this.work.take().expect("taken only when the state changes");
@@ -206,28 +187,29 @@ where
             };
             this.state.set(next);
         };
-        // the next in the queue starts now, not when the caller gets round to dropping this future
-        *this.place = None;
+        // Admits the next request now, not when the caller drops this future.
+        *this.permit = None;
         Poll::Ready(answer)
     }
 }
 
-/// Takes a place where one is free, else a number in the queue. Nobody overtakes: a place that is given up goes to whoever waits longest.
-fn queue<F>(places: Option<&Arc<Semaphore>>, place: &mut Option<OwnedSemaphorePermit>) -> State<F> {
-    let Some(places) = places else { return State::Admitted };
-    match Arc::clone(places).try_acquire_owned() {
+/// Takes a permit if one is free, and joins the queue otherwise. A released permit goes to the request that has waited
+/// longest.
+fn queue<F>(permits: Option<&Arc<Semaphore>>, permit: &mut Option<OwnedSemaphorePermit>) -> State<F> {
+    let Some(permits) = permits else { return State::Admitted };
+    match Arc::clone(permits).try_acquire_owned() {
         Ok(free) => {
-            *place = Some(free);
+            *permit = Some(free);
             State::Admitted
         }
         Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => State::Queued {
-            place: Box::pin(Arc::clone(places).acquire_owned()),
+            permit: Box::pin(Arc::clone(permits).acquire_owned()),
             span: WaitSpan::new(info_span!("queue", otel.kind = "internal", fanout.cancelled = field::Empty)),
         },
     }
 }
 
-/// Draws the request's delay and starts it.
+/// Draws the delay of a request and starts the wait.
 fn delay<F>(distribution: Distribution) -> State<F> {
     let delay = distribution.sample(&mut rand::rng());
     if delay.is_zero() {
@@ -236,4 +218,17 @@ fn delay<F>(distribution: Distribution) -> State<F> {
     let millis = delay.as_secs_f64() * 1e3;
     let span = info_span!("delay", otel.kind = "internal", fanout.delay_ms = millis, fanout.cancelled = field::Empty);
     State::Delayed { sleep: tokio::time::sleep(delay), span: WaitSpan::new(span) }
+}
+
+fn overrides_of<B>(settings: &DelaySettings, request: &Request<B>) -> Result<Overrides, InvalidBaggage> {
+    if settings.allow_overrides {
+        Overrides::from_headers(request.headers(), settings.service)
+    } else {
+        Ok(Overrides::default())
+    }
+}
+
+fn fault(service: &str) -> Status {
+    let info = ErrorDetails::with_error_info("INJECTED_FAULT", "fanout", [("service".to_owned(), service.to_owned())]);
+    Status::with_error_details(Code::Unavailable, format!("injected fault of service {service}"), info)
 }

@@ -1,44 +1,39 @@
-//! Simulated latency and faults of a backend: what makes calls worth overlapping in a demonstration, a test or a measurement.
+//! Simulated latency and faults of a tonic service, for demonstrations, tests and measurements.
 //!
-//! [`DelayLayer`] lets each request wait for a place ([`Capacity`]), then for a time drawn from a [`Distribution`], then fails a
-//! share of them ([`ErrorRate`]), and hands the rest to the service. One request can change its delay and error rate through W3C baggage,
-//! where the settings allow that.
+//! [`DelayLayer`] lets each request wait for a permit ([`Capacity`]), then for a time drawn from a [`Distribution`];
+//! fails a share of the requests ([`ErrorRate`]), and passes the others to the service. If the settings allow it, a
+//! request can change its own delay and error rate through W3C baggage.
 //!
 //! # Layout
 //!
 //! ```text
 //! distribution.rs  Distribution: how long a request takes
-//! error_rate.rs    ErrorRate: which share of the requests fails
-//! capacity.rs      Capacity: how many requests are at work at once
+//! error_rate.rs    ErrorRate: the share of the requests that fails
+//! capacity.rs      Capacity: how many requests are served at a time
 //! settings.rs      DelaySettings
-//! overrides.rs     what one request's baggage changes of them
+//! overrides.rs     what the baggage of a request changes
 //! layer.rs         DelayLayer
-//! wait_span.rs     the span of a wait, marked where it was cut short
+//! wait_span.rs     the span of a wait, marked if it was cut short
+//! excerpt.rs       the part of an invalid value that errors repeat
 //! ```
 
 mod capacity;
 mod distribution;
 mod error_rate;
+mod excerpt;
 mod layer;
 mod overrides;
 mod settings;
 mod wait_span;
 
-pub use self::capacity::{Capacity, InvalidCapacity};
-pub use self::distribution::{Distribution, InvalidDistribution, MAX_DELAY};
-pub use self::error_rate::{ErrorRate, InvalidErrorRate};
-pub use self::layer::{Delay, DelayLayer, ResponseFuture};
-pub use self::settings::DelaySettings;
+pub use self::{
+    capacity::{Capacity, InvalidCapacity},
+    distribution::{Distribution, InvalidDistribution, MAX_DELAY},
+    error_rate::{ErrorRate, InvalidErrorRate},
+    layer::{Delay, DelayFuture, DelayLayer},
+    settings::DelaySettings,
+};
 
-/// How much of a value that somebody sent is shown back to them, in characters.
-const SHOWN_CHARS: usize = 64;
-
-/// The part of `given` that an error message shows.
-fn shown(given: &str) -> String {
-    let mut chars = given.chars();
-    let mut text: String = chars.by_ref().take(SHOWN_CHARS).collect();
-    if chars.next().is_some() {
-        text.push('…');
-    }
-    text
-}
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,7 @@
-//! What one request changes of the settings, through [W3C baggage](https://www.w3.org/TR/baggage/).
+//! What a request changes of the settings, through [W3C baggage](https://www.w3.org/TR/baggage/).
 //!
-//! Parsed here and not taken from the propagator, which drops what it cannot read: whoever asks for a delay is told if they do not get it.
+//! Parsed here and not by OpenTelemetry's propagator, which drops invalid entries silently: a caller that sets an
+//! invalid delay gets an error.
 
 use std::{borrow::Cow, str::FromStr};
 
@@ -9,19 +10,19 @@ use percent_encoding::percent_decode_str;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{Distribution, ErrorRate, shown};
+use crate::{distribution::Distribution, error_rate::ErrorRate, excerpt::excerpt};
 
-/// The longest baggage that is read, all its headers together: what the specification asks everyone to carry.
+/// The longest baggage that is accepted, all its headers together: the limit that the specification guarantees.
 const MAX_BYTES: usize = 8192;
 
-/// What a request sets for itself.
+/// The settings that a request changes for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Overrides {
     pub(super) delay: Option<Distribution>,
     pub(super) error_rate: Option<ErrorRate>,
 }
 
-/// Why a request's baggage cannot be followed.
+/// The error for baggage that cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidBaggage {
     #[error("the header baggage is {0} bytes long; allowed are at most {MAX_BYTES}")]
@@ -35,7 +36,8 @@ pub(super) enum InvalidBaggage {
 // === impl Overrides ===
 
 impl Overrides {
-    /// Reads `<service>.delay` and `<service>.error-rate`; every other key is somebody else's. Of a key given twice the last counts.
+    /// Reads `<service>.delay` and `<service>.error-rate`, and ignores all other keys. The last of several equal keys
+    /// applies.
     pub(super) fn from_headers(headers: &HeaderMap, service: &str) -> Result<Self, InvalidBaggage> {
         let mut overrides = Self::default();
         let mut length = 0;
@@ -70,7 +72,7 @@ fn parse<T: FromStr<Err: ToString>>(key: &str, value: &str) -> Result<T, Invalid
     let invalid = |reason| InvalidBaggage::Value { key: key.to_owned(), reason };
     let decoded: Cow<'_, str> = percent_decode_str(value.trim())
         .decode_utf8()
-        .map_err(|_| invalid(format!("{:?} is not UTF-8 when decoded; allowed is text", shown(value))))?;
+        .map_err(|_| invalid(format!("{:?} is not UTF-8 when decoded; allowed is text", excerpt(value))))?;
     decoded.parse().map_err(|error: T::Err| invalid(error.to_string()))
 }
 
@@ -156,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn a_header_out_of_bounds_is_refused() {
+    fn a_header_out_of_bounds_is_rejected() {
         let long = [b'a'; MAX_BYTES];
         assert_eq!(read(&[&long]), Ok(Overrides::default()));
         assert_eq!(read(&[&long, b"b"]), Err(InvalidBaggage::TooLong(MAX_BYTES + 1)));
         assert_eq!(read(&[b"user.delay=\xff"]), Err(InvalidBaggage::NotUtf8));
         let value = [b"user.delay=".as_slice(), &[b'9'; 8000]].concat();
-        assert!(read(&[&value]).expect_err("no unit").to_string().len() < 600, "what is shown of it is bounded");
+        assert!(read(&[&value]).expect_err("no unit").to_string().len() < 600, "the excerpt is bounded");
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The span of a wait, which tells whether the wait came to its end.
+//! The span of a wait, marked if the wait was cut short.
 
 use tracing::Span;
 
@@ -8,12 +8,12 @@ pub(super) struct WaitSpan(Span);
 // === impl WaitSpan ===
 
 impl WaitSpan {
-    /// `span` has an empty field `fanout.cancelled`.
+    /// Guards `span`, which has an empty field `fanout.cancelled`.
     pub(super) fn new(span: Span) -> Self {
         Self(span)
     }
 
-    /// Ends the span of a wait that came to its end.
+    /// Ends the span without the mark.
     pub(super) fn complete(&mut self) {
         self.0 = Span::none();
     }
@@ -21,7 +21,7 @@ impl WaitSpan {
 
 impl Drop for WaitSpan {
     fn drop(&mut self) {
-        // on the span of a completed wait, which is none, this does nothing
+        // Does nothing after `complete`, which left no span.
         self.0.record("fanout.cancelled", true);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use fan_out::Attempts;
 use futures::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, uri::PathAndQuery};
 use opentelemetry::metrics::Meter;
 use prost::Message;
 use rpc_layers::{
@@ -121,13 +121,9 @@ impl Channel {
         }
     }
 
-    /// Returns the method at this path, such as `/fanout.user.v1.UserService/GetUser`, with all that is configured for it.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the text is not the path of a URI.
-    pub fn method(&self, path: &str) -> Result<Method, http::uri::InvalidUri> {
-        Ok(self.backend.methods.get(&path.parse()?))
+    /// Returns the method at this path, such as `/helloworld.Greeter/SayHello`, with all that is configured for it.
+    pub fn method(&self, path: &PathAndQuery) -> Method {
+        self.backend.methods.get(path)
     }
 
     /// Makes a unary call, and returns the reply's bytes as they came: the lean path, for callers that pass replies on.

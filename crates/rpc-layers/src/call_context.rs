@@ -1,4 +1,4 @@
-//! What a request hands on to the calls that are made for it.
+//! What a request passes to the calls that are made for it.
 
 use std::sync::Arc;
 
@@ -11,64 +11,68 @@ use crate::deadline::Deadline;
 /// The W3C Baggage header.
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
-/// A request's deadline and baggage, and its place in its trace, for calls whose own span has none: where no span is
-/// exported, only the request's has.
+/// The deadline, the baggage and the trace parent of a request, for the calls that are made for it.
+///
+/// A server takes it with [`of`](Self::of) from each request; a client adds it with [`insert_into`](Self::insert_into)
+/// to each call, where [`ClientDeadlineLayer`](crate::deadline::ClientDeadlineLayer) and
+/// [`ClientTraceLayer`](crate::trace::ClientTraceLayer) read it. Cloning copies a deadline and a reference.
 #[derive(Clone, Debug, Default)]
 pub struct CallContext {
-    /// Until when the caller waits.
+    /// The deadline of the calls. `None` for no deadline.
     pub deadline: Option<Deadline>,
-    // Shared, because each call keeps a few copies on its way.
-    context: Arc<Context>,
+    // Shared, because each call keeps a few copies.
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
-struct Context {
+struct Shared {
     baggage: Baggage,
     parent: Option<TraceParent>,
 }
 
-/// The span of the request that calls are made for.
+/// The span of the request that calls are made for: the parent of calls whose own span is not exported.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceParent(pub(crate) SpanContext);
 
-/// W3C Baggage as it came, so that what this process cannot read still reaches the one
-/// that can, which then says what is wrong with it.
+/// W3C Baggage, unparsed: entries that this process cannot read still reach the process they are meant for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Baggage(Vec<HeaderValue>);
 
 // === impl CallContext ===
 
 impl CallContext {
-    /// Takes what the server's deadline layer and the caller's headers say.
+    /// Takes the context from a request: the deadline from its extensions, where
+    /// [`ServerDeadlineLayer`](crate::deadline::ServerDeadlineLayer) put it, the baggage from its headers, and the
+    /// trace parent from the current span.
     pub fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
         let baggage = Baggage(headers.get_all(BAGGAGE).iter().cloned().collect());
         let parent = tracing::Span::current().context().span().span_context().clone();
         let parent = parent.is_valid().then_some(TraceParent(parent));
-        Self { deadline: extensions.get().copied(), context: Arc::new(Context { baggage, parent }) }
+        Self { deadline: extensions.get().copied(), shared: Arc::new(Shared { baggage, parent }) }
     }
 
-    /// Takes back what [`insert_into`](Self::insert_into) put into the extensions of a call.
+    /// Returns the context that [`insert_into`](Self::insert_into) inserted into the extensions of a call.
     pub fn from_extensions(extensions: &Extensions) -> Self {
         let (baggage, parent) = (extensions.get::<Baggage>().cloned(), extensions.get::<TraceParent>().cloned());
-        let context = Context { baggage: baggage.unwrap_or_default(), parent };
-        Self { deadline: extensions.get().copied(), context: Arc::new(context) }
+        let shared = Shared { baggage: baggage.unwrap_or_default(), parent };
+        Self { deadline: extensions.get().copied(), shared: Arc::new(shared) }
     }
 
-    /// What can change an answer: two calls of which it is the same get the same.
+    /// Returns the baggage: the part of the context that can change a reply. Identical calls with equal baggage have
+    /// the same reply.
     pub fn baggage(&self) -> &Baggage {
-        &self.context.baggage
+        &self.shared.baggage
     }
 
-    /// Puts all into the extensions of a call, where the client's deadline and trace
-    /// layers find them.
+    /// Inserts the context into the extensions of a call, where the client's deadline and trace layers read it.
     pub fn insert_into(&self, extensions: &mut Extensions) {
         if let Some(deadline) = self.deadline {
             extensions.insert(deadline);
         }
-        if !self.context.baggage.0.is_empty() {
-            extensions.insert(self.context.baggage.clone());
+        if !self.shared.baggage.0.is_empty() {
+            extensions.insert(self.shared.baggage.clone());
         }
-        if let Some(parent) = &self.context.parent {
+        if let Some(parent) = &self.shared.parent {
             extensions.insert(parent.clone());
         }
     }
@@ -77,6 +81,7 @@ impl CallContext {
 // === impl Baggage ===
 
 impl Baggage {
+    /// Adds the header, one line for each that was received.
     pub(crate) fn insert_into(&self, headers: &mut HeaderMap) {
         for value in &self.0 {
             headers.append(BAGGAGE, value.clone());

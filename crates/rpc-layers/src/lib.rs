@@ -1,16 +1,17 @@
-//! Tower layers around any tonic service or client: deadlines, traces, a limit on requests in flight, and the context that
-//! a request passes to the calls made for it.
+//! Tower layers around any tonic service or client: deadlines, traces, a limit on requests in flight, and the context
+//! that a request passes to the calls made for it.
 //!
 //! # Layout
 //!
-//! * [`limit`]: refuses requests above a maximum number in flight. The outermost layer of a server.
+//! * [`limit`]: rejects requests above a maximum number in flight. The outermost layer of a server.
 //! * [`trace`]: a span and a duration metric for each request and each call, with W3C Trace Context between processes.
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
-//! * [`call_context`]: the [`CallContext`], which carries deadline, baggage and trace parent from a request to its calls.
+//! * [`call_context`]: the [`CallContext`], which carries deadline, baggage and trace parent from a request to its
+//!   calls.
 //! * [`source`]: searches the sources of an error by type.
 //!
-//! The layers that record metrics are given their [`Meter`](opentelemetry::metrics::Meter) when they are made; without one
-//! they record nothing.
+//! The layers that record metrics are given their [`Meter`](opentelemetry::metrics::Meter) when they are made; without
+//! one they record nothing.
 
 pub mod call_context;
 pub mod deadline;
@@ -19,3 +20,7 @@ pub mod source;
 pub mod trace;
 
 pub use call_context::{Baggage, CallContext};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,17 +1,17 @@
-//! A bound on what a process has in flight.
+//! A limit on the requests that a process has in flight.
 //!
-//! Without one a burst is taken in whole: each request costs memory for as long as it waits, and all of them are late
-//! together. Beyond the bound a request is refused at once, which costs next to nothing, and its caller can go
-//! elsewhere or wait.
+//! Without a limit a process accepts a whole burst: each request costs memory for as long as it waits, and all of them
+//! are late. With one, requests above it are rejected at once, which costs very little, and their callers can retry
+//! elsewhere.
 //!
 //! # Layout
 //!
-//! * [`InFlightLimitLayer`] and its service: who comes in.
-//! * `body`: keeps a request's place until its reply has ended.
-//! * `refusal`: what the others are told, and where they are counted.
+//! * [`InFlightLimitLayer`] and its service.
+//! * `body`: holds a request's permit until its reply has ended.
+//! * `rejection`: the reply to requests above the limit, and their metrics.
 
 mod body;
-mod refusal;
+mod rejection;
 #[cfg(test)]
 mod tests;
 
@@ -32,25 +32,25 @@ use tonic::server::NamedService;
 use tower::{Layer, Service};
 
 pub use self::body::LimitedBody;
-use self::refusal::Refusal;
+use self::rejection::Rejection;
 use crate::trace::KnownMethods;
 
-/// Lets so many requests be in flight, and refuses all others with `RESOURCE_EXHAUSTED`. What one layer makes, and its
-/// clones, share the bound.
+/// Admits a maximum number of requests at a time, and rejects all others with `RESOURCE_EXHAUSTED`. All services of one
+/// layer, and their clones, share the limit.
 ///
-/// A request is in flight until the body of its reply has ended or is dropped: tower's own limit lets go at the headers,
-/// when a reply that streams has hardly begun.
+/// A request is in flight until the body of its reply has ended or is dropped. (tower's own limit releases its permit
+/// with the headers, when a streamed reply has hardly started.)
 ///
-/// This is to be the outermost layer, outside of the trace: an overload is when a span and a log line for each request
-/// hurt most. What is refused is counted by the layer itself, `rpc.server.call.duration` included, and one warning says
-/// that it happens; the span of the caller has the status.
+/// Should be the outermost layer, outside of the trace layer: spans and log lines for each request are most expensive
+/// during an overload. The layer itself counts rejected requests, also in `rpc.server.call.duration`, and logs at most
+/// one warning in ten seconds. The caller's span has the status.
 #[derive(Clone, Debug)]
 pub struct InFlightLimitLayer {
-    places: Arc<Semaphore>,
-    refusal: Arc<Refusal>,
+    permits: Arc<Semaphore>,
+    rejection: Arc<Rejection>,
 }
 
-/// The service that [`InFlightLimitLayer`] makes.
+/// The service of [`InFlightLimitLayer`].
 #[derive(Clone, Debug)]
 pub struct InFlightLimit<S> {
     inner: S,
@@ -58,7 +58,7 @@ pub struct InFlightLimit<S> {
 }
 
 pin_project! {
-    /// The reply to come of an [`InFlightLimit`].
+    /// The response future of [`InFlightLimit`]. Dropping it releases the permit.
     #[derive(Debug)]
     pub struct InFlightLimitFuture<F> {
         #[pin]
@@ -70,8 +70,8 @@ pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
     enum State<F> {
-        Admitted { #[pin] reply: F, place: Option<OwnedSemaphorePermit> },
-        Refused { refusal: Arc<Refusal> },
+        Admitted { #[pin] reply: F, permit: Option<OwnedSemaphorePermit> },
+        Rejected { rejection: Arc<Rejection> },
     }
 }
 
@@ -83,13 +83,13 @@ impl InFlightLimitLayer {
     ///
     /// # Panics
     ///
-    /// Where `max` is more than [`Semaphore::MAX_PERMITS`].
+    /// Panics if `max` is more than [`Semaphore::MAX_PERMITS`].
     pub fn new(max: usize, methods: KnownMethods, meter: Option<&Meter>) -> Self {
-        let places = Arc::new(Semaphore::new(max));
+        let permits = Arc::new(Semaphore::new(max));
         if let Some(meter) = meter {
-            observe_in_flight(meter, max, Arc::clone(&places));
+            observe_in_flight(meter, max, Arc::clone(&permits));
         }
-        Self { places, refusal: Arc::new(Refusal::new(max, methods, meter)) }
+        Self { permits, rejection: Arc::new(Rejection::new(max, methods, meter)) }
     }
 }
 
@@ -133,13 +133,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let InFlightLimitLayer { places, refusal } = &self.layer;
-        let state = if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-            // Called here, not when the future is polled: the deadline's clock further in has to start first.
-            State::Admitted { reply: self.inner.call(request), place: Some(place) }
+        let InFlightLimitLayer { permits, rejection } = &self.layer;
+        let state = if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+            // Called here and not in the future, because the clock of the deadline layer has to start before tonic's
+            // own.
+            State::Admitted { reply: self.inner.call(request), permit: Some(permit) }
         } else {
-            refusal.count(request.uri());
-            State::Refused { refusal: Arc::clone(refusal) }
+            rejection.record(request.uri());
+            State::Rejected { rejection: Arc::clone(rejection) }
         };
         InFlightLimitFuture { state }
     }
@@ -156,11 +157,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Admitted { reply, place } => {
+            StateProj::Admitted { reply, permit } => {
                 let Ok(response) = ready!(reply.poll(cx));
-                Poll::Ready(Ok(response.map(|body| LimitedBody::new(body, place.take()))))
+                Poll::Ready(Ok(response.map(|body| LimitedBody::new(body, permit.take()))))
             }
-            StateProj::Refused { refusal } => Poll::Ready(Ok(refusal.response())),
+            StateProj::Rejected { rejection } => Poll::Ready(Ok(rejection.response())),
         }
     }
 }

@@ -1,54 +1,40 @@
-//! A span for each call that this process answers or makes, and how long it took as a
-//! metric, by OpenTelemetry's semantic conventions for RPC as of version 1.42, with W3C
-//! Trace Context between the processes.
+//! A span and a duration metric for each call that a process serves or makes, by OpenTelemetry's semantic conventions
+//! for RPC as of version 1.42, with W3C Trace Context between processes.
 //!
-//! Both layers see the end of the reply, trailers included, because only there gRPC says
-//! how the call went. A call that is dropped before ends its span as CANCELLED.
+//! Both layers read the reply up to its trailers, because gRPC reports the status there. A call that is dropped earlier
+//! ends its span as CANCELLED.
 //!
 //! # Layout
 //!
-//! * `server`: [`ServerTraceLayer`], around a service of this process; it also puts
-//!   `traceresponse` into the reply and logs how each request ended.
-//! * `client`: [`ClientTraceLayer`], around a channel to another.
-//! * `attempt`: which of a call's attempts a request is.
-//! * `method`: which method a request is for.
-//! * `ending`: how a call ended, on its span.
-//! * `duration`: how long it took, as a metric.
-//! * `body`: watches a reply's body for its trailers.
+//! * `server`: [`ServerTraceLayer`], around a service of this process. It also adds `traceresponse` to the reply and
+//!   logs how each request ended.
+//! * `client`: [`ClientTraceLayer`], around a channel to another process.
+//! * `body`: reads a reply's body up to its trailers.
+//! * `span_guard`: the open span of a call, which is ended exactly once.
+//! * `end_reason`: how a call ended, on its span.
+//! * `duration`: the duration metric.
+//! * `method`: the method of a request; bounds the names that callers can create.
+//! * `attempt`: which attempt of a call a request is.
+//! * `current`: the trace id of the current span.
 
 mod attempt;
 mod body;
 mod client;
+mod current;
 mod duration;
-mod ending;
+mod end_reason;
 mod method;
 mod server;
+mod span_guard;
 
 pub use self::{
     attempt::{AttemptInfo, SpanSlot},
     body::TracedBody,
-    client::{ClientTrace, ClientTraceLayer},
-    ending::code_name,
+    client::{ClientTrace, ClientTraceFuture, ClientTraceLayer},
+    current::current_trace_id,
+    end_reason::code_name,
     method::KnownMethods,
-    server::{ServerTrace, ServerTraceLayer},
+    server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
 };
 
 pub(crate) use self::duration::CallDuration;
-
-use http::Uri;
-use opentelemetry::trace::TraceContextExt as _;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-
-/// The trace of the current span, as 32 lower-case hexadecimal digits.
-pub fn current_trace_id() -> Option<String> {
-    let context = tracing::Span::current().context();
-    let span = context.span();
-    let ids = span.span_context();
-    ids.is_valid().then(|| ids.trace_id().to_string())
-}
-
-/// The method of a gRPC path, as `rpc.method` has it: without the leading slash.
-fn rpc_method(uri: &Uri) -> &str {
-    let path = uri.path();
-    path.strip_prefix('/').unwrap_or(path)
-}

@@ -1,7 +1,7 @@
-//! Ends streams that would go on for ever when the process drains.
+//! Ends endless streams when the process drains.
 //!
-//! Whoever watches a server's health, or keeps a reflection stream open, would otherwise
-//! hold a process that has nothing left to do until its drain times out.
+//! A client that watches the server's health, or keeps a reflection stream open, would otherwise keep a process with
+//! nothing left to do alive until its drain times out.
 
 use std::{
     convert::Infallible,
@@ -18,8 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
-/// A service whose replies end when the drain begins, with `UNAVAILABLE`, once they have
-/// nothing more to say at that moment.
+/// Ends the replies of a service with `UNAVAILABLE` when the drain starts, after the messages that are ready then.
 #[derive(Clone, Debug)]
 pub(crate) struct CloseOnDrain<S> {
     inner: S,
@@ -27,8 +26,8 @@ pub(crate) struct CloseOnDrain<S> {
 }
 
 pin_project! {
-    /// The reply to come of an [`CloseOnDrain`].
-    pub(crate) struct ReplyFuture<F> {
+    /// The response future of [`CloseOnDrain`].
+    pub(crate) struct CloseOnDrainFuture<F> {
         #[pin]
         inner: F,
         drain: CancellationToken,
@@ -48,7 +47,7 @@ pin_project! {
 // === impl CloseOnDrain ===
 
 impl<S> CloseOnDrain<S> {
-    /// Ends the replies of `inner` when `drain` is cancelled.
+    /// Wraps `inner`, whose replies end when `drain` is cancelled.
     pub(crate) fn new(inner: S, drain: CancellationToken) -> Self {
         Self { inner, drain }
     }
@@ -64,20 +63,20 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = ReplyFuture<S::Future>;
+    type Future = CloseOnDrainFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ReplyFuture { inner: self.inner.call(request), drain: self.drain.clone() }
+        CloseOnDrainFuture { inner: self.inner.call(request), drain: self.drain.clone() }
     }
 }
 
-// === impl ReplyFuture ===
+// === impl CloseOnDrainFuture ===
 
-impl<F> Future for ReplyFuture<F>
+impl<F> Future for CloseOnDrainFuture<F>
 where
     F: Future<Output = Result<Response<Body>, Infallible>>,
 {
@@ -102,7 +101,7 @@ impl HttpBody for DrainBody {
         if *this.ended {
             return Poll::Ready(None);
         }
-        // What is there goes out first: that the server no longer serves, for one.
+        // Messages that are ready go first, such as the health change to `NOT_SERVING`.
         if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
             return Poll::Ready(frame);
         }

@@ -1,37 +1,32 @@
-//! Asking a server for its health, as containers without a shell and gateways do.
+//! Asks another server for its health.
 
 use std::time::Duration;
 
+use rpc_layers::source;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-/// Why a server does not count as healthy.
+/// The reason why a server is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
     /// It cannot be reached.
-    #[error("not reachable: {}", innermost(.0))]
+    #[error("not reachable: {}", source::root(.0))]
     Unreachable(#[from] tonic::transport::Error),
     /// It answered with an error.
     #[error("{}: {}", .0.code(), .0.message())]
     Failed(#[from] Box<tonic::Status>),
-    /// It says so itself.
+    /// It reported another status than `SERVING`.
     #[error("{0}")]
     Status(&'static str),
 }
 
-/// The words of the operating system, which tonic wraps in its own.
-fn innermost(mut error: &(dyn std::error::Error + 'static)) -> String {
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
-}
-
-/// Asks once for the health of the whole server at this URL.
+/// Asks the server at `url` once for the health of its process. `timeout` bounds connecting and the call, each.
+///
+/// Cancel safe.
 ///
 /// # Errors
 ///
-/// Where it cannot be reached within `timeout`, or answers with anything but `SERVING`.
+/// Returns an error if the server cannot be reached in time, or its answer is anything but `SERVING`.
 pub async fn check(url: &str, timeout: Duration) -> Result<(), Unhealthy> {
     let endpoint = Endpoint::from_shared(url.to_owned())?;
     let channel = endpoint.connect_timeout(timeout).timeout(timeout).connect().await?;

@@ -1,23 +1,37 @@
-//! The chassis of a gRPC service.
+//! The chassis of a gRPC service: everything that a process needs around its RPCs.
+//!
+//! A service implements [`Settings`] for its settings, or [`BackendService`] if it has simulated latency and faults,
+//! and its `main` is [`process::main`].
 //!
 //! # Layout
 //!
-//! * [`settings`]: flags and environment variables, and the one-line error for a bad one.
+//! From what a service uses first to what lies below:
+//!
 //! * [`process`]: a service as a process, from its settings to its exit code.
-//! * [`telemetry`]: logs, and the export of spans and metrics.
+//! * [`backend_service`]: a service with simulated latency and faults: [`BackendService`].
+//! * [`service`]: what every service defines: [`Settings`].
+//! * [`command_line`]: reads settings from the command line and the environment.
+//! * [`settings`]: the flags that services share, parsers for their values, and the one-line error for a bad one.
+//! * [`domain_error`]: turns errors of a domain into gRPC statuses.
 //! * [`serve`]: listens, serves and drains, with health and reflection beside the services.
-//! * `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
+//! * `close_on_drain`: ends streams that would keep a draining process alive.
+//! * [`telemetry`]: logs, and the export of spans and metrics.
 //! * [`health`]: asks another server for its health.
-//! * [`delay_args`]: simulated latency and faults as flags.
 
+pub mod backend_service;
 mod close_on_drain;
-pub mod delay_args;
+pub mod command_line;
+pub mod domain_error;
 pub mod health;
 pub mod process;
 pub mod serve;
+pub mod service;
 pub mod settings;
 pub mod startup_gate;
 pub mod telemetry;
 
+pub use backend_service::{BackendArgs, BackendService};
+pub use serve::{ServeContext, ServeError};
+pub use service::Settings;
 pub use tower::BoxError;

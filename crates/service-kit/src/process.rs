@@ -1,96 +1,76 @@
-//! A service as a process: settings, telemetry, a listener, and an end.
+//! A service as a process: settings, telemetry, a listener, and an exit code.
 
 use std::{
     ffi::OsString,
     future::Future,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener as StdListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
     os::fd::AsFd as _,
     process::ExitCode,
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tower::BoxError;
 
 use crate::{
+    command_line::{self, Invocation},
     health,
-    settings::{self, EX_USAGE, Listen, Settings, Task, Unusable},
+    serve::{ServeContext, Shutdown},
+    service::Settings,
+    settings::{EX_USAGE, Listen, UsageError},
     telemetry::Telemetry,
 };
 
-/// How long a healthcheck waits. Container engines give it a few seconds.
+/// How long a healthcheck waits. Container engines allow a few seconds.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The whole of a service's `main`: reads the settings from the command line and the
-/// environment, then [`run`]s the service or asks it for its health.
-pub async fn main<S, F, E>(serve: impl FnOnce(S, TcpListener, Shutdown) -> F) -> ExitCode
-where
-    S: Settings,
-    F: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
-{
-    main_with(std::env::args_os(), serve).await
+/// How long the end of a process waits for tasks that are still running. Only a blocking one takes longer than a
+/// moment.
+const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// The whole `main` of a service: reads its settings from the command line and the environment, then serves, or asks
+/// the service that is running for its health. Returns the exit code.
+pub fn main<S: Settings>() -> ExitCode {
+    block_on(run::<S>(std::env::args_os()))
 }
 
-/// [`main`] with these arguments, of which the first is the program's name.
-pub async fn main_with<S, F, E>(
-    args: impl IntoIterator<Item = OsString>,
-    serve: impl FnOnce(S, TcpListener, Shutdown) -> F,
-) -> ExitCode
-where
-    S: Settings,
-    F: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
-{
-    match settings::parse(args) {
-        Ok(Task::Serve(settings)) => run(settings, serve).await,
-        Ok(Task::CheckHealth(settings)) => check_health(&settings).await,
-        Err(Unusable { message, exit_code: 0 }) => {
+/// Runs a future on a new multi-threaded runtime, and returns its output.
+///
+/// Does not wait for blocking tasks: a name server that hangs holds the thread of a look-up for as long as it likes,
+/// and dropping a runtime waits for it.
+///
+/// # Panics
+///
+/// Panics if the operating system starts no threads, or inside another runtime.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the threads of the runtime start");
+    let output = runtime.block_on(future);
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    output
+}
+
+/// [`main`] inside a runtime, with these arguments, the first of which is the name of the program.
+pub async fn run<S: Settings>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match command_line::parse(args) {
+        Ok(Invocation::Serve(settings)) => serve::<S>(settings).await,
+        Ok(Invocation::CheckHealth(settings)) => check_health::<S>(&settings).await,
+        Err(UsageError { message, exit_code: 0 }) => {
             print!("{message}");
             ExitCode::SUCCESS
         }
-        Err(Unusable { message, exit_code }) => {
+        Err(UsageError { message, exit_code }) => {
             eprintln!("{}: {message}", S::NAME);
             ExitCode::from(exit_code)
         }
     }
 }
 
-/// Asks the service that these settings describe, over the network as anybody would.
-async fn check_health<S: Settings>(settings: &S) -> ExitCode {
-    let Listen::Address(mut address) = settings.service().listen else {
-        eprintln!("{}: --listen stdin names no address to ask", S::NAME);
-        return ExitCode::from(EX_USAGE);
-    };
-    // Every address of the machine includes the loopback's.
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    match health::check(&format!("http://{address}"), HEALTH_TIMEOUT).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("{}: {address}: {reason}", S::NAME);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Runs a service with these settings until it fails or the process is told to stop.
-///
-/// `serve` gets the listener and a future that ends with SIGTERM or SIGINT.
-pub async fn run<S, F, E>(settings: S, serve: impl FnOnce(S, TcpListener, Shutdown) -> F) -> ExitCode
-where
-    S: Settings,
-    F: Future<Output = Result<(), E>>,
-    E: Into<BoxError>,
-{
+/// Serves with these settings until the service fails or the process gets SIGTERM or SIGINT.
+async fn serve<S: Settings>(settings: S) -> ExitCode {
     let listener = match bind(settings.service().listen).await {
         Ok(listener) => listener,
         Err(error) => return fail(S::NAME, &error, 1),
@@ -103,33 +83,59 @@ where
         Ok(shutdown) => shutdown,
         Err(error) => return fail(S::NAME, &error, 1),
     };
-    let ended = serve(settings, listener, shutdown).await;
+    let result = settings.serve(ServeContext { listener, shutdown, meter: telemetry.meter() }).await;
     telemetry.shutdown().await;
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(S::NAME, &*error.into(), 1),
+        Err(error) => fail(S::NAME, &error, 1),
     }
 }
 
-/// Says in one line why the process ends.
-fn fail(name: &str, error: &(dyn std::error::Error + 'static), code: u8) -> ExitCode {
+/// Asks the service with these settings for its health, over the network as any client would.
+async fn check_health<S: Settings>(settings: &S) -> ExitCode {
+    let Listen::Address(address) = settings.service().listen else {
+        eprintln!("{}: --listen stdin names no address to ask", S::NAME);
+        return ExitCode::from(EX_USAGE);
+    };
+    let address = reachable(address);
+    match health::check(&format!("http://{address}"), HEALTH_TIMEOUT).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{}: {address}: {reason}", S::NAME);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns an address to connect to for one to listen on: loopback in place of all addresses of the machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    address
+}
+
+/// Prints one line with the reason for the end of the process.
+fn fail(name: &str, error: &dyn std::error::Error, code: u8) -> ExitCode {
     eprintln!("{name}: {error}");
     ExitCode::from(code)
 }
 
-/// Opens the listener.
+/// Opens a listener.
 ///
 /// # Errors
 ///
-/// Where the address cannot be listened on, such as a port in use, or standard input is
-/// no listening socket.
+/// Returns an error if the address cannot be bound, such as for a port in use, or standard input is not a listening
+/// socket.
 pub async fn bind(listen: Listen) -> io::Result<TcpListener> {
     let explain = |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
     match listen {
         Listen::Address(address) => {
             TcpListener::bind(address).await.map_err(explain(format!("cannot listen on {address}")))
         }
-        Listen::Stdin => inherited().map_err(explain("standard input is no listening socket".to_owned())),
+        Listen::Stdin => inherited().map_err(explain("standard input is not a listening socket".to_owned())),
     }
 }
 
@@ -140,14 +146,11 @@ fn inherited() -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-/// Ends when the process is told to stop.
-pub type Shutdown = BoxFuture<'static, ()>;
-
-/// Takes over SIGTERM and SIGINT: either ends the future.
+/// Installs handlers for SIGTERM and SIGINT. Either ends the returned future.
 ///
 /// # Errors
 ///
-/// Where the operating system refuses.
+/// Returns an error if the operating system refuses the handlers.
 pub fn signals() -> io::Result<Shutdown> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(Box::pin(async move {
@@ -156,4 +159,33 @@ pub fn signals() -> io::Result<Shutdown> {
             _ = interrupt.recv() => {}
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::{sync::oneshot, task::spawn_blocking};
+
+    use super::*;
+
+    /// The case of a name server that never answers: `getaddrinfo` blocks a thread.
+    #[test]
+    fn a_blocking_task_does_not_hold_the_end_of_the_process() {
+        let (_never_sent, blocking) = mpsc::channel::<()>();
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            let output = block_on(async {
+                let (start, started) = oneshot::channel();
+                spawn_blocking(move || {
+                    let _ = start.send("blocking");
+                    let _ = blocking.recv();
+                });
+                started.await
+            });
+            let _ = done.send(output);
+        });
+        let output = ended.recv_timeout(Duration::from_secs(20)).expect("block_on does not wait for the task");
+        assert_eq!(output, Ok("blocking"));
+    }
 }

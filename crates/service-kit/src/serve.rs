@@ -1,8 +1,15 @@
-//! Listen, answer, drain.
+//! Listens, serves and drains.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, fmt, future::Future, time::Duration};
 
+use futures::future::BoxFuture;
 use http::{Request, Response};
+use opentelemetry::metrics::Meter;
+use rpc_layers::{
+    deadline::ServerDeadlineLayer,
+    limit::InFlightLimitLayer,
+    trace::{KnownMethods, ServerTraceLayer},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -14,34 +21,52 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
-use rpc_layers::{
-    deadline::ServerDeadlineLayer,
-    limit::InFlightLimitLayer,
-    trace::{KnownMethods, ServerTraceLayer},
-};
+use crate::close_on_drain::CloseOnDrain;
 
-use crate::{close_on_drain::CloseOnDrain, telemetry};
-
-/// How long a connection may be silent before the server asks whether it is still there.
+/// How long a connection may be idle before the server sends a ping to find out whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// How many calls may be cancelled before the server has seen them, on one connection.
+/// How many calls of one connection may be reset before the server has accepted them.
 ///
-/// h2 closes a connection with more (CVE-2023-44487), and 20, its default, is fewer than
-/// a fan-out that fails fast or a burst of short deadlines cancels at once.
+/// h2 closes a connection with more (CVE-2023-44487). Its default of 20 is fewer than a fan-out that fails fast, or a
+/// burst of short deadlines, resets at once.
 const MAX_PENDING_ACCEPT_RESETS: usize = 10_000;
 
-/// How many streams that ended by an error of ours a connection remembers in its whole life. By default h2 closes it
-/// after 1,024, with every call on it, and a server whose callers go away gets there.
+/// How many streams of one connection may end with an error of this server, over the life of the connection. h2 closes
+/// it after 1,024 by default, with every call on it; callers that cancel many calls reach that.
 const MAX_LOCAL_ERROR_RESETS: usize = 1 << 31;
 
-/// How much of requests may be under way on one connection. h2 takes a caller whose many small frames it has not read
-/// yet for an attacker, and counts them against this: with the default of 1 MiB a burst of thousands of requests ends
-/// the connection, and all of them with it.
+/// The flow-control window of a connection, in bytes. h2 takes a peer whose many small frames it has not read yet for
+/// an attacker, and compares them with this window: with the default of 1 MiB a burst of thousands of requests ends the
+/// connection, and all calls on it.
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
-/// A gRPC server: services behind the limit, trace and deadline layers, beside them health
-/// and reflection, which answer at once, however much is in flight, and are not traced.
+/// Ends when the process is to stop.
+pub type Shutdown = BoxFuture<'static, ()>;
+
+/// What a process gives a service to serve with.
+pub struct ServeContext {
+    /// Where to accept connections.
+    pub listener: TcpListener,
+    /// Ends when the service is to drain and return.
+    pub shutdown: Shutdown,
+    /// Creates the instruments of the service. `None` if metrics are not exported.
+    pub meter: Option<Meter>,
+}
+
+/// The limits of a [`Server`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// The longest time a request may take.
+    pub deadline: Duration,
+    /// How long requests in flight may take to finish after the shutdown.
+    pub drain: Duration,
+    /// How many requests may be in flight, of all services of the server together. More are rejected.
+    pub max_in_flight: usize,
+}
+
+/// A gRPC server: services behind the limit, trace and deadline layers. Health and reflection stand beside them: they
+/// are answered during an overload too, and are not traced.
 pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
@@ -54,40 +79,47 @@ pub struct Server {
     drain: Duration,
 }
 
-/// Why a server ended.
+/// The error that ended a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// What the server needs cannot be had, and waiting does not help.
+    /// The service cannot start, and waiting does not help.
     #[error("cannot start: {0}")]
     Start(#[source] BoxError),
     /// The transport failed.
     #[error("the server failed: {0}")]
     Transport(#[from] tonic::transport::Error),
-    /// The contract's descriptors cannot be served.
+    /// The descriptors of the contract cannot be served.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+}
+
+// === impl ServeContext ===
+
+impl fmt::Debug for ServeContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServeContext").field("listener", &self.listener).finish_non_exhaustive()
+    }
 }
 
 // === impl Server ===
 
 impl Server {
-    /// A server that gives each request at most `deadline`, and on shutdown the requests
-    /// in flight at most `drain`. It has `max_in_flight` of them at once, of all its services
-    /// together, and refuses more. `descriptors` are what reflection answers with.
+    /// Creates a server without services. Reflection answers with `descriptors`, an encoded
+    /// `google.protobuf.FileDescriptorSet`. Metrics are recorded if `meter` is given.
     ///
     /// # Panics
     ///
-    /// Where `max_in_flight` is more than [`Semaphore::MAX_PERMITS`](tokio::sync::Semaphore::MAX_PERMITS).
-    pub fn new(descriptors: &'static [u8], deadline: Duration, drain: Duration, max_in_flight: usize) -> Self {
+    /// Panics if `limits.max_in_flight` is more than [`Semaphore::MAX_PERMITS`](tokio::sync::Semaphore::MAX_PERMITS).
+    pub fn new(descriptors: &'static [u8], limits: ServerLimits, meter: Option<&Meter>) -> Self {
+        let ServerLimits { deadline, drain, max_in_flight } = limits;
         let (health, health_service) = tonic_health::server::health_reporter();
-        let meter = telemetry::meter();
         let draining = CancellationToken::new();
         let mut routes = Routes::builder();
         routes.add_service(CloseOnDrain::new(health_service, draining.clone()));
-        // What is wrong with descriptors that cannot be read, `serve` says.
+        // `serve` returns the error if the descriptors cannot be decoded.
         let methods = KnownMethods::decode(descriptors).unwrap_or_default();
-        let limit = InFlightLimitLayer::new(max_in_flight, methods.clone(), meter.as_ref());
-        let trace = ServerTraceLayer::new(methods, meter.as_ref());
+        let limit = InFlightLimitLayer::new(max_in_flight, methods.clone(), meter);
+        let trace = ServerTraceLayer::new(methods, meter);
         let deadline = ServerDeadlineLayer::new(Some(deadline));
         Self { routes, names: Vec::new(), health, descriptors, draining, limit, trace, deadline, drain }
     }
@@ -106,15 +138,14 @@ impl Server {
         self
     }
 
-    /// Answers until `shutdown`, then drains: health turns to `NOT_SERVING`, what is in
-    /// flight gets its time, and then this ends. Connections that are still open then close
-    /// with the runtime, as a process does that has nothing left to do.
+    /// Serves until `shutdown` ends, then drains: health changes to `NOT_SERVING`, and requests in flight have the time
+    /// of [`ServerLimits::drain`] to finish. Connections that are still open afterwards close with the runtime.
     ///
-    /// Health is `NOT_SERVING` until `ready` has its value.
+    /// Health is `NOT_SERVING` until `ready` has returned. Dropping the future stops accepting connections.
     ///
     /// # Errors
     ///
-    /// Where the descriptors cannot be decoded, `ready` fails, or the transport does.
+    /// Returns an error if the descriptors cannot be decoded, `ready` fails, or the transport fails.
     pub async fn serve<E: Into<BoxError>>(
         self,
         listener: TcpListener,
@@ -156,21 +187,21 @@ impl Server {
         if let Ok(ended) = tokio::time::timeout(drain, server).await {
             ended?;
         } else {
-            tracing::warn!("drain timed out: what is still in flight is cut off");
+            tracing::warn!("drain timed out: requests still in flight are dropped");
         }
         Ok(())
     }
 }
 
 impl Server {
-    /// All services, with reflection on those that are here.
+    /// Returns all services, with reflection of these.
     fn routes(&self) -> Result<Routes, ServeError> {
         let reflection = || {
             let builder = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(self.descriptors)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                // Errors hold details of these types in `google.protobuf.Any`: a client that
-                // learns all by reflection could not read them otherwise.
+                // Errors have details of these types in `google.protobuf.Any`: clients that know the contract only by
+                // reflection need them to read the details.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
                 .with_service_name("grpc.health.v1.Health");
             self.names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
@@ -184,13 +215,13 @@ impl Server {
     }
 }
 
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("names", &self.names).field("drain", &self.drain).finish_non_exhaustive()
     }
 }
 
-/// The whole process, which gRPC names "", and each of its services.
+/// Sets the health of the whole process, whose name is "", and of each of its services.
 async fn set_health(health: &HealthReporter, names: &[&'static str], status: ServingStatus) {
     for name in names.iter().chain(&[""]) {
         health.set_service_status(*name, status).await;

@@ -1,4 +1,4 @@
-//! A service that is not there yet.
+//! Answers UNAVAILABLE until a service has started.
 
 use std::{
     convert::Infallible,
@@ -12,36 +12,35 @@ use http::{Request, Response};
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
-/// Answers UNAVAILABLE until the service behind it is there.
+/// Answers UNAVAILABLE until it is opened with a service, and passes calls to that service from then on.
 ///
-/// A process whose database is still starting can listen, be asked for its health and
-/// refuse requests with a reason, instead of refusing connections. Clones share one
-/// place.
+/// With it a process whose database is still starting can already listen, report its health, and reject requests with a
+/// reason. Clones share one service.
 #[derive(Debug)]
 pub struct StartupGate<S> {
-    place: Arc<OnceLock<S>>,
+    service: Arc<OnceLock<S>>,
 }
 
-/// The service is there already.
+/// The error for a gate that is opened twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the service is there already")]
+#[error("the gate is open already")]
 pub struct AlreadyOpen;
 
 // === impl StartupGate ===
 
 impl<S> StartupGate<S> {
-    /// A place without a service.
+    /// Creates a closed gate.
     pub fn new() -> Self {
-        Self { place: Arc::new(OnceLock::new()) }
+        Self { service: Arc::new(OnceLock::new()) }
     }
 
-    /// Puts the service in its place: from now on it answers.
+    /// Opens the gate: `service` answers all calls from now on.
     ///
     /// # Errors
     ///
-    /// Where it has been put there before.
+    /// Returns an error if the gate is open already.
     pub fn open(&self, service: S) -> Result<(), AlreadyOpen> {
-        self.place.set(service).map_err(|_| AlreadyOpen)
+        self.service.set(service).map_err(|_| AlreadyOpen)
     }
 }
 
@@ -53,7 +52,7 @@ impl<S> Default for StartupGate<S> {
 
 impl<S> Clone for StartupGate<S> {
     fn clone(&self) -> Self {
-        Self { place: Arc::clone(&self.place) }
+        Self { service: Arc::clone(&self.service) }
     }
 }
 
@@ -70,12 +69,12 @@ where
     type Future = Either<S::Future, Ready<Result<Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Generated servers are always ready; there may be none yet to ask.
+        // tonic's generated servers are always ready.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.place.get() {
+        match self.service.get() {
             Some(service) => Either::Left(service.clone().call(request)),
             None => Either::Right(ready(Ok(Status::unavailable("the service is still starting").into_http()))),
         }

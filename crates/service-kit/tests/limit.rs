@@ -1,4 +1,4 @@
-//! What happens to a request when as many as allowed are in flight: over real sockets, with a real client.
+//! Requests above the limit, over real sockets, with a real client.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
@@ -26,7 +26,10 @@ use fanout_proto::{
     },
 };
 use futures::stream;
-use service_kit::{health, serve::Server};
+use service_kit::{
+    health,
+    serve::{Server, ServerLimits},
+};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{
@@ -45,7 +48,12 @@ static USERS_ASKED_FOR: AtomicUsize = AtomicUsize::new(0);
 
 type Messages = mpsc::UnboundedSender<Result<StreamUsersResponse, Status>>;
 
-/// Streams what it is told to.
+/// Returns the limits of the server.
+fn limits(drain: Duration) -> ServerLimits {
+    ServerLimits { deadline: Duration::from_mins(1), drain, max_in_flight: MAX_IN_FLIGHT }
+}
+
+/// Streams what the test sends to its channels.
 struct Streams(mpsc::UnboundedSender<Messages>);
 
 #[tonic::async_trait]
@@ -89,7 +97,7 @@ impl UserService for Users {
     }
 }
 
-/// Calls until there is a place: the server drops a reply a moment after its client has read all of it.
+/// Calls until a permit is free: the server drops a reply a moment after its client has read it.
 async fn until_answered(client: &mut UserServiceClient<Channel>) {
     let answered = async {
         while let Err(status) = client.get_user(GetUserRequest::default()).await {
@@ -97,15 +105,15 @@ async fn until_answered(client: &mut UserServiceClient<Channel>) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("there is a place");
+    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("a permit is released");
 }
 
 #[tokio::test]
-async fn a_reply_that_streams_keeps_its_place() {
+async fn a_streamed_reply_holds_its_permit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (tell, mut begun) = mpsc::unbounded_channel();
-    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO, MAX_IN_FLIGHT)
+    let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None)
         .service(GatewayServiceServer::new(Streams(tell)))
         .service(UserServiceServer::new(Users));
     tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), pending()));
@@ -117,7 +125,7 @@ async fn a_reply_that_streams_keeps_its_place() {
         let messages = gateway.stream_users(StreamUsersRequest::default()).await.unwrap().into_inner();
         streams.push((messages, begun.recv().await.unwrap()));
     }
-    // Headers are here and the first message too, but neither reply has ended. A large request is not waited for.
+    // The headers and the first message have arrived, but neither reply has ended. A large request is not read.
     streams[0].1.send(Ok(StreamUsersResponse::default())).unwrap();
     streams[0].0.message().await.unwrap().unwrap();
     let large = GetUserRequest { user_id: "x".repeat(1 << 20) };
@@ -129,13 +137,13 @@ async fn a_reply_that_streams_keeps_its_place() {
     let info = status.get_details_error_info().unwrap();
     assert_eq!((&*info.reason, &*info.domain), ("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout"));
     assert_eq!(USERS_ASKED_FOR.load(Ordering::Relaxed), 0, "one service's requests count against the other's");
-    health::check(&url, Duration::from_secs(20)).await.expect("a busy server is no dead one");
+    health::check(&url, Duration::from_secs(20)).await.expect("health is answered during an overload");
     let mut reflection = ServerReflectionClient::new(Endpoint::try_from(url).unwrap().connect().await.unwrap());
     let asked = ServerReflectionRequest { message_request: Some(ListServices(String::new())), ..Default::default() };
     let mut answers = reflection.server_reflection_info(stream::iter([asked])).await.unwrap().into_inner();
-    assert!(answers.message().await.unwrap().is_some(), "a busy server says what it is");
+    assert!(answers.message().await.unwrap().is_some(), "reflection is answered during an overload");
 
-    // One that ends leaves its place, and so does one whose caller goes away.
+    // A reply that ends releases its permit, and so does one whose caller is gone.
     let (mut messages, send) = streams.pop().unwrap();
     drop(send);
     assert!(messages.message().await.unwrap().is_none());

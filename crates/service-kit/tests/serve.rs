@@ -1,4 +1,4 @@
-//! Start, health, drain: over real sockets, with a real client.
+//! Start, health and drain, over real sockets, with a real client.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
@@ -18,7 +18,7 @@ use fanout_proto::{
     },
 };
 use service_kit::{
-    serve::{ServeError, Server},
+    serve::{ServeError, Server, ServerLimits},
     startup_gate::StartupGate,
 };
 use tokio::{
@@ -31,10 +31,15 @@ use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-/// More than any test here has.
+/// More than any test needs.
 const MAX_IN_FLIGHT: usize = 100;
 
-/// Answers each call when it is told to.
+/// Returns limits with this time to drain.
+fn limits(drain: Duration) -> ServerLimits {
+    ServerLimits { deadline: Duration::from_mins(1), drain, max_in_flight: MAX_IN_FLIGHT }
+}
+
+/// Answers each call when the test sends to its channel.
 struct OnCommand {
     arrived: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
@@ -57,7 +62,7 @@ impl UserService for OnCommand {
     }
 }
 
-/// A server that runs until it is told to stop.
+/// A running server.
 struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -78,7 +83,7 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let (tell, arrived) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), drain, MAX_IN_FLIGHT)
+        let server = Server::new(FILE_DESCRIPTOR_SET, limits(drain), None)
             .service(UserServiceServer::new(OnCommand { arrived: tell }));
         let shutdown = async {
             let _ = stopped.await;
@@ -118,7 +123,7 @@ async fn health_follows_start_and_drain() {
     assert_eq!(status(&mut whole).await, ServingStatus::Serving);
     assert_eq!(status(&mut users).await, ServingStatus::Serving);
 
-    // A call in flight is answered although the server has been told to stop.
+    // A call in flight is answered after the shutdown.
     let mut client = UserServiceClient::new(channel);
     let call = tokio::spawn(async move { client.get_user(GetUserRequest::default()).await });
     let answer = running.arrived.recv().await.unwrap();
@@ -127,7 +132,7 @@ async fn health_follows_start_and_drain() {
     assert_eq!(status(&mut users).await, ServingStatus::NotServing);
     answer.send(()).unwrap();
     call.await.unwrap().unwrap();
-    // Who watches on is told that it ends, and holds nothing.
+    // Watches end with a status, and do not hold the drain.
     assert_eq!(whole.message().await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(users.message().await.unwrap_err().code(), Code::Unavailable);
     running.ended.await.unwrap().unwrap();
@@ -138,7 +143,7 @@ async fn a_drain_ends_although_a_call_does_not() {
     let drain = Duration::from_millis(200);
     let mut running = Running::start(drain).await;
     let mut client = UserServiceClient::new(running.channel().await);
-    // Its connection closes with the runtime: a process ends when its server has.
+    // Its connection closes with the runtime.
     let _call = tokio::spawn(async move { client.get_user(GetUserRequest::default()).await });
     let _never_answered = running.arrived.recv().await.unwrap();
     let begun = Instant::now();
@@ -158,25 +163,25 @@ async fn silent_connections_do_not_hold_the_process() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_yet_says_so() {
-    let late = StartupGate::<UserServiceServer<OnCommand>>::new();
+async fn a_closed_startup_gate_answers_unavailable() {
+    let gate = StartupGate::<UserServiceServer<OnCommand>>::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO, MAX_IN_FLIGHT);
-    tokio::spawn(server.service(late.clone()).serve(listener, pending::<Result<(), Infallible>>(), pending()));
+    let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None);
+    tokio::spawn(server.service(gate.clone()).serve(listener, pending::<Result<(), Infallible>>(), pending()));
     let mut client = UserServiceClient::connect(url).await.unwrap();
     let status = client.get_user(GetUserRequest::default()).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "the service is still starting"));
     let (arrived, _) = mpsc::unbounded_channel();
-    late.open(UserServiceServer::new(OnCommand { arrived })).unwrap();
+    gate.open(UserServiceServer::new(OnCommand { arrived })).unwrap();
     let status = client.list_users(ListUsersRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "the service itself answers");
 }
 
 #[tokio::test]
-async fn what_cannot_start_ends_the_server() {
+async fn a_service_that_cannot_start_ends_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = Server::new(FILE_DESCRIPTOR_SET, Duration::from_mins(1), Duration::ZERO, MAX_IN_FLIGHT);
+    let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None);
     let corrupt = ready(Err(std::io::Error::other("the database is corrupt")));
     let error = server.serve(listener, corrupt, pending()).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot start: the database is corrupt");

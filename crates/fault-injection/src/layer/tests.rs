@@ -28,7 +28,7 @@ fn backend(settings: DelaySettings) -> (Delay<Inner>, Backend) {
     (DelayLayer::new(settings).layer(mock), handle)
 }
 
-/// Answers whatever comes, and counts it.
+/// Answers all requests. Returns their number.
 fn answering(mut handle: Backend) -> tokio::task::JoinHandle<usize> {
     tokio::spawn(async move {
         let mut calls = 0;
@@ -61,7 +61,7 @@ async fn every_request_takes_its_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn baggage_overrides_the_delay_where_it_may() {
+async fn baggage_overrides_the_delay_if_allowed() {
     for (allow_overrides, millis) in [(true, 20), (false, 300)] {
         let (service, handle) = backend(DelaySettings { allow_overrides, ..settings("300ms", None) });
         answering(handle);
@@ -72,7 +72,7 @@ async fn baggage_overrides_the_delay_where_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_baggage_is_refused_where_it_is_read() {
+async fn invalid_baggage_is_rejected_if_overrides_are_allowed() {
     for (allow_overrides, expected, calls) in [(true, Code::InvalidArgument, 0), (false, Code::Ok, 1)] {
         let (service, handle) = backend(DelaySettings { allow_overrides, ..settings("0", None) });
         let served = answering(handle);
@@ -82,7 +82,7 @@ async fn bad_baggage_is_refused_where_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn capacity_lets_so_many_work_at_once() {
+async fn capacity_bounds_the_requests_at_a_time() {
     for (capacity, millis) in [("1", 600), ("2", 300), ("6", 100), ("100", 100)] {
         let (service, handle) = backend(settings("100ms", Some(capacity)));
         answering(handle);
@@ -110,7 +110,7 @@ async fn the_queue_is_first_come_first_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_held_until_the_reply() {
+async fn a_permit_is_held_until_the_reply() {
     let (service, mut handle) = backend(settings("0", Some("1")));
     let mut first = pin!(service.clone().oneshot(Request::new(())));
     let mut second = pin!(service.oneshot(Request::new(())));
@@ -125,7 +125,7 @@ async fn a_place_is_held_until_the_reply() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_gives_up_frees_the_place() {
+async fn a_dropped_request_releases_its_permit() {
     let (service, handle) = backend(settings("100ms", Some("1")));
     let served = answering(handle);
     let start = Instant::now();
@@ -157,11 +157,11 @@ async fn the_error_rate_is_the_share_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_says_that_it_was_injected() {
+async fn a_fault_is_marked_as_injected() {
     let (service, _handle) = backend(settings("50ms", None));
     let start = Instant::now();
     let reply = service.oneshot(request("user.error-rate=100%25")).await.unwrap();
-    assert_eq!(start.elapsed(), Duration::from_millis(50), "a fault takes as long as an answer");
+    assert_eq!(start.elapsed(), Duration::from_millis(50), "a fault has the delay of a reply");
     let status = Status::from_header_map(reply.headers()).unwrap();
     assert_eq!(status.code(), Code::Unavailable);
     let info = status.get_details_error_info().unwrap();
@@ -170,7 +170,7 @@ async fn a_fault_says_that_it_was_injected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_outside_cuts_the_delay_and_frees_the_place() {
+async fn an_outer_deadline_ends_the_delay_and_releases_the_permit() {
     let (service, handle) = backend(settings("3s", Some("1")));
     let served = answering(handle);
     let bounded = ServerDeadlineLayer::new(None).layer(service.clone());
@@ -183,7 +183,7 @@ async fn a_deadline_outside_cuts_the_delay_and_frees_the_place() {
     assert_eq!(served.await.unwrap(), 1);
 }
 
-/// Notes each span as `parent/name`, and each value recorded later as `name.field`.
+/// Collects spans as `parent/name`, and fields recorded later as `name.field`.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<String>>>);
 
@@ -216,7 +216,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn spans_are_made_only_where_something_waits() {
+async fn only_waits_have_spans() {
     let spans = Spans::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone().boxed()));
     let noted = || std::mem::take(&mut *spans.0.lock().unwrap());

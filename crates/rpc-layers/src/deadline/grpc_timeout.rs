@@ -1,4 +1,4 @@
-//! The header `grpc-timeout` as [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md) has it:
+//! The header `grpc-timeout` of [gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md):
 //! one to eight digits and a unit, `100m` for 100 milliseconds.
 
 use std::time::Duration;
@@ -7,16 +7,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// The header that says how much time the caller leaves for the answer.
+/// The header with the time that the caller allows for the reply.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// What the header may say, for error messages.
+/// The allowed form, for error messages.
 const ALLOWED: &str = "1 to 8 digits and a unit of H, M, S, m, u or n, such as 100m for 100 milliseconds";
 
-/// The largest number that eight digits hold.
+/// The largest number of eight digits.
 const MAX_VALUE: u64 = 99_999_999;
 
-/// How much of a value that somebody sent is shown back to them.
+/// How much of a malformed value an error repeats, in bytes.
 const SHOWN_BYTES: usize = 32;
 
 /// The units, finest first, with their length in nanoseconds.
@@ -29,26 +29,32 @@ const UNITS: [(u8, u64); 6] = [
     (b'H', 3_600 * 1_000_000_000),
 ];
 
-/// A `grpc-timeout` that is not of the form the specification gives.
+/// The error for a `grpc-timeout` that does not have the form of the specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("grpc-timeout {given:?} is malformed: allowed are {ALLOWED}")]
 pub struct InvalidGrpcTimeout {
     given: String,
 }
 
-/// The time the caller leaves; `None` where it set none. Zero is read as such, although the specification has positive numbers only:
-/// grpc-go sends `0n` for a deadline that is past.
+/// Returns the caller's timeout, or `None` if the header is missing or malformed.
+pub(crate) fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
+    from_headers(headers).ok().flatten()
+}
+
+/// Returns the caller's timeout, or `None` if the header is missing. Accepts zero, although the specification has
+/// positive numbers only: grpc-go sends `0n` for a deadline that has passed.
 pub fn from_headers(headers: &HeaderMap) -> Result<Option<Duration>, InvalidGrpcTimeout> {
     headers.get(GRPC_TIMEOUT).map(|value| parse(value.as_bytes())).transpose()
 }
 
-/// Reads a header's value, strictly: no sign, no space, nothing left over.
+/// Parses the value of the header strictly: no sign, no space, nothing after the unit.
 pub(super) fn parse(value: &[u8]) -> Result<Duration, InvalidGrpcTimeout> {
     try_parse(value).ok_or_else(|| InvalidGrpcTimeout::new(value))
 }
 
-/// Writes `left` in the finest unit that holds it in eight digits, rounded down: the peer must not believe it has more time than is left.
-/// More than the format holds becomes its largest value, 99,999,999 hours; less than a nanosecond becomes its smallest.
+/// Encodes `left` in the finest unit that fits into eight digits, rounded down: the peer must not assume more time than
+/// is left. Values above the range of the format become its largest value, 99,999,999 hours; zero becomes one
+/// nanosecond.
 pub(super) fn encode(left: Duration) -> HeaderValue {
     let nanos = left.as_nanos().max(1);
     let (value, unit) = UNITS
@@ -79,7 +85,7 @@ fn try_parse(value: &[u8]) -> Option<Duration> {
     })
 }
 
-/// Writes `value` and `unit` to the end of `text` and returns what it wrote. `value` has at most eight digits.
+/// Writes `value`, which has at most eight digits, and `unit` to the end of `text`. Returns the part that it wrote.
 fn write_digits(mut value: u64, unit: u8, text: &mut [u8; 9]) -> &[u8] {
     let mut start = text.len() - 1;
     text[start] = unit;
@@ -134,17 +140,17 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_specification_does_not_allow() {
+    fn rejects_what_the_specification_does_not_allow() {
         for text in ["", "m", "1", "+1m", "-1m", " 1m", "1m ", "1 m", "1.5S", "123456789m", "1s", "1h", "1mm", "٣m"] {
-            let refused = parse(text.as_bytes()).expect_err(text);
-            assert!(refused.to_string().contains("1 to 8 digits"), "{refused}");
+            let error = parse(text.as_bytes()).expect_err(text);
+            assert!(error.to_string().contains("1 to 8 digits"), "{error}");
         }
     }
 
     #[test]
     fn an_error_shows_a_bounded_part_of_the_value() {
-        let refused = parse(&[b'x'; 10_000]).expect_err("not digits");
-        assert!(refused.to_string().len() < 200, "{refused}");
+        let error = parse(&[b'x'; 10_000]).expect_err("not digits");
+        assert!(error.to_string().len() < 200, "{error}");
     }
 
     #[test]

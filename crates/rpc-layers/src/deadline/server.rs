@@ -1,7 +1,11 @@
-//! Holds a server's handlers to the deadline of their callers, and to one of the server's own.
+//! Enforces the deadlines of callers, and the server's own limit, on its handlers.
+
+mod body;
+mod request_limit;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -12,29 +16,23 @@ use pin_project_lite::pin_project;
 use tonic::{Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
 
-use self::body::ReplyBody;
-use super::{
-    Deadline, Millis,
-    grpc_timeout::{self, InvalidGrpcTimeout},
-    timer::Timer,
-};
+use self::{body::ServerDeadlineBody, request_limit::RequestLimit};
+use super::timer::Timer;
 
-mod body;
-#[cfg(test)]
-mod tests;
-
-/// Gives every request its [`Deadline`], the smaller of the caller's `grpc-timeout` and the server's own limit, and enforces it.
+/// Gives every request a [`Deadline`](super::Deadline), the earlier of the caller's `grpc-timeout` and the server's own
+/// limit, and enforces it.
 ///
-/// - The handler finds the [`Deadline`] in the request's extensions; a request without either limit has none, and costs nothing.
-/// - A malformed `grpc-timeout` is answered `INVALID_ARGUMENT` with `google.rpc.BadRequest`, field `grpc-timeout`.
-/// - A deadline that is past already is answered `DEADLINE_EXCEEDED` without calling the handler.
-/// - One that passes while the handler runs drops the handler's future, and with it all it awaits, and answers `DEADLINE_EXCEEDED`.
-/// - One that passes while the reply streams drops the stream and ends the reply with the trailer `grpc-status: 4`.
+/// - The handler finds the deadline in the request's extensions. A request without either limit has none, at no cost.
+/// - A malformed `grpc-timeout` is rejected with `INVALID_ARGUMENT` and a `google.rpc.BadRequest`, field
+///   `grpc-timeout`.
+/// - If the deadline has passed already, the handler is not called, and the reply is `DEADLINE_EXCEEDED`.
+/// - If it passes while the handler runs, the handler's future is dropped, and the reply is `DEADLINE_EXCEEDED`.
+/// - If it passes while the reply streams, the stream is dropped, and the reply ends with the trailer `grpc-status: 4`.
 ///
-/// tonic's server has a timer for `grpc-timeout` of its own, outside of every `.layer`, which would answer CANCELLED. This layer
-/// wins because its clock is started first: layers around it must call it in their own `call`, not in a future polled later.
-/// What no layer can help is a thread that the machine stops between this layer's look at the clock and tonic's, for longer than was
-/// left: of 720,000 calls with 1 to 5 ms to live, on two busy cores, 10 were answered CANCELLED. A caller behind
+/// tonic's server has its own timer for `grpc-timeout`, outside of every `.layer`, which answers CANCELLED. This layer
+/// is earlier because its clock is started first; so layers around it have to call it in their own `call`, not in a
+/// future polled later. A thread that is suspended between the two clocks for longer than the time left can still lose:
+/// of 720,000 calls with 1 to 5 ms to live, on two busy cores, 10 were answered CANCELLED. A caller behind
 /// [`ClientDeadlineLayer`](super::ClientDeadlineLayer) reads that as `DEADLINE_EXCEEDED` too.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerDeadlineLayer {
@@ -48,25 +46,10 @@ pub struct ServerDeadline<S> {
     own_limit: Option<Duration>,
 }
 
-/// A deadline, and what a message says of it.
-#[derive(Clone, Copy, Debug)]
-struct Limit {
-    deadline: Deadline,
-    timeout: Duration,
-    set_by: SetBy,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum SetBy {
-    Caller,
-    Server,
-    OuterLayer,
-}
-
 pin_project! {
-    /// The answer of [`ServerDeadline`]. Dropping it drops the handler.
+    /// The response future of [`ServerDeadline`]. Dropping it drops the handler.
     #[derive(Debug)]
-    pub struct ResponseFuture<F> {
+    pub struct ServerDeadlineFuture<F> {
         #[pin]
         state: State<F>,
     }
@@ -77,15 +60,16 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Unbounded { #[pin] handler: F },
-        Bounded { #[pin] handler: F, #[pin] timer: Timer, limit: Limit },
-        Refused { status: Option<Status> },
+        Bounded { #[pin] handler: F, #[pin] timer: Timer, limit: RequestLimit },
+        Rejected { status: Option<Status> },
     }
 }
 
 // === impl ServerDeadlineLayer ===
 
 impl ServerDeadlineLayer {
-    /// `own_limit` is the longest that any request may take here; `None` leaves it to the callers.
+    /// Creates a layer. `own_limit` is the longest time that a request may take; `None` leaves the limit to the
+    /// callers.
     pub fn new(own_limit: Option<Duration>) -> Self {
         Self { own_limit }
     }
@@ -101,44 +85,30 @@ impl<S> Layer<S> for ServerDeadlineLayer {
 
 // === impl ServerDeadline ===
 
-impl<S> ServerDeadline<S> {
-    /// The limit of `request`: whichever of the caller's, the server's and one that an outer layer set comes first.
-    fn limit_of<B>(&self, request: &Request<B>) -> Result<Option<Limit>, InvalidGrpcTimeout> {
-        let caller = grpc_timeout::from_headers(request.headers())?.map(|timeout| Limit::after(timeout, SetBy::Caller));
-        let own = self.own_limit.map(|timeout| Limit::after(timeout, SetBy::Server));
-        let outer = request.extensions().get().map(|&deadline: &Deadline| Limit {
-            deadline,
-            timeout: deadline.remaining(),
-            set_by: SetBy::OuterLayer,
-        });
-        Ok([caller, own, outer].into_iter().flatten().min_by_key(|limit| limit.deadline))
-    }
-}
-
 impl<S, B> Service<Request<B>> for ServerDeadline<S>
 where
     S: Service<Request<B>, Response = Response<Body>>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ServerDeadlineFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let state = match self.limit_of(&request) {
+        let state = match RequestLimit::of(&request, self.own_limit) {
             Ok(None) => State::Unbounded { handler: self.inner.call(request) },
-            Ok(Some(limit)) if limit.deadline.is_past() => State::Refused { status: Some(limit.exceeded()) },
+            Ok(Some(limit)) if limit.deadline.is_past() => State::Rejected { status: Some(limit.exceeded()) },
             Ok(Some(limit)) => {
                 request.extensions_mut().insert(limit.deadline);
                 let timer = Timer::new(limit.deadline);
                 State::Bounded { handler: self.inner.call(request), timer, limit }
             }
-            Err(invalid) => State::Refused { status: Some(invalid.into()) },
+            Err(invalid) => State::Rejected { status: Some(invalid.into()) },
         };
-        ResponseFuture { state }
+        ServerDeadlineFuture { state }
     }
 }
 
@@ -146,9 +116,9 @@ impl<S: NamedService> NamedService for ServerDeadline<S> {
     const NAME: &'static str = S::NAME;
 }
 
-// === impl ResponseFuture ===
+// === impl ServerDeadlineFuture ===
 
-impl<F, E> Future for ResponseFuture<F>
+impl<F, E> Future for ServerDeadlineFuture<F>
 where
     F: Future<Output = Result<Response<Body>, E>>,
 {
@@ -160,39 +130,17 @@ where
             StateProj::Unbounded { handler } => return handler.poll(cx),
             StateProj::Bounded { handler, timer, limit } => {
                 if let Poll::Ready(answer) = handler.poll(cx) {
-                    return Poll::Ready(answer.map(|reply| reply.map(|body| ReplyBody::bound(body, *limit))));
+                    return Poll::Ready(answer.map(|reply| reply.map(|body| ServerDeadlineBody::bound(body, *limit))));
                 }
                 if timer.poll_expired(cx).is_pending() {
                     return Poll::Pending;
                 }
                 limit.exceeded()
             }
-            StateProj::Refused { status } => status.take().expect("not polled after it was ready"),
+            StateProj::Rejected { status } => status.take().expect("not polled after completion"),
         };
-        // the handler ends now, not when the caller gets round to dropping this future
-        this.state.set(State::Refused { status: None });
+        // Drops the handler now, not when the caller drops this future.
+        this.state.set(State::Rejected { status: None });
         Poll::Ready(Ok(status.into_http()))
-    }
-}
-
-// === impl Limit ===
-
-impl Limit {
-    fn after(timeout: Duration, set_by: SetBy) -> Self {
-        Self { deadline: Deadline::after(timeout), timeout, set_by }
-    }
-
-    fn exceeded(&self) -> Status {
-        Status::deadline_exceeded(format!("deadline of {} exceeded, set by {}", Millis(self.timeout), self.set_by))
-    }
-}
-
-impl fmt::Display for SetBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Caller => "the caller's grpc-timeout",
-            Self::Server => "this server's own limit",
-            Self::OuterLayer => "a layer further out",
-        })
     }
 }

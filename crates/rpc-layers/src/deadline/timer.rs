@@ -1,4 +1,4 @@
-//! The wait for a deadline, set up no earlier than something really has to wait.
+//! The wait for a deadline, registered only when something has to wait.
 
 use std::{
     pin::Pin,
@@ -8,10 +8,10 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 
-use super::Deadline;
+use super::instant::Deadline;
 
 pin_project! {
-    /// Ends at a deadline. An answer that is there at once never touches the runtime's timers.
+    /// Fires at a deadline. Replies that are ready at once never touch the runtime's timers.
     #[derive(Debug)]
     pub(super) struct Timer {
         deadline: Deadline,
@@ -23,19 +23,22 @@ pin_project! {
 // === impl Timer ===
 
 impl Timer {
+    /// Creates a timer for a deadline.
     pub(super) fn new(deadline: Deadline) -> Self {
         Self { deadline, sleep: None }
     }
 
-    /// Ready once the deadline is past; otherwise the task is woken then. To be polled after the work has said it is not ready.
+    /// Returns `Ready` if the deadline has passed, and otherwise registers the task to be woken then. Poll it after the
+    /// work has returned `Pending`.
     pub(super) fn poll_expired(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if this.sleep.is_none() {
             this.sleep.set(Some(sleep_until(this.deadline.instant())));
         }
         let fired = this.sleep.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
-        // The clock has the last word, and as late as can be: another timer of the same task, such as tonic's, may fire earlier in the
-        // same tick, a task that has used up its budget is told that its timer is pending, and setting a timer may take its time.
+        // Read the clock as late as possible, whatever the timer says: another timer of the same task, such as tonic's,
+        // may fire earlier in the same tick, a task without budget gets `Pending` from its timer, and registering a
+        // timer takes time.
         if fired || this.deadline.is_past() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

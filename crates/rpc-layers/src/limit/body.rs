@@ -1,4 +1,4 @@
-//! Keeps a request's place until its reply has ended.
+//! Holds a request's permit until its reply has ended.
 
 use std::{
     pin::Pin,
@@ -10,27 +10,29 @@ use pin_project_lite::pin_project;
 use tokio::sync::OwnedSemaphorePermit;
 
 pin_project! {
-    /// A reply's body that gives its place up when it has ended, or is dropped. One of a refused request is empty.
+    /// A reply's body. Releases the request's permit when it ends or is dropped. The body of a rejected request is
+    /// empty.
     #[derive(Debug)]
     pub struct LimitedBody<B> {
-        // Dropped first: the place is free when what filled it is gone.
+        // Declared first, and so dropped first: the permit is released only when the body's memory is.
         #[pin]
         inner: Option<B>,
-        place: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     }
 }
 
 // === impl LimitedBody ===
 
 impl<B: Body> LimitedBody<B> {
-    /// Keeps the place for as long as there is more to come.
-    pub(super) fn new(inner: B, place: Option<OwnedSemaphorePermit>) -> Self {
-        let place = place.filter(|_| !inner.is_end_stream());
-        Self { inner: Some(inner), place }
+    /// Holds the permit until the body ends. Releases it at once if the body has ended already.
+    pub(super) fn new(inner: B, permit: Option<OwnedSemaphorePermit>) -> Self {
+        let permit = permit.filter(|_| !inner.is_end_stream());
+        Self { inner: Some(inner), permit }
     }
 
+    /// Returns the body of a rejected request.
     pub(super) fn empty() -> Self {
-        Self { inner: None, place: None }
+        Self { inner: None, permit: None }
     }
 }
 
@@ -44,7 +46,7 @@ impl<B: Body> Body for LimitedBody<B> {
         let frame = ready!(inner.poll_frame(cx));
         let more = matches!(&frame, Some(Ok(frame)) if !frame.is_trailers());
         if !more {
-            *this.place = None;
+            *this.permit = None;
         }
         Poll::Ready(frame)
     }

@@ -15,7 +15,7 @@ use super::*;
 
 type Sent = Result<Frame<Bytes>, Status>;
 
-/// A body of these frames, or one that is empty from the start.
+/// A body of these frames.
 #[derive(Debug, Default)]
 struct Frames(VecDeque<Sent>);
 
@@ -36,7 +36,7 @@ impl Body for Frames {
     }
 }
 
-/// Turns the mock's errors, which a test never sends, into none.
+/// Removes the error type of the mock, which never fails here.
 type Inner = tower::util::MapErr<mock::Mock<Request<()>, Response<Frames>>, fn(tower::BoxError) -> Infallible>;
 
 fn limited(max: usize) -> (InFlightLimit<Inner>, mock::Handle<Request<()>, Response<Frames>>) {
@@ -72,11 +72,11 @@ async fn next(body: &mut Pin<Box<LimitedBody<Frames>>>) -> Option<Sent> {
 }
 
 fn free(service: &InFlightLimit<Inner>) -> usize {
-    service.layer.places.available_permits()
+    service.layer.permits.available_permits()
 }
 
 #[tokio::test]
-async fn a_request_beyond_the_limit_is_refused_at_once() {
+async fn a_request_above_the_limit_is_rejected_at_once() {
     let (mut service, mut handle) = limited(1);
     handle.allow(2);
     poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
@@ -84,10 +84,10 @@ async fn a_request_beyond_the_limit_is_refused_at_once() {
     // A clone, as every connection has its own, shares the limit.
     let mut other = service.clone();
     poll_fn(|cx| other.poll_ready(cx)).await.unwrap();
-    let refused = other.call(Request::new(())).await.unwrap();
-    assert!(refused.body().is_end_stream(), "headers alone");
-    assert_eq!(refused.headers()["content-type"], "application/grpc");
-    let status = Status::from_header_map(refused.headers()).unwrap();
+    let rejected = other.call(Request::new(())).await.unwrap();
+    assert!(rejected.body().is_end_stream(), "headers alone");
+    assert_eq!(rejected.headers()["content-type"], "application/grpc");
+    let status = Status::from_header_map(rejected.headers()).unwrap();
     assert_eq!(
         (status.code(), status.message()),
         (Code::ResourceExhausted, "too many requests in flight: the limit is 1")
@@ -95,15 +95,15 @@ async fn a_request_beyond_the_limit_is_refused_at_once() {
     let info = status.get_details_error_info().unwrap();
     assert_eq!((&*info.reason, &*info.domain), ("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout"));
     assert_eq!(info.metadata["max_in_flight"], "1");
-    // The service saw the first alone.
+    // The service received only the first.
     let _answer = handle.next_request().await.unwrap();
     assert!(futures::poll!(std::pin::pin!(handle.next_request())).is_pending());
     drop(first);
-    assert_eq!(free(&service), 1, "a caller that goes away leaves its place");
+    assert_eq!(free(&service), 1, "dropping the future releases the permit");
 }
 
 #[tokio::test]
-async fn a_place_is_kept_until_the_reply_has_ended() {
+async fn a_permit_is_held_until_the_reply_has_ended() {
     let (mut service, mut handle) = limited(1);
     handle.allow(10);
     let mut body = call(&mut service, &mut handle, [Ok(data()), Ok(data()), Ok(trailers())]).await;
@@ -117,26 +117,26 @@ async fn a_place_is_kept_until_the_reply_has_ended() {
     let mut body = call(&mut service, &mut handle, [Ok(data()), Err(Status::internal("lost"))]).await;
     next(&mut body).await.unwrap().unwrap();
     next(&mut body).await.unwrap().unwrap_err();
-    assert_eq!(free(&service), 1, "an error is an end");
+    assert_eq!(free(&service), 1, "an error ends the reply");
 
     let mut body = call(&mut service, &mut handle, [Ok(data())]).await;
     next(&mut body).await.unwrap().unwrap();
     assert_eq!(free(&service), 0);
     assert!(next(&mut body).await.is_none());
-    assert_eq!(free(&service), 1, "and so is nothing more");
+    assert_eq!(free(&service), 1, "the end of the body ends the reply");
 
     let body = call(&mut service, &mut handle, [Ok(data()), Ok(trailers())]).await;
     assert_eq!(free(&service), 0);
     drop(body);
-    assert_eq!(free(&service), 1, "nobody reads on");
+    assert_eq!(free(&service), 1, "dropping the body ends the reply");
 
     let body = call(&mut service, &mut handle, []).await;
-    assert_eq!(free(&service), 1, "its headers were all there is");
+    assert_eq!(free(&service), 1, "a reply without a body ends with its headers");
     assert!(body.is_end_stream());
 }
 
 #[tokio::test]
-async fn the_body_tells_what_the_inner_one_does() {
+async fn the_body_reports_the_size_of_the_inner_one() {
     let (mut service, mut handle) = limited(1);
     handle.allow(1);
     let body = call(&mut service, &mut handle, [Ok(data())]).await;
@@ -145,16 +145,16 @@ async fn the_body_tells_what_the_inner_one_does() {
     assert_eq!((none.is_end_stream(), none.size_hint().exact()), (true, Some(0)));
 }
 
-/// Says when it is dropped whether a place was free by then.
-struct Last(Arc<Semaphore>, Arc<AtomicBool>);
+/// Notes when it is dropped whether the permit was still held.
+struct NotesDrop(Arc<Semaphore>, Arc<AtomicBool>);
 
-impl Drop for Last {
+impl Drop for NotesDrop {
     fn drop(&mut self) {
         self.1.store(self.0.available_permits() == 0, Ordering::Relaxed);
     }
 }
 
-impl Body for Last {
+impl Body for NotesDrop {
     type Data = Bytes;
     type Error = Status;
 
@@ -164,10 +164,10 @@ impl Body for Last {
 }
 
 #[test]
-fn a_place_is_free_when_what_filled_it_is_gone() {
-    let (places, kept) = (Arc::new(Semaphore::new(1)), Arc::new(AtomicBool::new(false)));
-    let place = Arc::clone(&places).try_acquire_owned().ok();
-    drop(LimitedBody::new(Last(Arc::clone(&places), Arc::clone(&kept)), place));
-    assert!(kept.load(Ordering::Relaxed));
-    assert_eq!(places.available_permits(), 1);
+fn the_permit_is_released_after_the_body_is_dropped() {
+    let (permits, held) = (Arc::new(Semaphore::new(1)), Arc::new(AtomicBool::new(false)));
+    let permit = Arc::clone(&permits).try_acquire_owned().ok();
+    drop(LimitedBody::new(NotesDrop(Arc::clone(&permits), Arc::clone(&held)), permit));
+    assert!(held.load(Ordering::Relaxed));
+    assert_eq!(permits.available_permits(), 1);
 }

@@ -1,4 +1,4 @@
-//! Which of a call's attempts a request is.
+//! Which attempt of a call a request is.
 
 use std::{
     net::SocketAddr,
@@ -7,32 +7,32 @@ use std::{
 
 use tracing::Span;
 
-/// What a client says of an attempt in its request's extensions, for the attempt's span.
+/// Describes an attempt for its span. A client puts it into the extensions of the request.
 #[derive(Clone, Debug)]
 pub struct AttemptInfo {
-    /// 1 for the first, and one more for each retry or hedge.
+    /// 1 for the first attempt, and one more for each retry or hedge.
     pub number: u32,
-    /// The replica that it goes to.
+    /// The address that the attempt is sent to.
     pub peer: Option<SocketAddr>,
-    /// Where to leave the span, for who knows later how the attempt compares with others.
+    /// Receives the span of the attempt, for fields that are known only later, such as which hedge won.
     pub span: Option<SpanSlot>,
 }
 
-/// Where the span of an attempt is left. Clones share the place.
+/// Holds the span of one attempt, for fields that are recorded later. Clones share the span.
 ///
-/// The span does not end while it is kept here.
+/// The span stays open for as long as a clone holds it.
 #[derive(Clone, Debug, Default)]
 pub struct SpanSlot(Arc<OnceLock<Span>>);
 
 // === impl SpanSlot ===
 
 impl SpanSlot {
+    /// Stores the span. Ignored if there is one already: a slot belongs to a single attempt.
     pub(super) fn fill(&self, span: &Span) {
-        // A slot is for one attempt; a second one would be another call's.
         let _ = self.0.set(span.clone());
     }
 
-    /// Records a field of the span, if there is one by now.
+    /// Records a field of the span. Ignored if the attempt has not started.
     pub fn record(&self, field: &'static str, value: &'static str) {
         if let Some(span) = self.0.get() {
             span.record(field, value);

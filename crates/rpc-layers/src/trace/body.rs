@@ -1,72 +1,32 @@
-//! Watches a reply's body for its trailers.
+//! Reads a reply's body up to its trailers.
 
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
 };
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Code, Status};
-use tracing::Span;
 
-use super::{
-    duration::CallDuration,
-    ending::{Ending, Kind, code_name},
-    method::RpcMethod,
-};
+use super::{end_reason::EndReason, span_guard::SpanGuard};
 
 pin_project! {
-    /// A body that ends a span when it ends itself.
+    /// A reply's body. Ends the call's span when it ends or is dropped.
     #[derive(Debug)]
     pub struct TracedBody<B> {
         #[pin]
         inner: B,
-        // None once the end has been seen.
-        watch: Option<Watch>,
+        // `None` after the end.
+        guard: Option<SpanGuard>,
     }
-}
-
-/// An open span of a call. Dropped, it ends as cancelled.
-#[derive(Debug)]
-pub(super) struct Watch {
-    span: Span,
-    side: Side,
-    ended: bool,
-}
-
-#[derive(Debug)]
-enum Side {
-    Server(Served),
-    /// What is measured of a call that this process makes. Its span says the rest.
-    Client(Option<Called>),
-}
-
-/// A request that this process answers.
-#[derive(Debug)]
-pub(super) struct Served {
-    pub(super) method: RpcMethod,
-    pub(super) begun: Instant,
-    /// How long the caller said it would wait.
-    pub(super) patience: Option<Duration>,
-    /// Nothing where nobody gets metrics.
-    pub(super) duration: Option<CallDuration>,
-}
-
-/// A call that this process makes, where somebody gets metrics.
-#[derive(Debug)]
-pub(super) struct Called {
-    pub(super) method: RpcMethod,
-    pub(super) begun: Instant,
-    pub(super) duration: CallDuration,
 }
 
 // === impl TracedBody ===
 
 impl<B> TracedBody<B> {
-    pub(super) fn new(inner: B, watch: Option<Watch>) -> Self {
-        Self { inner, watch }
+    pub(super) fn new(inner: B, guard: Option<SpanGuard>) -> Self {
+        Self { inner, guard }
     }
 }
 
@@ -76,19 +36,19 @@ impl<B: Body<Error = Status>> Body for TracedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
         let this = self.project();
-        let Some(watch) = &this.watch else { return this.inner.poll_frame(cx) };
-        // A reply that is streamed makes calls while it is polled: they are this span's.
-        let frame = ready!(watch.span.in_scope(|| this.inner.poll_frame(cx)));
-        let ending = match &frame {
-            Some(Ok(frame)) => frame.trailers_ref().and_then(Ending::of),
-            Some(Err(status)) => Some(Ending::Status(status.code())),
+        let Some(guard) = &this.guard else { return this.inner.poll_frame(cx) };
+        // A streamed reply makes its calls while it is polled: they belong to this span.
+        let frame = ready!(guard.span().in_scope(|| this.inner.poll_frame(cx)));
+        let reason = match &frame {
+            Some(Ok(frame)) => frame.trailers_ref().and_then(EndReason::from_headers),
+            Some(Err(status)) => Some(EndReason::Status(status.code())),
             // A stream that ends without trailers has no status.
-            None => Some(Ending::Status(Code::Unknown)),
+            None => Some(EndReason::Status(Code::Unknown)),
         };
-        if let Some(ending) = ending
-            && let Some(watch) = this.watch.take()
+        if let Some(reason) = reason
+            && let Some(guard) = this.guard.take()
         {
-            watch.end(ending);
+            guard.end(reason);
         }
         Poll::Ready(frame)
     }
@@ -99,86 +59,6 @@ impl<B: Body<Error = Status>> Body for TracedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-/// How much earlier than a deadline of its own making a caller's reset may arrive: a
-/// request spends some of its time on the way and in queues before it begins here.
-fn tolerance(patience: Duration) -> Duration {
-    patience / 10 + Duration::from_millis(10)
-}
-
-// === impl Watch ===
-
-impl Watch {
-    /// Watches a call that this process makes.
-    pub(super) fn client(span: Span, call: Option<Called>) -> Self {
-        Self { span, side: Side::Client(call), ended: false }
-    }
-
-    /// Watches a request.
-    pub(super) fn server(span: Span, request: Served) -> Self {
-        Self { span, side: Side::Server(request), ended: false }
-    }
-
-    pub(super) fn span(&self) -> &Span {
-        &self.span
-    }
-
-    pub(super) fn end(mut self, ending: Ending) {
-        self.record(ending);
-    }
-
-    fn record(&mut self, ending: Ending) {
-        self.ended = true;
-        match &self.side {
-            Side::Server(request) => {
-                ending.record(Kind::Server, &self.span);
-                let took = request.begun.elapsed();
-                if let Some(duration) = &request.duration {
-                    duration.record(&request.method, took, ending.code());
-                }
-                request.log(ending, took, &self.span);
-            }
-            Side::Client(call) => {
-                ending.record(Kind::Client, &self.span);
-                if let Some(Called { method, begun, duration }) = call {
-                    duration.record(method, begun.elapsed(), ending.code());
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        // A caller whose own timer runs out resets the call, often a moment before the same
-        // deadline is noticed here. That is the deadline's doing, not a change of mind.
-        let at_deadline = matches!(&self.side, Side::Server(request) if request.is_due());
-        self.record(if at_deadline { Ending::Status(Code::DeadlineExceeded) } else { Ending::Dropped });
-    }
-}
-
-// === impl Served ===
-
-impl Served {
-    fn log(&self, ending: Ending, took: Duration, span: &Span) {
-        let (method, code) = (self.method.original(), code_name(ending.code()));
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        match ending {
-            Ending::Dropped => {
-                tracing::info!(parent: span, method, code, duration_ms, "request cancelled by its caller");
-            }
-            Ending::Status(_) => tracing::info!(parent: span, method, code, duration_ms, "request finished"),
-        }
-    }
-
-    /// Whether the caller's own deadline has come.
-    fn is_due(&self) -> bool {
-        self.patience.is_some_and(|patience| self.begun.elapsed() + tolerance(patience) >= patience)
     }
 }
 
@@ -202,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// The status codes that spans were given.
+    /// Collects the status codes that are recorded on spans.
     #[derive(Clone, Default)]
     struct Codes(Arc<Mutex<Vec<String>>>);
 
@@ -222,10 +102,10 @@ mod tests {
         fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
     }
 
-    /// A body of this one frame or error, or without an end.
-    struct Only(Option<Result<Frame<Bytes>, Status>>);
+    /// A body of one frame or error, or one that never ends.
+    struct OneFrame(Option<Result<Frame<Bytes>, Status>>);
 
-    impl Body for Only {
+    impl Body for OneFrame {
         type Data = Bytes;
         type Error = Status;
 
@@ -234,15 +114,15 @@ mod tests {
         }
     }
 
-    /// The codes that the span of a reply with this body was given.
-    async fn codes(body: Only) -> Vec<String> {
+    /// Returns the codes recorded on the span of a reply with this body.
+    async fn codes(body: OneFrame) -> Vec<String> {
         let codes = Codes::default();
         let subscriber = tracing_subscriber::registry().with(codes.clone());
         let _default = tracing::subscriber::set_default(subscriber);
         let span = tracing::info_span!("client", rpc.response.status_code = Empty);
-        let has_a_frame = body.0.is_some();
-        let mut body = Box::pin(TracedBody::new(body, Some(Watch::client(span, None))));
-        if has_a_frame {
+        let has_frame = body.0.is_some();
+        let mut body = Box::pin(TracedBody::new(body, Some(SpanGuard::client(span, None))));
+        if has_frame {
             let _ = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
         }
         drop(body);
@@ -253,9 +133,9 @@ mod tests {
     async fn the_span_has_the_code_that_ended_the_body() {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("5"));
-        assert_eq!(codes(Only(Some(Ok(Frame::trailers(trailers))))).await, ["NOT_FOUND"]);
-        // A reply that stalled after its headers until its deadline.
-        assert_eq!(codes(Only(Some(Err(Status::deadline_exceeded("late"))))).await, ["DEADLINE_EXCEEDED"]);
-        assert_eq!(codes(Only(None)).await, ["CANCELLED"], "nobody waited for the end");
+        assert_eq!(codes(OneFrame(Some(Ok(Frame::trailers(trailers))))).await, ["NOT_FOUND"]);
+        // The reply stalled after its headers until its deadline.
+        assert_eq!(codes(OneFrame(Some(Err(Status::deadline_exceeded("late"))))).await, ["DEADLINE_EXCEEDED"]);
+        assert_eq!(codes(OneFrame(None)).await, ["CANCELLED"], "dropped before the end");
     }
 }

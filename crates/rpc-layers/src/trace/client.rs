@@ -1,4 +1,4 @@
-//! A CLIENT span for each call.
+//! A CLIENT span and a duration for each call.
 
 use std::{
     future::Future,
@@ -20,24 +20,26 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     attempt::AttemptInfo,
-    body::{Called, TracedBody, Watch},
+    body::TracedBody,
     duration::CallDuration,
-    ending::Ending,
-    method::RpcMethod,
-    rpc_method,
+    end_reason::EndReason,
+    method::{RpcMethod, rpc_method},
+    span_guard::{ClientCall, SpanGuard},
 };
 use crate::call_context::{Baggage, TraceParent};
 
-/// Wraps each call to a server in a CLIENT span, tells the server of it, and measures how long it took.
+/// Wraps each call in a CLIENT span, and measures its duration.
 ///
-/// The call's headers get `traceparent`, and the baggage that
-/// [`CallContext`](crate::CallContext) put into its extensions.
+/// Adds `traceparent` to the headers of the call, and the baggage that a [`CallContext`](crate::CallContext) put into
+/// its extensions. Reads the [`AttemptInfo`] in the extensions, if there is one, into the span.
+///
+/// The error of the inner service passes unchanged.
 #[derive(Clone, Debug)]
 pub struct ClientTraceLayer {
     server: Arc<Server>,
 }
 
-/// The service that [`ClientTraceLayer`] makes.
+/// The service of [`ClientTraceLayer`].
 #[derive(Clone, Debug)]
 pub struct ClientTrace<S> {
     inner: S,
@@ -48,17 +50,17 @@ pub struct ClientTrace<S> {
 struct Server {
     address: Option<String>,
     port: Option<u16>,
-    /// Nothing where nobody gets metrics.
+    /// `None` if no metrics are recorded.
     duration: Option<CallDuration>,
 }
 
 pin_project! {
-    /// The reply to come of a [`ClientTrace`].
+    /// The response future of [`ClientTrace`]. Dropping it ends the span as CANCELLED.
     #[derive(Debug)]
     pub struct ClientTraceFuture<F> {
         #[pin]
         inner: Instrumented<F>,
-        watch: Option<Watch>,
+        guard: Option<SpanGuard>,
     }
 }
 
@@ -108,14 +110,16 @@ where
         }
         let (baggage, parent) =
             (request.extensions_mut().remove::<Baggage>(), request.extensions_mut().remove::<TraceParent>());
-        hand_on(request.headers_mut(), &span, parent, baggage);
-        let watch = Watch::client(span.clone(), self.server.measure(request.uri()));
+        propagate(request.headers_mut(), &span, parent, baggage);
+        let guard = SpanGuard::client(span.clone(), self.server.measure(request.uri()));
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
-        ClientTraceFuture { inner, watch: Some(watch) }
+        ClientTraceFuture { inner, guard: Some(guard) }
     }
 }
 
-fn hand_on(headers: &mut HeaderMap, span: &Span, parent: Option<TraceParent>, baggage: Option<Baggage>) {
+/// Adds the trace context and the baggage to the headers of a call. Uses `parent` if the call's own span is not
+/// exported.
+fn propagate(headers: &mut HeaderMap, span: &Span, parent: Option<TraceParent>, baggage: Option<Baggage>) {
     let mut context = span.context();
     if let Some(TraceParent(parent)) = parent
         && !context.span().span_context().is_valid()
@@ -151,11 +155,11 @@ impl Server {
         )
     }
 
-    fn measure(&self, uri: &Uri) -> Option<Called> {
-        // The methods that this process calls are those that its code names.
-        let call = |duration: &CallDuration| Called {
+    fn measure(&self, uri: &Uri) -> Option<ClientCall> {
+        // A client calls only methods that its own code names, so their number is bounded.
+        let call = |duration: &CallDuration| ClientCall {
             method: RpcMethod::Known(rpc_method(uri).into()),
-            begun: Instant::now(),
+            started: Instant::now(),
             duration: duration.clone(),
         };
         self.duration.as_ref().map(call)
@@ -174,26 +178,26 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx)).map_err(Into::into);
-        let watch = this.watch.take();
-        let (result, ending) = match result {
+        let guard = this.guard.take();
+        let (result, reason) = match result {
             Ok(response) => {
-                let ending = Ending::of(response.headers());
-                (Ok(response), ending)
+                let reason = EndReason::from_headers(response.headers());
+                (Ok(response), reason)
             }
             Err(error) => {
-                // What tonic's client will make of the error; it is handed on as it came.
+                // The status that tonic's client will derive from the error. The error itself passes unchanged.
                 let (code, error) = code_of(error);
-                (Err(error), Some(Ending::Status(code)))
+                (Err(error), Some(EndReason::Status(code)))
             }
         };
-        let watch = match (watch, ending) {
-            (Some(watch), Some(ending)) => {
-                watch.end(ending);
+        let guard = match (guard, reason) {
+            (Some(guard), Some(reason)) => {
+                guard.end(reason);
                 None
             }
-            (watch, _) => watch,
+            (guard, _) => guard,
         };
-        Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, watch))))
+        Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, guard))))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long calls took, as a metric.
+//! The duration metric of calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,19 +9,19 @@ use opentelemetry::{
 use tonic::Code;
 
 use super::{
-    ending::{Kind, code_name, is_error},
+    end_reason::{SpanKind, code_name, is_error},
     method::RpcMethod,
 };
 
-/// The histogram of one end of calls, with the attributes that all of them have. Clones share it.
+/// A histogram of call durations, with the attributes that all its calls share. Clones share the histogram.
 #[derive(Clone, Debug)]
 pub(crate) struct CallDuration(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: Kind,
+    kind: SpanKind,
     histogram: Histogram<f64>,
-    fixed: Vec<KeyValue>,
+    common: Vec<KeyValue>,
 }
 
 // === impl CallDuration ===
@@ -29,32 +29,32 @@ struct Inner {
 impl CallDuration {
     /// Measures requests that this process answers.
     pub(crate) fn of_server(meter: &Meter) -> Self {
-        Self::new(Kind::Server, meter, [])
+        Self::new(SpanKind::Server, meter, [])
     }
 
     /// Measures calls to a server. `address` and `port` are the configured ones, which no caller can change.
     pub(super) fn of_client(meter: &Meter, address: Option<&str>, port: Option<u16>) -> Self {
         let address = address.map(|address| KeyValue::new("server.address", Arc::<str>::from(address)));
         let port = port.map(|port| KeyValue::new("server.port", i64::from(port)));
-        Self::new(Kind::Client, meter, address.into_iter().chain(port))
+        Self::new(SpanKind::Client, meter, address.into_iter().chain(port))
     }
 
-    fn new(kind: Kind, meter: &Meter, server: impl IntoIterator<Item = KeyValue>) -> Self {
+    fn new(kind: SpanKind, meter: &Meter, server: impl IntoIterator<Item = KeyValue>) -> Self {
         let (name, description) = match kind {
-            Kind::Server => ("rpc.server.call.duration", "How long requests took to answer, the last message included"),
-            Kind::Client => ("rpc.client.call.duration", "How long calls took, each attempt by itself"),
+            SpanKind::Server => ("rpc.server.call.duration", "Duration of requests, up to the end of the reply"),
+            SpanKind::Client => ("rpc.client.call.duration", "Duration of calls, each attempt on its own"),
         };
         let histogram = meter.f64_histogram(name).with_unit("s").with_description(description).build();
-        let fixed = std::iter::once(KeyValue::new("rpc.system.name", "grpc")).chain(server).collect();
-        Self(Arc::new(Inner { kind, histogram, fixed }))
+        let common = std::iter::once(KeyValue::new("rpc.system.name", "grpc")).chain(server).collect();
+        Self(Arc::new(Inner { kind, histogram, common }))
     }
 
-    /// Counts a call that has ended.
+    /// Records a call that has ended.
     pub(crate) fn record(&self, method: &RpcMethod, took: Duration, code: Code) {
-        let Inner { kind, histogram, fixed } = &*self.0;
+        let Inner { kind, histogram, common } = &*self.0;
         let name = code_name(code);
-        let mut attributes = Vec::with_capacity(fixed.len() + 3);
-        attributes.extend_from_slice(fixed);
+        let mut attributes = Vec::with_capacity(common.len() + 3);
+        attributes.extend_from_slice(common);
         attributes.push(KeyValue::new("rpc.method", method.value()));
         attributes.push(KeyValue::new("rpc.response.status_code", name));
         if is_error(*kind, code) {
@@ -77,9 +77,9 @@ mod tests {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
         let provider = SdkMeterProvider::builder().with_reader(exporter.build().unwrap()).build();
-        let server = CallDuration::new(Kind::Server, &provider.meter("test"), []);
+        let server = CallDuration::new(SpanKind::Server, &provider.meter("test"), []);
         let port = KeyValue::new("server.port", 7_i64);
-        let client = CallDuration::new(Kind::Client, &provider.meter("test"), [port]);
+        let client = CallDuration::new(SpanKind::Client, &provider.meter("test"), [port]);
         for method in [RpcMethod::Known("a.B/C".into()), RpcMethod::Other("a.B/made-up".into())] {
             for code in [Code::NotFound, Code::Internal] {
                 server.record(&method, Duration::from_millis(1), code);

@@ -1,4 +1,4 @@
-//! Which method a request is for.
+//! The method of a request.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,33 +6,33 @@ use http::Uri;
 use prost::{DecodeError, Message as _};
 use prost_types::FileDescriptorSet;
 
-use super::rpc_method;
-
-/// What `rpc.method` is where the contract has no such method.
+/// The value of `rpc.method` for a method that the contract does not have.
 const OTHER: &str = "_OTHER";
 
 /// The methods of a contract. Clones share them.
 ///
-/// A caller can ask for any: what the contract does not have is `_OTHER` in the name of a span and in metrics, so that
-/// nobody can fill either with names of his own.
+/// Callers can send any method name. Names that the contract does not have become `_OTHER` in spans and metrics, so
+/// that callers cannot create new series.
 #[derive(Clone, Debug, Default)]
 pub struct KnownMethods(Arc<HashSet<Arc<str>>>);
 
-/// The method of a request, without the path's leading slash.
+/// The method of a request, without the leading slash of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RpcMethod {
+    /// A method of the contract.
     Known(Arc<str>),
+    /// Any other.
     Other(Box<str>),
 }
 
 // === impl KnownMethods ===
 
 impl KnownMethods {
-    /// All methods of an encoded `google.protobuf.FileDescriptorSet`.
+    /// Returns all methods of an encoded `google.protobuf.FileDescriptorSet`.
     ///
     /// # Errors
     ///
-    /// Where it is none.
+    /// Returns an error if the bytes cannot be decoded as one.
     pub fn decode(descriptors: &[u8]) -> Result<Self, DecodeError> {
         let descriptors = FileDescriptorSet::decode(descriptors)?;
         let mut methods = HashSet::new();
@@ -48,7 +48,7 @@ impl KnownMethods {
         Ok(Self(Arc::new(methods)))
     }
 
-    /// The method that a request to this address is for.
+    /// Returns the method of a request to this address.
     pub(crate) fn method(&self, uri: &Uri) -> RpcMethod {
         let path = rpc_method(uri);
         self.0.get(path).map_or_else(|| RpcMethod::Other(path.into()), |known| RpcMethod::Known(Arc::clone(known)))
@@ -58,7 +58,7 @@ impl KnownMethods {
 // === impl RpcMethod ===
 
 impl RpcMethod {
-    /// As the caller wrote it.
+    /// Returns the name as the caller sent it.
     pub(crate) fn original(&self) -> &str {
         match self {
             Self::Known(name) => name,
@@ -66,7 +66,7 @@ impl RpcMethod {
         }
     }
 
-    /// `rpc.method` of the semantic conventions.
+    /// Returns `rpc.method` of the semantic conventions.
     pub(crate) fn rpc_method(&self) -> &str {
         match self {
             Self::Known(name) => name,
@@ -74,7 +74,7 @@ impl RpcMethod {
         }
     }
 
-    /// The same as an attribute's value, which it costs little to make.
+    /// Returns `rpc.method` as an attribute value, without copying the name.
     pub(crate) fn value(&self) -> opentelemetry::Value {
         match self {
             Self::Known(name) => Arc::clone(name).into(),
@@ -82,7 +82,7 @@ impl RpcMethod {
         }
     }
 
-    /// `rpc.method_original`, which there is where `rpc.method` does not say it.
+    /// Returns `rpc.method_original`, which is set only if `rpc.method` is `_OTHER`.
     pub(super) fn rpc_method_original(&self) -> Option<&str> {
         match self {
             Self::Known(_) => None,
@@ -90,13 +90,19 @@ impl RpcMethod {
         }
     }
 
-    /// A span's name.
+    /// Returns the name of the span.
     pub(super) fn span_name(&self) -> &str {
         match self {
             Self::Known(name) => name,
             Self::Other(_) => "grpc",
         }
     }
+}
+
+/// Returns the method in a gRPC path, as `rpc.method` has it: without the leading slash.
+pub(super) fn rpc_method(uri: &Uri) -> &str {
+    let path = uri.path();
+    path.strip_prefix('/').unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A SERVER span for each request.
+//! A SERVER span and a duration for each request.
 
 use std::{
     convert::Infallible,
@@ -20,25 +20,32 @@ use tracing::{Span, field::Empty, instrument::Instrumented};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
-    body::{Served, TracedBody, Watch},
+    body::TracedBody,
     duration::CallDuration,
-    ending::Ending,
+    end_reason::EndReason,
     method::{KnownMethods, RpcMethod},
+    span_guard::{ServerCall, SpanGuard},
 };
-use crate::{deadline::caller_timeout, source};
+use crate::{deadline::client_timeout, source};
 
-/// W3C Trace Context, Level 2: the trace of a reply.
+/// The name of the spans of [`ServerTraceLayer`] in `tracing`, by which filters tell them from others. Their name in
+/// OpenTelemetry is the method.
+pub const SERVER_SPAN: &str = "server";
+
+/// The response header of W3C Trace Context, Level 2.
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// Continues the caller's trace, or begins one, with a SERVER span around a service, and measures how long it took.
+/// Wraps each request in a SERVER span that continues the caller's trace or starts one, and measures its duration.
+///
+/// Adds `traceresponse` to the reply, and logs one line when the reply has ended or was dropped.
 #[derive(Clone, Debug)]
 pub struct ServerTraceLayer {
     methods: KnownMethods,
-    /// Nothing where nobody gets metrics.
+    /// `None` if no metrics are recorded.
     duration: Option<CallDuration>,
 }
 
-/// The service that [`ServerTraceLayer`] makes.
+/// The service of [`ServerTraceLayer`].
 #[derive(Clone, Debug)]
 pub struct ServerTrace<S> {
     inner: S,
@@ -46,12 +53,13 @@ pub struct ServerTrace<S> {
 }
 
 pin_project! {
-    /// The reply to come of a [`ServerTrace`].
+    /// The response future of [`ServerTrace`]. Dropping it ends the span as CANCELLED, or as DEADLINE_EXCEEDED if the
+    /// caller's own `grpc-timeout` has passed.
     #[derive(Debug)]
     pub struct ServerTraceFuture<F> {
         #[pin]
         inner: Instrumented<F>,
-        watch: Option<Watch>,
+        guard: Option<SpanGuard>,
     }
 }
 
@@ -94,17 +102,17 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = self.layer.methods.method(request.uri());
         let span = server_span(&request, &method);
-        let (begun, patience) = (Instant::now(), caller_timeout(request.headers()));
-        let served = Served { method, begun, patience, duration: self.layer.duration.clone() };
-        let watch = Watch::server(span.clone(), served);
+        let (started, client_timeout) = (Instant::now(), client_timeout(request.headers()));
+        let call = ServerCall { method, started, client_timeout, duration: self.layer.duration.clone() };
+        let guard = SpanGuard::server(span.clone(), call);
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
-        ServerTraceFuture { inner, watch: Some(watch) }
+        ServerTraceFuture { inner, guard: Some(guard) }
     }
 }
 
 fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
     let span = tracing::info_span!(
-        "server",
+        SERVER_SPAN,
         otel.name = method.span_name(),
         otel.kind = "server",
         otel.status_code = Empty,
@@ -118,8 +126,7 @@ fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
     );
     if request.headers().contains_key("traceparent") {
         let caller = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
-        // The span has not been entered yet, so it can only be disabled: then there is
-        // no trace to continue.
+        // Fails only if the span is disabled, because it has not been entered yet: then there is no trace to continue.
         let _ = span.set_parent(caller);
     }
     span
@@ -136,31 +143,31 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.inner.poll(cx));
-        let watch = this.watch.take();
-        if let Some(watch) = &watch {
-            put_traceresponse(response.headers_mut(), watch.span());
+        let guard = this.guard.take();
+        if let Some(guard) = &guard {
+            insert_traceresponse(response.headers_mut(), guard.span());
         }
-        let watch = match (watch, Ending::of(response.headers())) {
-            // There is nobody to hear this answer: as if the reply had been dropped.
-            (Some(_), Some(_)) if lost_its_caller(&response) => None,
-            (Some(watch), Some(ending)) => {
-                watch.end(ending);
+        let guard = match (guard, EndReason::from_headers(response.headers())) {
+            // The caller is gone: dropping the guard ends the span as if the reply had been dropped.
+            (Some(_), Some(_)) if is_connection_error(&response) => None,
+            (Some(guard), Some(reason)) => {
+                guard.end(reason);
                 None
             }
-            (watch, _) => watch,
+            (guard, _) => guard,
         };
-        Poll::Ready(Ok(response.map(|body| TracedBody::new(body, watch))))
+        Poll::Ready(Ok(response.map(|body| TracedBody::new(body, guard))))
     }
 }
 
-/// Whether this says no more than that the connection ended before the request's message was read, which tonic calls
-/// UNKNOWN, a failure of ours.
-fn lost_its_caller<R>(response: &Response<R>) -> bool {
+/// Returns whether the reply only reports that the connection ended before the request's message was read, which tonic
+/// reports as UNKNOWN, as if it were this server's failure.
+fn is_connection_error<R>(response: &Response<R>) -> bool {
     response.extensions().get::<Status>().is_some_and(|status| source::find::<hyper::Error>(status).is_some())
 }
 
-/// The trace and span that answered, in the form of `traceparent`.
-fn put_traceresponse(headers: &mut HeaderMap, span: &Span) {
+/// Adds the ids of the trace and the span that served the request, in the form of `traceparent`.
+fn insert_traceresponse(headers: &mut HeaderMap, span: &Span) {
     let context = span.context();
     let span = context.span();
     let ids = span.span_context();

@@ -1,10 +1,10 @@
-//! What the standard `OTEL_*` variables say that holds for spans and metrics alike.
+//! The standard `OTEL_*` variables that spans and metrics share.
 
 use std::env;
 
 use opentelemetry_sdk::Resource;
 
-use super::TelemetryError;
+use super::error::TelemetryError;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -14,7 +14,7 @@ pub(super) const SPANS: Signal =
 pub(super) const METRICS: Signal =
     Signal { endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL" };
 
-/// One kind of telemetry, by the variables that are its own. They go before those for all kinds.
+/// Spans or metrics, with the variables of their own. Those precede the variables for both.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Signal {
     endpoint: &'static str,
@@ -24,12 +24,17 @@ pub(super) struct Signal {
 // === impl Signal ===
 
 impl Signal {
-    /// Whether a collector is named.
+    /// Returns whether a collector is configured.
     pub(super) fn has_endpoint(self) -> bool {
-        [self.endpoint, ENDPOINT].into_iter().any(|name| value(name).is_some())
+        self.collector().is_some()
     }
 
-    /// Refuses what is not built in.
+    /// Returns the URL of the collector.
+    pub(super) fn collector(self) -> Option<String> {
+        [self.endpoint, ENDPOINT].into_iter().find_map(value)
+    }
+
+    /// Returns an error if the variables ask for what is not built in.
     pub(super) fn check(self) -> Result<(), TelemetryError> {
         let protocol = [self.protocol, PROTOCOL].into_iter().find_map(|name| value(name).map(|value| (name, value)));
         match protocol {
@@ -50,7 +55,7 @@ impl Signal {
     }
 }
 
-/// Who it is that spans and metrics come from.
+/// Returns the resource that describes this process.
 pub(super) fn resource(service: &'static str) -> Resource {
     let mut resource = Resource::builder();
     let named = env::var("OTEL_RESOURCE_ATTRIBUTES").is_ok_and(|attributes| attributes.contains("service.name="));
@@ -60,12 +65,12 @@ pub(super) fn resource(service: &'static str) -> Resource {
     resource.build()
 }
 
-/// Whether nothing is to be exported, whatever the other variables say.
+/// Returns whether the export is turned off, regardless of other variables.
 pub(super) fn is_disabled() -> bool {
     value("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// What a variable is set to. The specification has an empty one count as unset.
+/// Returns the value of a variable. By the specification an empty one counts as unset.
 pub(super) fn value(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }

@@ -13,11 +13,12 @@ use opentelemetry_sdk::{
 };
 
 use super::{
-    TelemetryError,
     environment::{SPANS, is_disabled, value},
+    error::TelemetryError,
 };
 
-/// Makes trace ids, and exports spans where the environment names a collector: says whether it does.
+/// Returns a provider that creates trace ids and, if the environment names a collector, exports spans; and whether it
+/// does.
 pub(super) fn tracer_provider(resource: Resource) -> Result<(SdkTracerProvider, bool), TelemetryError> {
     let builder = SdkTracerProvider::builder().with_resource(resource);
     if !enabled() {
@@ -25,9 +26,9 @@ pub(super) fn tracer_provider(resource: Resource) -> Result<(SdkTracerProvider, 
     }
     SPANS.check()?;
     let exporter = SpanExporter::builder().with_tonic().with_protocol(opentelemetry_otlp::Protocol::Grpc).build()?;
-    // The batch processor has a bounded queue and a thread of its own: a collector that
-    // is slow or gone costs spans, which it counts, and no request any time.
-    let processor = BatchSpanProcessor::builder(WarnOnce::new(exporter)).build();
+    // The batch processor has a bounded queue and a thread of its own: a slow or missing collector costs spans, which
+    // are counted, and no time of requests.
+    let processor = BatchSpanProcessor::builder(LoggedSpanExporter::new(exporter)).build();
     Ok((builder.with_span_processor(processor).build(), true))
 }
 
@@ -36,21 +37,23 @@ fn enabled() -> bool {
     SPANS.has_endpoint() && !is_disabled() && !off
 }
 
-/// Counts spans that could not be exported, and says so once until it works again.
+/// Counts spans that cannot be exported. Logs the first failure, and the next success.
 #[derive(Debug)]
-struct WarnOnce<E> {
+struct LoggedSpanExporter<E> {
     inner: E,
     failing: AtomicBool,
     dropped: AtomicU64,
 }
 
-impl<E> WarnOnce<E> {
+// === impl LoggedSpanExporter ===
+
+impl<E> LoggedSpanExporter<E> {
     fn new(inner: E) -> Self {
         Self { inner, failing: AtomicBool::new(false), dropped: AtomicU64::new(0) }
     }
 }
 
-impl<E: trace::SpanExporter> trace::SpanExporter for WarnOnce<E> {
+impl<E: trace::SpanExporter> trace::SpanExporter for LoggedSpanExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len() as u64;
         let result = self.inner.export(batch).await;

@@ -1,4 +1,4 @@
-//! How a log line looks: text or JSON, with the request's trace id in either.
+//! The format of log lines: text or JSON, both with the request's trace id.
 
 use std::fmt::{self, Write as _};
 
@@ -18,32 +18,32 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::LogFormat;
+use crate::settings::LogFormat;
 
-/// Formats events; spans are seen in the trace viewer, not in the log.
-pub(super) struct Line {
+/// Formats events. Spans appear in the trace viewer, not in the log.
+pub(super) struct LogFormatter {
     pub(super) service: &'static str,
     pub(super) format: LogFormat,
 }
 
-/// Keeps the fields of spans out of the log, and the time to format them saved.
-pub(super) struct SpanFields;
+/// Formats no fields of spans: they are not logged.
+pub(super) struct NoSpanFields;
 
 struct Ids {
     trace: String,
     span: String,
 }
 
-// === impl Line ===
+// === impl LogFormatter ===
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for LogFormatter
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, ctx: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let span = event.parent().and_then(|id| ctx.span(id)).or_else(|| ctx.lookup_current());
-        // The innermost span that is part of a trace: where none is exported, the request's alone is.
+        // The innermost span that is part of a trace. If none are exported, only the request's span is.
         let ids = span.and_then(|span| span.scope().find_map(|span| Ids::of(&span.id())));
         match self.format {
             LogFormat::Text => self.text(writer, event, ids),
@@ -52,7 +52,7 @@ where
     }
 }
 
-impl Line {
+impl LogFormatter {
     fn text(&self, mut writer: Writer<'_>, event: &Event<'_>, ids: Option<Ids>) -> fmt::Result {
         SystemTime.format_time(&mut writer)?;
         let (level, color) = match *event.metadata().level() {
@@ -94,9 +94,9 @@ impl Line {
     }
 }
 
-// === impl SpanFields ===
+// === impl NoSpanFields ===
 
-impl<'a> FormatFields<'a> for SpanFields {
+impl<'a> FormatFields<'a> for NoSpanFields {
     fn format_fields<R: RecordFields>(&self, _: Writer<'a>, _: R) -> fmt::Result {
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Visit for TextFields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // One event stays one line, whatever a value holds.
+        // Keeps an event on one line.
         self.record_str(field, &format!("{value:?}").replace('\n', "\\n"));
     }
 }

@@ -2,22 +2,19 @@
 //!
 //! # Layout
 //!
-//! * `settings`: what the environment asks for.
-//! * `push`: to an OTLP collector, every minute unless `OTEL_METRIC_EXPORT_INTERVAL` says otherwise.
-//! * `scrape`: to Prometheus, when it asks.
-//! * `runtime`: what tokio says of itself.
+//! * `settings`: [`MetricsSettings`], from the environment.
+//! * `push`: to an OTLP collector, every minute or at `OTEL_METRIC_EXPORT_INTERVAL`.
+//! * `scrape`: to Prometheus, on request.
+//! * `runtime`: metrics of the tokio runtime.
 
 mod push;
 mod runtime;
 mod scrape;
 mod settings;
 
-use std::{net::SocketAddr, sync::OnceLock, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use opentelemetry::{
-    global,
-    metrics::{Meter, MeterProvider as _},
-};
+use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -26,34 +23,29 @@ use opentelemetry_sdk::{
 
 use self::scrape::Scrape;
 pub use self::settings::{MetricsSettings, PrometheusAddress};
-use super::TelemetryError;
+use super::error::TelemetryError;
 
-/// Where the buckets of a duration's histogram end, in seconds: what the semantic conventions advise for RPC.
+/// The upper bounds of the buckets of durations, in seconds, by the semantic conventions for RPC.
 const DURATIONS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// How many sets of attributes one instrument keeps apart; what comes after is counted together, marked
-/// `otel.metric.overflow`. Methods, codes and backends make dozens: more is a mistake, and must not cost memory.
+/// How many sets of attributes an instrument has at most. Others are counted together, marked `otel.metric.overflow`.
+/// Methods, codes and backends make dozens; more would be a mistake, which must not cost memory.
 const CARDINALITY_LIMIT: usize = 1_000;
 
-/// Whether anybody gets metrics. Set once for the process, as the global provider is.
-static EXPORTED: OnceLock<()> = OnceLock::new();
+/// The instrumentation scope of all instruments.
+const SCOPE: &str = "fanout";
 
-/// Running metrics. Nothing runs where no exporter is set, and instruments cost nothing.
+/// Running metrics. Empty if no exporter is configured.
 #[derive(Debug)]
 pub(super) struct Metrics {
     provider: Option<SdkMeterProvider>,
     scrape: Option<Scrape>,
 }
 
-/// What all our instruments are made by.
-pub fn meter() -> Option<Meter> {
-    EXPORTED.get().map(|()| global::meter("fanout"))
-}
-
 // === impl Metrics ===
 
 impl Metrics {
-    /// Starts what the settings ask for, and makes it the process's own. Needs a tokio runtime.
+    /// Starts the exporters of the settings. Has to be called in a tokio runtime.
     pub(super) fn start(settings: &MetricsSettings, resource: Resource) -> Result<Self, TelemetryError> {
         if settings.is_off() {
             return Ok(Self { provider: None, scrape: None });
@@ -73,32 +65,35 @@ impl Metrics {
             None => None,
         };
         let provider = builder.build();
-        runtime::watch(&provider.meter("fanout"), &tokio::runtime::Handle::current());
-        global::set_meter_provider(provider.clone());
-        EXPORTED.get_or_init(|| ());
+        runtime::observe(&provider.meter(SCOPE), &tokio::runtime::Handle::current());
         Ok(Self { provider: Some(provider), scrape })
     }
 
-    /// Where Prometheus can scrape.
+    /// Returns the meter that creates the instruments of the process, or `None` if metrics are not exported.
+    pub(super) fn meter(&self) -> Option<Meter> {
+        self.provider.as_ref().map(|provider| provider.meter(SCOPE))
+    }
+
+    /// Returns the address that Prometheus can scrape.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.scrape.as_ref().map(Scrape::address)
     }
 
-    /// Sends the last figures, and ends the export. Blocks, for up to five seconds whatever `timeout` says.
+    /// Exports the last values, and ends the export. Blocks for up to five seconds, regardless of `timeout`.
     pub(super) fn shutdown(self, timeout: Duration) -> OTelSdkResult {
         drop(self.scrape);
         self.provider.map_or(Ok(()), |provider| provider.shutdown_with_timeout(timeout))
     }
 }
 
-/// How an instrument is aggregated, whoever made it.
+/// Returns how an instrument is aggregated.
 fn stream(instrument: &Instrument) -> Stream {
     let mut stream = Stream::builder().with_cardinality_limit(CARDINALITY_LIMIT);
     if instrument.kind() == InstrumentKind::Histogram && instrument.unit() == "s" {
         let boundaries = DURATIONS.to_vec();
         stream = stream.with_aggregation(Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: true });
     }
-    stream.build().expect("the boundaries rise, and the limit is not 0")
+    stream.build().expect("the boundaries ascend, and the limit is not 0")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Ends a reply that is still being read when its deadline passes.
+//! Ends a reply that is still being read when the deadline passes.
 
 use std::{
     pin::Pin,
@@ -12,34 +12,34 @@ use tower::BoxError;
 
 use super::{
     super::timer::Timer,
-    Grant,
-    expiry::{cancelled_to_exceeded, exceeded, is_due, normalise, tells_status},
+    call_limit::CallLimit,
+    expiry::{cancelled_to_exceeded, exceeded, has_status, is_due, normalise},
 };
 
 pin_project! {
-    /// A reply's body; from the deadline on its error is `DEADLINE_EXCEEDED`.
+    /// A reply's body. After the deadline its error is `DEADLINE_EXCEEDED`.
     #[derive(Debug)]
-    pub struct BoundBody<B> {
-        // `None` once the deadline has cut it
+    pub struct ClientDeadlineBody<B> {
+        // `None` after the deadline.
         #[pin]
         inner: Option<B>,
         #[pin]
         timer: Option<Timer>,
-        grant: Option<Grant>,
-        status_told: bool,
+        limit: Option<CallLimit>,
+        status_seen: bool,
     }
 }
 
-// === impl BoundBody ===
+// === impl ClientDeadlineBody ===
 
-impl<B> BoundBody<B> {
-    /// `status_told`: the reply's headers hold the outcome already.
-    pub(super) fn new(inner: B, grant: Option<Grant>, status_told: bool) -> Self {
-        Self { inner: Some(inner), timer: grant.map(|grant| Timer::new(grant.deadline)), grant, status_told }
+impl<B> ClientDeadlineBody<B> {
+    /// `status_seen`: the reply's headers have the status already.
+    pub(super) fn new(inner: B, limit: Option<CallLimit>, status_seen: bool) -> Self {
+        Self { inner: Some(inner), timer: limit.map(|limit| Timer::new(limit.deadline)), limit, status_seen }
     }
 }
 
-impl<B> Body for BoundBody<B>
+impl<B> Body for ClientDeadlineBody<B>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -49,35 +49,35 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, Status>>> {
         let mut this = self.project();
-        let grant = *this.grant;
+        let limit = *this.limit;
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         match inner.poll_frame(cx) {
-            // a stream of messages that never makes us wait must end too
-            Poll::Ready(Some(Ok(frame))) if frame.is_data() && grant.is_some_and(|grant| grant.deadline.is_past()) => {}
+            // A stream that always has a message ready has to end too.
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() && limit.is_some_and(|limit| limit.deadline.is_past()) => {}
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    cancelled_to_exceeded(trailers, grant);
-                    *this.status_told |= tells_status(trailers);
+                    cancelled_to_exceeded(trailers, limit);
+                    *this.status_seen |= has_status(trailers);
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
-            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(normalise(error.into(), grant)))),
-            // hyper reads a reset by the peer as an end; without a status it is no outcome
-            Poll::Ready(None) if *this.status_told || !is_due(grant) => return Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(normalise(error.into(), limit)))),
+            // hyper reports a reset by the peer as an end. An end without a status at the deadline is the deadline's.
+            Poll::Ready(None) if *this.status_seen || !is_due(limit) => return Poll::Ready(None),
             Poll::Ready(None) => {}
             Poll::Pending => {
                 let Some(timer) = this.timer.as_pin_mut() else { return Poll::Pending };
                 ready!(timer.poll_expired(cx));
             }
         }
-        // what is late is reset at the peer now, not when the caller gets round to dropping this body
+        // Resets an expired call at the peer now, not when the caller drops this body.
         this.inner.set(None);
-        Poll::Ready(Some(Err(exceeded(grant))))
+        Poll::Ready(Some(Err(exceeded(limit))))
     }
 
     fn is_end_stream(&self) -> bool {
-        // an end without a status may yet turn out to be the deadline's, as long as it is polled for
-        let open = self.grant.is_some() && !self.status_told;
+        // An end without a status may be the deadline's, which only polling shows.
+        let open = self.limit.is_some() && !self.status_seen;
         self.inner.as_ref().is_none_or(|inner| !open && inner.is_end_stream())
     }
 

@@ -1,4 +1,4 @@
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt as _, poll};
@@ -10,10 +10,11 @@ use tower::ServiceExt as _;
 use tower_test::mock::{self, Handle, Mock};
 
 use super::*;
+use crate::deadline::Deadline;
 
 mod network;
 
-/// A channel that the test answers for, as its peer.
+/// A channel whose peer is the test.
 type Channel = Mock<Request<()>, Response<Body>>;
 type Peer = Handle<Request<()>, Response<Body>>;
 
@@ -123,7 +124,7 @@ async fn expiries_are_found_by_type_and_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_reply_at_the_deadline_is_late() {
+async fn a_cancelled_reply_at_the_deadline_is_expired() {
     for (after_millis, code) in [(10, "1"), (99, "4")] {
         let (service, mut handle) = client();
         let call = tokio::spawn(service.oneshot(within(100)));
@@ -134,7 +135,7 @@ async fn a_cancelled_reply_at_the_deadline_is_late() {
     }
 }
 
-/// A reply's body of frames that each come after a time in milliseconds; silent after the last.
+/// A reply's body of frames, each with its delay in milliseconds. Never ends after the last.
 struct Paced(std::collections::VecDeque<(u64, Option<Frame<Bytes>>)>, Pin<Box<tokio::time::Sleep>>);
 
 impl Paced {
@@ -160,7 +161,8 @@ impl http_body::Body for Paced {
     }
 }
 
-/// Reads a reply with `frames` under a deadline of 100 ms to its end: how many frames of data, and how it ended.
+/// Reads a reply with `frames` to its end under a deadline of 100 ms. Returns the number of data frames, and how it
+/// ended.
 async fn read(frames: Vec<(u64, Option<Frame<Bytes>>)>) -> (usize, Result<Option<HeaderMap>, Code>) {
     let (service, mut handle) = client();
     let call = tokio::spawn(service.oneshot(within(100)));
@@ -182,7 +184,7 @@ async fn read(frames: Vec<(u64, Option<Frame<Bytes>>)>) -> (usize, Result<Option
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_or_is_cut_at_the_deadline_is_late() {
+async fn a_body_that_stalls_or_is_cut_at_the_deadline_is_expired() {
     let data = || Some(Frame::data(Bytes::from_static(b"x")));
     let trailers = |code| {
         Some(Frame::trailers(HeaderMap::from_iter([(

@@ -1,4 +1,4 @@
-//! Ends a reply that is still being sent when its deadline passes.
+//! Ends a reply that is still being sent when the deadline passes.
 
 use std::{
     pin::Pin,
@@ -11,24 +11,24 @@ use http_body::{Body as _, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::{Status, body::Body};
 
-use super::{super::timer::Timer, Limit};
+use super::{super::timer::Timer, request_limit::RequestLimit};
 
 pin_project! {
-    /// A reply's body up to its deadline, then the trailers of `DEADLINE_EXCEEDED`.
-    pub(super) struct ReplyBody {
-        // `None` once the deadline has cut it
+    /// A reply's body until the deadline, then the trailers of `DEADLINE_EXCEEDED`.
+    pub(super) struct ServerDeadlineBody {
+        // `None` after the deadline.
         inner: Option<Body>,
         #[pin]
         timer: Timer,
-        limit: Limit,
+        limit: RequestLimit,
     }
 }
 
-// === impl ReplyBody ===
+// === impl ServerDeadlineBody ===
 
-impl ReplyBody {
-    /// Bounds `body`; one that has nothing more to send is left as it is.
-    pub(super) fn bound(body: Body, limit: Limit) -> Body {
+impl ServerDeadlineBody {
+    /// Bounds `body`. A body that has ended is returned unchanged.
+    pub(super) fn bound(body: Body, limit: RequestLimit) -> Body {
         if body.is_end_stream() {
             return body;
         }
@@ -36,7 +36,7 @@ impl ReplyBody {
     }
 }
 
-impl http_body::Body for ReplyBody {
+impl http_body::Body for ServerDeadlineBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -44,13 +44,14 @@ impl http_body::Body for ReplyBody {
         let this = self.project();
         let Some(inner) = this.inner else { return Poll::Ready(None) };
         match Pin::new(inner).poll_frame(cx) {
-            // trailers, an error and the end tell how the call went, late or not; a stream of messages that never makes us wait must end too
+            // Trailers, errors and the end carry the status, and pass even if they are late. A stream that always has a
+            // message ready has to end too.
             Poll::Ready(Some(Ok(frame))) if frame.is_data() && this.limit.deadline.is_past() => {}
             Poll::Ready(frame) => return Poll::Ready(frame),
             Poll::Pending if this.timer.poll_expired(cx).is_pending() => return Poll::Pending,
             Poll::Pending => {}
         }
-        // the producer of the stream ends now, not when the connection gets round to dropping this body
+        // Drops the producer of the stream now, not when the connection drops this body.
         *this.inner = None;
         let mut trailers = HeaderMap::with_capacity(2);
         Poll::Ready(Some(this.limit.exceeded().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
@@ -61,7 +62,7 @@ impl http_body::Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // an exact size would be sent as `content-length`, a promise that a cut breaks
+        // An exact size would be sent as `content-length`, which a reply that is cut short would break.
         SizeHint::default()
     }
 }

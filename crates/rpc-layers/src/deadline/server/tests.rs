@@ -25,6 +25,7 @@ use tower::{BoxError, ServiceExt as _, service_fn};
 use tower_test::mock;
 
 use super::*;
+use crate::deadline::Deadline;
 
 type Reply = Response<Body>;
 
@@ -33,10 +34,10 @@ fn request(timeout: &str) -> Request<()> {
 }
 
 fn status(reply: &Reply) -> Status {
-    Status::from_header_map(reply.headers()).expect("a refusal has its status in the headers")
+    Status::from_header_map(reply.headers()).expect("a rejection has its status in the headers")
 }
 
-/// A handler that never answers, and counts how many of its futures are alive.
+/// A handler that never answers. `alive` counts its futures.
 fn never(alive: &Arc<AtomicUsize>) -> impl Service<Request<()>, Response = Reply, Error = Infallible> {
     struct Alive(Arc<AtomicUsize>);
     impl Drop for Alive {
@@ -176,7 +177,7 @@ async fn a_stream_that_never_waits_ends_too() {
     assert_eq!(next(&mut body).await.unwrap().trailers_ref().unwrap()["grpc-status"], "4");
 }
 
-/// A health service of which no call ends.
+/// A health service whose calls never end.
 struct Silent;
 
 #[tonic::async_trait]
@@ -197,7 +198,7 @@ impl Health for Silent {
     }
 }
 
-/// One call over a connection of its own kind: no client that could time out by itself. Returns the status the server sent.
+/// Makes one call with h2 alone, which has no timeouts of its own. Returns the status that the server sent.
 async fn call(mut sender: h2::client::SendRequest<Bytes>, method: &str, timeout: &str) -> Result<Status, BoxError> {
     let request = Request::post(format!("http://localhost/grpc.health.v1.Health/{method}"))
         .header("content-type", "application/grpc")
@@ -242,7 +243,7 @@ async fn the_server_is_ahead_of_tonics_own_timer() -> Result<(), BoxError> {
             *counts.entry(status?.code() as i32).or_insert(0) += 1;
         }
     }
-    // two for a machine so busy that it stops a thread between our look at the clock and tonic's: see `ServerDeadlineLayer`
+    // A busy machine can suspend a thread between the two clocks: see `ServerDeadlineLayer`.
     let late = counts.remove(&(Code::Cancelled as i32)).unwrap_or(0);
     assert!(late <= 2, "{late} of 2,000 are CANCELLED");
     assert_eq!(counts, [(Code::DeadlineExceeded as i32, 2_000 - late)].into());

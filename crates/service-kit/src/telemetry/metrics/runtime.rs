@@ -1,4 +1,4 @@
-//! What tokio says of itself.
+//! Metrics of the tokio runtime.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 /// The index of a worker thread.
 const WORKER: &str = "tokio.worker.index";
 
-/// Shows the figures of a runtime. They are read when they are exported, and cost nothing between.
-pub(super) fn watch(meter: &Meter, runtime: &Handle) {
+/// Observes the metrics of a runtime. They are read only when they are exported.
+pub(super) fn observe(meter: &Meter, runtime: &Handle) {
     let gauge = |name: &'static str, unit: &'static str, what: &'static str, read: fn(&RuntimeMetrics) -> usize| {
         let figures = runtime.metrics();
         let callback = move |gauge: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
@@ -27,7 +27,7 @@ pub(super) fn watch(meter: &Meter, runtime: &Handle) {
     );
 
     let figures = runtime.metrics();
-    // By worker: one that is always busy beside idle ones has been blocked.
+    // By worker: a busy one beside idle ones is blocked.
     let workers: Arc<[KeyValue]> =
         (0_i64..).take(figures.num_workers()).map(|index| KeyValue::new(WORKER, index)).collect();
     let (busy, busy_workers) = (figures.clone(), Arc::clone(&workers));
@@ -45,7 +45,7 @@ pub(super) fn watch(meter: &Meter, runtime: &Handle) {
     let _ = meter
         .u64_observable_counter("tokio.runtime.worker.parks")
         .with_unit("{park}")
-        .with_description("How often a worker thread had nothing to do and was parked")
+        .with_description("How often a worker thread was parked for lack of work")
         .with_callback(move |counter| {
             for (index, worker) in workers.iter().enumerate() {
                 counter.observe(figures.worker_park_count(index), std::slice::from_ref(worker));

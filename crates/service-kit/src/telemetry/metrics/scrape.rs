@@ -1,4 +1,4 @@
-//! Metrics to whoever asks, as Prometheus does: `GET /metrics` on a port of its own.
+//! Metrics for Prometheus: `GET /metrics` on a port of its own.
 
 use std::{
     convert::Infallible,
@@ -17,21 +17,22 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{super::TelemetryError, PrometheusAddress};
+use super::{super::error::TelemetryError, settings::PrometheusAddress};
 
-/// How many may ask at once; more wait to be accepted. There are a few Prometheus servers, and a person with curl.
+/// How many connections are served at a time; more wait to be accepted. Enough for a few Prometheus servers and a
+/// person with curl.
 const MAX_CONNECTIONS: usize = 8;
 
-/// How long one may take to say what it wants.
+/// How long the head of a request may take to arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection may last in all: as long as Prometheus waits for an answer.
+/// How long a connection may last: as long as Prometheus waits for a reply by default.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest head of a request.
+/// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// A running server. Dropped, it ends with all its connections.
+/// A running server. Dropping it ends the server with all its connections.
 #[derive(Debug)]
 pub(super) struct Scrape {
     address: SocketAddr,
@@ -41,10 +42,10 @@ pub(super) struct Scrape {
 // === impl Scrape ===
 
 impl Scrape {
-    /// Listens, and answers with what the reader that comes with it collects.
+    /// Listens, and returns the metric reader whose values the server answers with.
     pub(super) fn start(at: &PrometheusAddress) -> Result<(PrometheusExporter, Self), TelemetryError> {
-        // One address of the name alone, of IPv4 where there is one: with several, a second process would find the first
-        // of them taken, listen on another, and nobody would know which one Prometheus asks.
+        // Uses a single address of the name, IPv4 if there is one: with several, a second process would find the first
+        // in use and listen on another, so that it would be unclear which of them Prometheus asks.
         let addresses = (at.host.as_str(), at.port).to_socket_addrs().map_err(|_| at.unknown_host())?;
         let address = addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| at.unknown_host())?;
         let listener = listen(address).map_err(|source| TelemetryError::Listen { address, source })?;
@@ -52,10 +53,10 @@ impl Scrape {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
-            // All instruments are of one scope: its name on every series would tell nobody anything.
+            // All instruments have the same scope, so that its name on every series would be of no use.
             .scope_info_enabled(false)
             .build()
-            .expect("a new registry takes its first collector");
+            .expect("a new registry accepts its first collector");
         let server = tokio::spawn(serve(listener, registry));
         Ok((reader, Self { address, server }))
     }
@@ -90,14 +91,14 @@ async fn serve(listener: TcpListener, registry: Registry) {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection for metrics");
-                // Such as too many open files, which lasts.
+                // Such as too many open files, which does not pass at once.
                 sleep(Duration::from_secs(1)).await;
             }
         }
     }
 }
 
-/// Answers one request: without keep-alive no idle connection takes another's place.
+/// Answers one request. Without keep-alive idle connections do not count against the limit.
 async fn answer_on(stream: TcpStream, registry: Registry) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -121,7 +122,7 @@ async fn answer(request: Request<Incoming>, registry: Registry) -> Result<Respon
                 (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the metrics cannot be written\n".to_owned())
             }
         },
-        ("/metrics", _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET alone is allowed\n".to_owned()),
+        ("/metrics", _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET is allowed\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "text/plain", "metrics are at /metrics\n".to_owned()),
     };
     let mut response = Response::new(text);
@@ -130,7 +131,7 @@ async fn answer(request: Request<Incoming>, registry: Registry) -> Result<Respon
     Ok(response)
 }
 
-/// Collects and writes all there is: on a thread for such work, because requests do not wait for it there.
+/// Collects and encodes all metrics, on a blocking thread so that requests do not wait for it.
 async fn encode(registry: Registry) -> Result<String, tower::BoxError> {
     let encode = move || TextEncoder::new().encode_to_string(&registry.gather());
     Ok(spawn_blocking(encode).await??)

@@ -1,43 +1,43 @@
-//! What the environment asks for.
+//! The exporters that the environment asks for.
 
 use super::super::{
-    TelemetryError,
     environment::{METRICS, is_disabled, value},
+    error::TelemetryError,
 };
 
 const EXPORTER: &str = "OTEL_METRICS_EXPORTER";
 const HOST: &str = "OTEL_EXPORTER_PROMETHEUS_HOST";
 
-/// The port of the specification.
+/// The default port of the specification.
 const DEFAULT_PORT: u16 = 9464;
 
-/// Where metrics go, as the standard `OTEL_*` variables have it.
+/// Where metrics go, by the standard `OTEL_*` variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsSettings {
     /// To the collector that the `OTEL_EXPORTER_OTLP_*` variables name.
     pub otlp: bool,
-    /// To whoever asks at this address.
+    /// To Prometheus, which scrapes this address.
     pub prometheus: Option<PrometheusAddress>,
 }
 
-/// Where a process answers with its metrics.
+/// The address at which a process serves its metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrometheusAddress {
     /// A name or an IP address of this machine.
     pub host: String,
-    /// The port; 0 is any free one.
+    /// The port. 0 is any free port.
     pub port: u16,
 }
 
 // === impl MetricsSettings ===
 
 impl MetricsSettings {
-    /// Reads `OTEL_METRICS_EXPORTER`, a list of `otlp`, `prometheus` and `none`, and the variables of what it names.
-    /// Without it, metrics go to the OTLP collector where one is named.
+    /// Reads `OTEL_METRICS_EXPORTER`, a list of `otlp`, `prometheus` and `none`, and the variables of each.
+    /// Without it, metrics go to the OTLP collector if one is configured.
     ///
     /// # Errors
     ///
-    /// Where a variable is set to what cannot be used.
+    /// Returns an error if a variable has an invalid value.
     pub fn from_env() -> Result<Self, TelemetryError> {
         if is_disabled() {
             return Ok(Self::default());
@@ -49,7 +49,7 @@ impl MetricsSettings {
         Ok(settings)
     }
 
-    /// Whether metrics go nowhere.
+    /// Returns whether metrics are not exported.
     pub(super) fn is_off(&self) -> bool {
         !self.otlp && self.prometheus.is_none()
     }
@@ -92,7 +92,7 @@ impl PrometheusAddress {
         Ok(Self { host: value(HOST).unwrap_or_else(|| "localhost".to_owned()), port })
     }
 
-    /// That the host is no address of this machine.
+    /// Returns the error for a host that is not an address of this machine.
     pub(super) fn unknown_host(&self) -> TelemetryError {
         let allowed = "a name or an IP address of this machine is allowed, such as localhost or 0.0.0.0";
         TelemetryError::Setting { name: HOST, value: self.host.clone(), allowed }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_go_to_the_collector_that_is_named_unless_told_otherwise() {
+    fn metrics_go_to_the_configured_collector_by_default() {
         assert_eq!(read(false, &[]).unwrap(), MetricsSettings::default());
         assert_eq!(read(true, &[]).unwrap(), MetricsSettings { otlp: true, prometheus: None });
         assert!(read(true, &[(EXPORTER, "none")]).unwrap().is_off());
@@ -125,7 +125,7 @@ mod tests {
             read(true, &elsewhere).unwrap(),
             MetricsSettings { otlp: false, prometheus: Some(at("0.0.0.0", 0)) }
         );
-        assert!(read(false, &[(PrometheusAddress::PORT, "nonsense")]).is_ok(), "nobody asked for it");
+        assert!(read(false, &[(PrometheusAddress::PORT, "nonsense")]).is_ok(), "unused");
     }
 
     #[test]

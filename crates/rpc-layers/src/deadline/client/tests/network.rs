@@ -1,6 +1,9 @@
-//! Against tonic's own channel and server, whose timers say CANCELLED.
+//! Tests against tonic's own channel and server, whose timers answer CANCELLED.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use tokio::{net::TcpListener, time::Instant};
@@ -15,8 +18,9 @@ use tonic_health::pb::{
 };
 
 use super::super::*;
+use crate::deadline::Deadline;
 
-/// A health service that answers a check after the milliseconds that its request names, and whose other calls never end.
+/// A health service whose check takes the milliseconds in its request, and whose other calls never end.
 struct Slow;
 
 #[tonic::async_trait]
@@ -37,13 +41,14 @@ impl Health for Slow {
     }
 }
 
-/// Calls with 1 to 5 ms to live against an endless handler, through tonic's own client, whose timer would say CANCELLED.
-/// The server is tonic's without a deadline layer, so that its timer says so too.
+/// Makes calls with 1 to 5 ms to live to a handler that never ends, through tonic's own client, whose timer would
+/// answer CANCELLED. The server has no deadline layer, so that its timer answers CANCELLED too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tonic_client_never_sees_cancelled() -> Result<(), BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    // h2 closes a connection of which more than 20 streams are reset before the server has accepted them: a burst of late calls does that
+    // h2 closes a connection with more than 20 streams that were reset before they were accepted, which a burst of
+    // expired calls does.
     let server = Server::builder().http2_max_pending_accept_reset_streams(Some(10_000));
     tokio::spawn(server.serve_with_incoming(HealthServer::new(Slow), TcpIncoming::from(listener)));
     let channel = Endpoint::try_from(format!("http://{address}"))?.connect_lazy();
@@ -77,7 +82,7 @@ async fn a_tonic_client_never_sees_cancelled() -> Result<(), BoxError> {
 
 #[tokio::test]
 async fn connecting_counts() -> Result<(), BoxError> {
-    // accepts and never speaks: the HTTP/2 handshake hangs
+    // Accepts and never answers, so that the HTTP/2 handshake hangs.
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let channel = Endpoint::try_from(format!("http://{}", listener.local_addr()?))?.connect_lazy();
     let mut client = HealthClient::new(ClientDeadlineLayer::new().layer(channel));

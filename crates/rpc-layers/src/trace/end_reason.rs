@@ -4,30 +4,32 @@ use http::HeaderMap;
 use tonic::Code;
 use tracing::Span;
 
-/// Which of the two ends of a call a span is of.
+/// The side of a call that a span describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SpanKind {
     Server,
     Client,
 }
 
-/// What was read of the call's end.
+/// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum EndReason {
+    /// With this status.
     Status(Code),
-    /// Nobody waited for the end.
+    /// The reply was dropped before its end.
     Dropped,
 }
 
-// === impl Ending ===
+// === impl EndReason ===
 
-impl Ending {
-    /// The status that headers or trailers hold.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+impl EndReason {
+    /// Reads the status from headers or trailers. Returns `None` if they have none.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let code = headers.get("grpc-status")?;
         Some(Self::Status(Code::from_bytes(code.as_bytes())))
     }
 
+    /// Returns the status code, which is CANCELLED for a dropped call.
     pub(super) fn code(self) -> Code {
         match self {
             Self::Status(code) => code,
@@ -35,7 +37,8 @@ impl Ending {
         }
     }
 
-    pub(super) fn record(self, kind: Kind, span: &Span) {
+    /// Records the status on the span of the call.
+    pub(super) fn record(self, kind: SpanKind, span: &Span) {
         let name = code_name(self.code());
         span.record("rpc.response.status_code", name);
         if is_error(kind, self.code()) {
@@ -45,12 +48,12 @@ impl Ending {
     }
 }
 
-/// Whether a span of this kind counts as failed. To a server most codes are an answer
-/// like any other; its caller has not got what it asked for.
-pub(super) fn is_error(kind: Kind, code: Code) -> bool {
+/// Returns whether a span of this kind counts as failed. For a client every code but OK is an error; for a server only
+/// those that are its own fault.
+pub(super) fn is_error(kind: SpanKind, code: Code) -> bool {
     match kind {
-        Kind::Client => code != Code::Ok,
-        Kind::Server => matches!(
+        SpanKind::Client => code != Code::Ok,
+        SpanKind::Server => matches!(
             code,
             Code::Unknown
                 | Code::DeadlineExceeded
@@ -62,7 +65,7 @@ pub(super) fn is_error(kind: Kind, code: Code) -> bool {
     }
 }
 
-/// The code as the gRPC specification spells it, such as `DEADLINE_EXCEEDED`.
+/// Returns the name of a code as the gRPC specification spells it, such as `DEADLINE_EXCEEDED`.
 pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

@@ -2,20 +2,20 @@
 
 use fault_injection::{Capacity, DelaySettings, Distribution, ErrorRate};
 
-/// The settings as command-line flags.
+/// Simulated latency and faults: the flags of [`DelaySettings`].
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Simulated latency and faults")]
-pub struct DelaySettingsArgs {
+pub struct DelayArgs {
     /// How long each request takes: 0, 300ms, 300ms±30ms (or 300ms+-30ms: mean and standard deviation)
     /// or p50=20ms,p99=200ms (a long tail); at most 60s
     #[arg(long, value_name = "DELAY", default_value = "3s", allow_hyphen_values = true)]
     pub delay: Distribution,
 
-    /// Share of the requests that is answered UNAVAILABLE, 0 to 1 or 0% to 100%
+    /// Share of the requests that fails with UNAVAILABLE, 0 to 1 or 0% to 100%
     #[arg(long, value_name = "RATE", default_value = "0", allow_hyphen_values = true)]
     pub error_rate: ErrorRate,
 
-    /// Requests at work at once, 1 to 1000000; the rest wait their turn [default: no limit]
+    /// How many requests are handled at a time, 1 to 1000000; more wait in a queue [default: no limit]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub capacity: Option<Capacity>,
 
@@ -25,10 +25,10 @@ pub struct DelaySettingsArgs {
     pub allow_overrides: bool,
 }
 
-// === impl DelaySettingsArgs ===
+// === impl DelayArgs ===
 
-impl DelaySettingsArgs {
-    /// The settings of the service that override keys call `service`.
+impl DelayArgs {
+    /// Returns the settings of the service with this name in the keys of overrides, such as `user` in `user.delay`.
     pub fn for_service(self, service: &'static str) -> DelaySettings {
         let Self { delay, error_rate, capacity, allow_overrides } = self;
         DelaySettings { service, delay, error_rate, capacity, allow_overrides }
@@ -46,7 +46,7 @@ mod tests {
     #[derive(Parser)]
     struct Program {
         #[command(flatten)]
-        delay: DelaySettingsArgs,
+        delay: DelayArgs,
     }
 
     fn settings(args: &[&str]) -> Result<DelaySettings, clap::Error> {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_refused_with_what_is_allowed() {
+    fn an_invalid_value_is_rejected_with_what_is_allowed() {
         for (flag, value) in [("--delay", "61s"), ("--delay", "-3s"), ("--error-rate", "-1"), ("--capacity", "0")] {
             let error = settings(&[flag, value]).expect_err(value).to_string();
             assert!(error.contains(flag) && error.contains("allowed are"), "{error}");

@@ -1,4 +1,4 @@
-//! What a request beyond the bound is told, and where it is counted.
+//! The reply to requests above the limit, and their metrics.
 
 use std::{
     collections::HashMap,
@@ -12,22 +12,22 @@ use opentelemetry::metrics::{Counter, Meter};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::LimitedBody;
+use super::body::LimitedBody;
 use crate::trace::{CallDuration, KnownMethods};
 
-/// How long there is no second warning.
-const QUIET: Duration = Duration::from_secs(10);
+/// The shortest time between two warnings.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The same answer for all: made once, because it is needed most when there is least time.
+/// The reply to all rejected requests. Built once: it is needed most when there is least time.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     max: usize,
     headers: HeaderMap,
     methods: KnownMethods,
     /// `None` if no meter was given.
     metrics: Option<Metrics>,
-    begun: Instant,
-    /// When the next warning may be logged, in milliseconds since then.
+    started: Instant,
+    /// When the next warning may be logged, in milliseconds after `started`.
     next_warning: AtomicU64,
 }
 
@@ -37,9 +37,9 @@ struct Metrics {
     duration: CallDuration,
 }
 
-// === impl Refusal ===
+// === impl Rejection ===
 
-impl Refusal {
+impl Rejection {
     pub(super) fn new(max: usize, methods: KnownMethods, meter: Option<&Meter>) -> Self {
         let limit = HashMap::from([("max_in_flight".to_owned(), max.to_string())]);
         let details = ErrorDetails::with_error_info("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout", limit);
@@ -50,26 +50,28 @@ impl Refusal {
             headers: status.into_http::<String>().into_parts().0.headers,
             methods,
             metrics: meter.map(Metrics::new),
-            begun: Instant::now(),
+            started: Instant::now(),
             next_warning: AtomicU64::new(0),
         }
     }
 
-    /// Counts a request to this address as refused.
-    pub(super) fn count(&self, uri: &Uri) {
+    /// Counts a rejected request to this address, and logs a warning if the last one is long ago.
+    pub(super) fn record(&self, uri: &Uri) {
         if let Some(Metrics { shed, duration }) = &self.metrics {
             shed.add(1, &[]);
             duration.record(&self.methods.method(uri), Duration::ZERO, Code::ResourceExhausted);
         }
-        let (now, next) = (millis(self.begun.elapsed()), self.next_warning.load(Ordering::Relaxed));
-        // Of several at once one warns.
+        let (now, next) = (millis(self.started.elapsed()), self.next_warning.load(Ordering::Relaxed));
+        // Of several threads at once, one logs the warning.
         let relaxed = Ordering::Relaxed;
-        if now >= next && self.next_warning.compare_exchange(next, now + millis(QUIET), relaxed, relaxed).is_ok() {
-            tracing::warn!(max_in_flight = self.max, "requests are refused: as many as allowed are in flight");
+        if now >= next
+            && self.next_warning.compare_exchange(next, now + millis(WARNING_INTERVAL), relaxed, relaxed).is_ok()
+        {
+            tracing::warn!(max_in_flight = self.max, "requests are rejected: too many in flight");
         }
     }
 
-    /// The whole reply: its headers are its trailers too.
+    /// Returns the reply. It has no body: its headers are its trailers too.
     pub(super) fn response<B: Body>(&self) -> Response<LimitedBody<B>> {
         let mut response = Response::new(LimitedBody::empty());
         *response.headers_mut() = self.headers.clone();
@@ -84,7 +86,7 @@ impl Metrics {
         let shed = meter
             .u64_counter("fanout.server.shed")
             .with_unit("{request}")
-            .with_description("Requests refused because as many as allowed were in flight")
+            .with_description("Requests rejected because too many were in flight")
             .build();
         // A series that started with the first rejection would hide it: a rate needs an earlier value.
         shed.add(0, &[]);

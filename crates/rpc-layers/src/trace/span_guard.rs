@@ -1,0 +1,127 @@
+//! The open span of a call, and what is measured of the call.
+
+use std::time::{Duration, Instant};
+
+use tonic::Code;
+use tracing::Span;
+
+use super::{
+    duration::CallDuration,
+    end_reason::{EndReason, SpanKind, code_name},
+    method::RpcMethod,
+};
+
+/// An open span of a call. Ends as CANCELLED if it is dropped before [`end`](Self::end).
+#[derive(Debug)]
+pub(super) struct SpanGuard {
+    span: Span,
+    side: Side,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Side {
+    Server(ServerCall),
+    /// `None` if no metrics are recorded: the span has everything else.
+    Client(Option<ClientCall>),
+}
+
+/// A request that this process serves.
+#[derive(Debug)]
+pub(super) struct ServerCall {
+    pub(super) method: RpcMethod,
+    pub(super) started: Instant,
+    /// The caller's `grpc-timeout`.
+    pub(super) client_timeout: Option<Duration>,
+    /// `None` if no metrics are recorded.
+    pub(super) duration: Option<CallDuration>,
+}
+
+/// A call that this process makes and measures.
+#[derive(Debug)]
+pub(super) struct ClientCall {
+    pub(super) method: RpcMethod,
+    pub(super) started: Instant,
+    pub(super) duration: CallDuration,
+}
+
+// === impl SpanGuard ===
+
+impl SpanGuard {
+    /// Guards the span of a call that this process makes.
+    pub(super) fn client(span: Span, call: Option<ClientCall>) -> Self {
+        Self { span, side: Side::Client(call), ended: false }
+    }
+
+    /// Guards the span of a request that this process serves.
+    pub(super) fn server(span: Span, call: ServerCall) -> Self {
+        Self { span, side: Side::Server(call), ended: false }
+    }
+
+    pub(super) fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// Ends the span, and records and logs the call.
+    pub(super) fn end(mut self, reason: EndReason) {
+        self.record(reason);
+    }
+
+    fn record(&mut self, reason: EndReason) {
+        self.ended = true;
+        match &self.side {
+            Side::Server(call) => {
+                reason.record(SpanKind::Server, &self.span);
+                let took = call.started.elapsed();
+                if let Some(duration) = &call.duration {
+                    duration.record(&call.method, took, reason.code());
+                }
+                call.log(reason, took, &self.span);
+            }
+            Side::Client(call) => {
+                reason.record(SpanKind::Client, &self.span);
+                if let Some(ClientCall { method, started, duration }) = call {
+                    duration.record(method, started.elapsed(), reason.code());
+                }
+            }
+        }
+    }
+}
+
+impl Drop for SpanGuard {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        // A client whose own timer fires resets the call, often a moment before this process notices the same deadline.
+        // That is an expired deadline, not a cancellation.
+        let at_deadline = matches!(&self.side, Side::Server(call) if call.is_due());
+        self.record(if at_deadline { EndReason::Status(Code::DeadlineExceeded) } else { EndReason::Dropped });
+    }
+}
+
+// === impl ServerCall ===
+
+impl ServerCall {
+    fn log(&self, reason: EndReason, took: Duration, span: &Span) {
+        let (method, code) = (self.method.original(), code_name(reason.code()));
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match reason {
+            EndReason::Dropped => {
+                tracing::info!(parent: span, method, code, duration_ms, "request cancelled by its caller");
+            }
+            EndReason::Status(_) => tracing::info!(parent: span, method, code, duration_ms, "request finished"),
+        }
+    }
+
+    /// Returns whether the caller's own deadline has passed.
+    fn is_due(&self) -> bool {
+        self.client_timeout.is_some_and(|timeout| self.started.elapsed() + tolerance(timeout) >= timeout)
+    }
+}
+
+/// How much earlier than the deadline a reset by the caller may arrive: a request spends part of its time on the
+/// network and in queues before this process starts its clock.
+fn tolerance(client_timeout: Duration) -> Duration {
+    client_timeout / 10 + Duration::from_millis(10)
+}

@@ -1,0 +1,46 @@
+//! Parsers for the values of flags, with errors that name what is allowed.
+
+use std::time::Duration;
+
+/// Parses a duration such as `30s` or `500ms`.
+///
+/// # Errors
+///
+/// Returns an error if the text is not a duration, or the duration is zero.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) => Err("must be longer than 0, such as 30s or 500ms".to_owned()),
+        Err(error) => Err(format!("{error}: a duration such as 30s or 500ms is allowed")),
+    }
+}
+
+/// Returns a parser for whole numbers from `min` to `max`, both included. It returns an error for everything else.
+pub fn whole_number(min: usize, max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+    move |text| match text.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(format!("a whole number from {min} to {max} is allowed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_within_its_range() {
+        let parse = whole_number(1, 1_000_000);
+        assert_eq!((parse("1"), parse("1000000")), (Ok(1), Ok(1_000_000)));
+        for bad in ["0", "-1", "1000001", "many", ""] {
+            assert_eq!(parse(bad), Err("a whole number from 1 to 1000000 is allowed".to_owned()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_positive() {
+        assert_eq!(positive_duration("1m 500ms"), Ok(Duration::from_millis(60_500)));
+        for bad in ["0s", "0", "soon", "-1s", "3"] {
+            assert!(positive_duration(bad).unwrap_err().contains("500ms"), "{bad}");
+        }
+    }
+}

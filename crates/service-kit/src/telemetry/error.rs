@@ -1,0 +1,43 @@
+//! The error of telemetry that cannot be set up.
+
+use std::{io, net::SocketAddr};
+
+use crate::settings::EX_USAGE;
+
+/// The reason why telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// An environment variable has an invalid value.
+    #[error("{name} is {value:?}: {allowed}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// An exporter cannot be created from the environment variables.
+    #[error("no exporter can be created from the OTEL_EXPORTER_OTLP_* settings: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Metrics cannot be served at this address, such as for a port in use.
+    #[error("cannot listen on {address} for metrics: {source}; choose another with OTEL_EXPORTER_PROMETHEUS_PORT")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+// === impl TelemetryError ===
+
+impl TelemetryError {
+    /// Returns the exit code: 64 for a bad setting, 1 if the operating system refuses it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setting { .. } | Self::Exporter(_) => EX_USAGE,
+            Self::Listen { .. } => 1,
+        }
+    }
+}
