@@ -60,6 +60,7 @@
 //!   [`FanOut::as_completed`].
 //! * [`outcome`]: each call's own result, and the report beside them.
 //! * [`report`]: the figures, and how they follow from the calls' times.
+//! * `attempts`, `label`: how often a call was sent, and what the report calls it.
 //! * `recorder`: the state that the running calls share: times, and the signal to stop.
 //!
 //! # Cancellation
@@ -76,8 +77,10 @@
 //! inside it, wherever it runs, so that spans made by the calls are its children.
 
 pub mod as_completed;
+mod attempts;
 pub mod call;
 pub mod join;
+mod label;
 pub mod outcome;
 #[doc(hidden)]
 pub mod recorder;
@@ -85,7 +88,8 @@ pub mod report;
 pub mod strategy;
 
 pub use as_completed::{AsCompleted, Completed};
-pub use call::{Attempts, Call, Step, Then, call, step};
+pub use attempts::Attempts;
+pub use call::{Call, Step, Then, call, step};
 pub use join::FanOut;
 pub use outcome::{CallError, FanOutError, Outcome, Results};
 pub use report::{CallReport, CallState, Report};

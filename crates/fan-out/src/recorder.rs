@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, field};
 
 use crate::{
-    call::Label,
+    label::Label,
     outcome::CallError,
     report::{CallReport, CallState, CallTime, Report},
     strategy::{FailurePolicy, Strategy},
