@@ -5,10 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-/// Counts how often a call was really sent, and how much of that was hedging.
+/// Counts how often a call was sent, and how many of the attempts were hedges.
 ///
-/// Clones share one count. A client that retries, hedges or refuses to send keeps it;
-/// a call without one counts as sent once when it starts.
+/// Clones share one count. A client that retries, hedges or rejects calls updates it. A
+/// call without a count is reported as sent once if it started.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts(Arc<Counts>);
 
@@ -22,32 +22,32 @@ struct Counts {
 // === impl Attempts ===
 
 impl Attempts {
-    /// Counts one more that was sent, and returns its number: 1 for the first.
+    /// Counts one more attempt and returns its number: 1 for the first.
     pub fn add(&self) -> u32 {
         self.0.sent.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Notes that one of those sent was a hedge: a second one beside a first that is late.
+    /// Counts one of the attempts as a hedge: sent while an earlier attempt was still running.
     pub fn add_hedge(&self) {
         self.0.hedges.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that the answer was a hedge's.
+    /// Records that the reply came from a hedge.
     pub fn hedge_won(&self) {
         self.0.hedge_won.store(true, Ordering::Relaxed);
     }
 
-    /// How many there were.
+    /// Returns the number of attempts.
     pub fn get(&self) -> u32 {
         self.0.sent.load(Ordering::Relaxed)
     }
 
-    /// How many of them were hedges.
+    /// Returns the number of attempts that were hedges.
     pub fn hedges(&self) -> u32 {
         self.0.hedges.load(Ordering::Relaxed)
     }
 
-    /// Whether a hedge answered.
+    /// Returns `true` if the reply came from a hedge.
     pub fn is_hedge_won(&self) -> bool {
         self.0.hedge_won.load(Ordering::Relaxed)
     }

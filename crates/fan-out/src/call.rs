@@ -1,4 +1,4 @@
-//! A named future, and chains of them.
+//! Named futures, and chains of them.
 
 use std::{borrow::Cow, future::Future, sync::Arc};
 
@@ -9,9 +9,9 @@ use crate::{
     recorder::Recorder,
 };
 
-/// Names a future, so that it can be run and reported.
+/// Names a future so that it can be run and reported.
 ///
-/// The future starts when a strategy first polls it, not here.
+/// The future does not start here, but when a strategy first polls it.
 pub fn call<F, T, E>(name: impl Into<Cow<'static, str>>, future: F) -> Call<F>
 where
     F: Future<Output = Result<T, E>>,
@@ -19,7 +19,7 @@ where
     Call { label: Label::new(name.into()), future }
 }
 
-/// A named future: see [`call`].
+/// A named future, made by [`call`].
 #[derive(Debug)]
 #[must_use = "a call does nothing until it is joined"]
 pub struct Call<F> {
@@ -27,12 +27,12 @@ pub struct Call<F> {
     pub(crate) future: F,
 }
 
-/// Names a call that is made from another one's answer.
+/// Names a function that makes the next call of a chain from the previous call's value.
 pub fn step<G>(name: impl Into<Cow<'static, str>>, make: G) -> Step<G> {
     Step { label: Label::new(name.into()), make }
 }
 
-/// A named function from an answer to the next call of a chain: see [`step`].
+/// A named function that makes the next call of a chain, made by [`step`].
 #[derive(Debug)]
 #[must_use = "a step does nothing until a call is chained to it"]
 pub struct Step<G> {
@@ -40,7 +40,7 @@ pub struct Step<G> {
     make: G,
 }
 
-/// A chain: calls of which each needs the answer of the one before.
+/// A chain of calls, each of which needs the value of the one before.
 #[derive(Debug)]
 #[must_use = "a chain does nothing until it is joined"]
 pub struct Then<B, G> {
@@ -48,52 +48,52 @@ pub struct Then<B, G> {
     step: Step<G>,
 }
 
-/// What can be joined: a [`Call`] or a chain of them.
+/// A [`Call`] or a chain of calls, which can be joined with others.
 ///
-/// Implemented here only: it is public so that signatures can name it.
+/// Implemented by this crate only; public so that signatures can name it.
 pub trait Branch: Send + 'static {
     /// Each call's own result: a `Result`, or a pair `(before, last)` for a chain.
     type Results: Results + Send + 'static;
-    /// What the last call answers with.
+    /// The value of the last call.
     type Last;
-    /// How many calls it holds.
+    /// The number of calls.
     const CALLS: usize;
 
     #[doc(hidden)]
-    fn declare(&self, recorder: &Recorder, chain: u32);
+    fn register(&self, recorder: &Recorder, chain: u32);
     #[doc(hidden)]
     fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static;
     #[doc(hidden)]
     fn last(results: &Self::Results) -> Option<&Self::Last>;
     #[doc(hidden)]
-    fn lost() -> Self::Results;
+    fn cancelled() -> Self::Results;
 }
 
 // === impl Call ===
 
 impl<F> Call<F> {
-    /// Another name than the one it was made with.
+    /// Replaces the name.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.label.name = name.into();
         self
     }
 
-    /// The method that is called, for the report: `fanout.user.v1.UserService/GetUser`.
+    /// Sets the method that the report shows, such as `fanout.user.v1.UserService/GetUser`.
     pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
         self.label.method = method.into();
         self
     }
 
-    /// Reports this count instead of 1.
+    /// Reports this count of attempts instead of 1.
     pub fn attempts(mut self, attempts: &Attempts) -> Self {
         self.label.attempts = Some(attempts.clone());
         self
     }
 
-    /// Runs another call on this one's answer.
+    /// Chains a call that is made from this one's value.
     ///
-    /// The other is skipped where this one fails: its input is missing, whatever the
-    /// failure policy.
+    /// The next call is skipped if this one fails, under every failure policy, because its
+    /// input is missing.
     pub fn then<G, F2>(self, step: Step<G>) -> Then<Self, G>
     where
         Self: Branch,
@@ -113,12 +113,13 @@ where
     type Last = T;
     const CALLS: usize = 1;
 
-    fn declare(&self, recorder: &Recorder, chain: u32) {
-        recorder.declare(self.label.clone(), Some(chain));
+    fn register(&self, recorder: &Recorder, chain: u32) {
+        recorder.register(self.label.clone(), Some(chain));
     }
 
     fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static {
-        // Not the label, which the recorder has: thousands of these wait at once.
+        // Captures the future alone: the recorder has the label, and thousands of these futures
+        // may be alive at once.
         let future = self.future;
         async move { recorder.run(first, future).await }
     }
@@ -127,7 +128,7 @@ where
         results.as_ref().ok()
     }
 
-    fn lost() -> Self::Results {
+    fn cancelled() -> Self::Results {
         Err(CallError::Cancelled)
     }
 }
@@ -135,13 +136,13 @@ where
 // === impl Step ===
 
 impl<G> Step<G> {
-    /// The method that is called, for the report.
+    /// Sets the method that the report shows.
     pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
         self.label.method = method.into();
         self
     }
 
-    /// Reports this count instead of 1.
+    /// Reports this count of attempts instead of 1.
     pub fn attempts(mut self, attempts: &Attempts) -> Self {
         self.label.attempts = Some(attempts.clone());
         self
@@ -151,7 +152,7 @@ impl<G> Step<G> {
 // === impl Then ===
 
 impl<B, G> Then<B, G> {
-    /// Runs another call on the last one's answer.
+    /// Chains a call that is made from the last call's value.
     pub fn then<G2, F2>(self, step: Step<G2>) -> Then<Self, G2>
     where
         Self: Branch,
@@ -175,16 +176,16 @@ where
     type Last = T;
     const CALLS: usize = B::CALLS + 1;
 
-    fn declare(&self, recorder: &Recorder, chain: u32) {
-        self.before.declare(recorder, chain);
-        recorder.declare(self.step.label.clone(), Some(chain));
+    fn register(&self, recorder: &Recorder, chain: u32) {
+        self.before.register(recorder, chain);
+        recorder.register(self.step.label.clone(), Some(chain));
     }
 
     async fn run(self, recorder: Arc<Recorder>, first: usize) -> Self::Results {
         let before = self.before.run(Arc::clone(&recorder), first).await;
         let last = first + B::CALLS;
         let result = match B::last(&before) {
-            // Made inside the call, so that a panic there is this call's failure too.
+            // The function runs inside the call, so a panic in it is this call's failure.
             Some(input) => {
                 let make = self.step.make;
                 recorder.run(last, async { make(input).await }).await
@@ -198,7 +199,7 @@ where
         results.1.as_ref().ok()
     }
 
-    fn lost() -> Self::Results {
-        (B::lost(), Err(CallError::Cancelled))
+    fn cancelled() -> Self::Results {
+        (B::cancelled(), Err(CallError::Cancelled))
     }
 }

@@ -1,4 +1,4 @@
-//! A call's name, method and count of attempts.
+//! A call's name, method and count of attempts, as the report shows them.
 
 use std::borrow::Cow;
 
