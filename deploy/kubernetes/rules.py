@@ -1,18 +1,20 @@
-"""What must hold of the rendered manifests: each rule takes an overlay and yields what is wrong
-with it. The rules know the services by name, and their settings from `fanout <service> --help`.
+"""The rules for the rendered manifests. Each rule takes an overlay and yields what is wrong with it. The services are
+those of the compose file, their settings are those of `fanout <service> --help`.
 """
 
 import re
 
-from overlay import NAME, SERVICES, environment, fanout, generated, known_settings, prefix, selects
+from overlay import (
+    BACKENDS, NAME, PORT, SERVICES, arguments, environment, fanout, generated, known_settings, option, prefix, selects,
+)
 
 EX_USAGE = 64
-PER_SERVICE = {"laptop": ["Deployment", "Service", "NetworkPolicy"]}
+PER_SERVICE = {"laptop": ["Deployment", "Service"]}
 PER_SERVICE["production"] = [*PER_SERVICE["laptop"], "HorizontalPodAutoscaler", "PodDisruptionBudget"]
 EXPECTED = {
     overlay: {(kind, name) for kind in kinds for name in SERVICES}
-    | {("Namespace", "fanout"), ("ConfigMap", "log"), ("ConfigMap", "telemetry")}
-    | {("NetworkPolicy", name) for name in ("default-deny", "dns", "metrics", "telemetry")}
+    | {("Namespace", "fanout"), ("ConfigMap", "backends"), ("ConfigMap", "log"), ("ConfigMap", "telemetry")}
+    | {("NetworkPolicy", name) for name in ("default-deny", "dns", "gateway", "backend", "metrics", "telemetry")}
     for overlay, kinds in PER_SERVICE.items()
 }
 EXPECTED["laptop"] |= {(kind, "jaeger") for kind in ("Deployment", "Service", "NetworkPolicy")}
@@ -20,7 +22,7 @@ EXPECTED["production"] |= {("NetworkPolicy", "database")}
 
 
 def complete(overlay):
-    """Everything is there, and nothing that nobody expects: no Secret above all."""
+    """Everything that is expected is there, and nothing else, such as a Secret."""
     hash_suffix = re.compile(r"-[a-z0-9]{10}$")
     found = set()
     for doc in overlay.docs:
@@ -38,7 +40,7 @@ def complete(overlay):
 
 
 def restricted(overlay):
-    """The restricted profile of the pod security standards, and a read-only root on top."""
+    """Pods fit the restricted profile of the pod security standards, and have a read-only root."""
     for name, _, spec in overlay.pods():
         pod = spec.get("securityContext", {})
         if not pod.get("runAsNonRoot") or not pod.get("runAsUser"):
@@ -96,7 +98,7 @@ def images(overlay):
 
 
 def probed(overlay):
-    """Health decides what gets requests, and never what is restarted."""
+    """Health decides which pods get requests, and never which are restarted."""
     for name, _, spec in overlay.pods():
         container = spec["containers"][0]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -108,7 +110,7 @@ def probed(overlay):
                 yield f"{name} is probed on a port that it does not have: {named}"
         if name not in SERVICES:
             continue
-        if container.get("readinessProbe", {}).get("grpc") != {"port": SERVICES[name], "service": ""}:
+        if container.get("readinessProbe", {}).get("grpc") != {"port": PORT, "service": ""}:
             yield f"{name} is not asked for its health before it gets requests"
         for probe in ("startupProbe", "livenessProbe"):
             if "tcpSocket" not in container.get(probe, {}):
@@ -123,7 +125,7 @@ def drained(overlay):
         sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         if sleep < 5:
             yield f"{name} is told to stop while it still gets new connections"
-        drain = environment(overlay, container).get(prefix(name) + "_DRAIN", "")
+        drain = option(overlay, name, "drain") or ""
         if not re.fullmatch(r"\d+s", drain):
             yield f"{name} states no drain in seconds"
         elif spec.get("terminationGracePeriodSeconds", 30) < sleep + int(drain[:-1]) + 10:
@@ -131,7 +133,7 @@ def drained(overlay):
 
 
 def selected(overlay):
-    """What names pods by label or by name finds them, and nobody else's."""
+    """Selectors and names find their own pods and no others."""
     pods = {name: labels for name, labels, _ in overlay.pods()}
     for each in overlay.all("Deployment"):
         name, selector = each["metadata"]["name"], each["spec"]["selector"]
@@ -171,10 +173,10 @@ def selected(overlay):
 
 
 def connected(overlay):
-    """The policies, worked out: these connections between our pods are allowed, and no others."""
+    """The policies together allow these connections between our pods, and no others."""
     pods = {name: labels for name, labels, _ in overlay.pods()}
     ports = sorted({port["containerPort"] for _, _, spec in overlay.pods() for port in spec["containers"][0]["ports"]})
-    wanted = {("gateway", "user-service", 50052), ("gateway", "country-service", 50053)}
+    wanted = {("gateway", name, PORT) for name in BACKENDS}
     if overlay.name == "laptop":
         wanted |= {(name, "jaeger", 4317) for name in SERVICES}
 
@@ -214,25 +216,24 @@ def connected(overlay):
 
 def ports(overlay):
     for name, _, container in overlay.services():
-        port = SERVICES[name]
         declared = sorted((each["name"], each["containerPort"]) for each in container["ports"])
-        if declared != [("grpc", port), ("metrics", 9464)]:
-            yield f"{name} declares other ports than grpc on {port} and metrics on 9464"
-        if environment(overlay, container).get(prefix(name) + "_LISTEN") != f"[::]:{port}":
-            yield f"{name} does not listen on {port}"
+        if declared != [("grpc", PORT), ("metrics", 9464)]:
+            yield f"{name} declares other ports than grpc on {PORT} and metrics on 9464"
+        if option(overlay, name, "listen") != f"[::]:{PORT}":
+            yield f"{name} does not listen on {PORT}"
         service = overlay.get("Service", name)["spec"]
-        if [(each["port"], each["targetPort"]) for each in service["ports"]] != [(port, "grpc")]:
-            yield f"Service/{name} does not lead to {port}"
+        if [(each["port"], each["targetPort"]) for each in service["ports"]] != [(PORT, "grpc")]:
+            yield f"Service/{name} does not lead to {PORT}"
         if (service.get("clusterIP") == "None") != (name != "gateway"):
             yield f"Service/{name} is headless where it should not be, or the other way round"
-    gateway = environment(overlay, overlay.get("Deployment", "gateway")["spec"]["template"]["spec"]["containers"][0])
-    for name in ("user-service", "country-service"):
-        if gateway.get(prefix(name) + "_URL") != f"http://{name}:{SERVICES[name]}":
+    gateway = environment(overlay, overlay.container("gateway"))
+    for name in BACKENDS:
+        if gateway.get(prefix(name) + "_URL") != f"http://{name}:{PORT}":
             yield f"gateway looks for {name} elsewhere"
 
 
 def measured(overlay):
-    """Metrics are where the annotations say, and may be asked for."""
+    """Metrics are where the annotations say, and a policy lets Prometheus in."""
     wanted = {"prometheus.io/scrape": "true", "prometheus.io/port": "9464", "prometheus.io/path": "/metrics"}
     policy = overlay.get("NetworkPolicy", "metrics") or {"spec": {"podSelector": {"matchLabels": {"missing": ""}}}}
     for name, labels, container in overlay.services():
@@ -249,14 +250,14 @@ def measured(overlay):
 
 
 def settings(overlay):
-    """Each variable is a setting of that service, and the service takes its value."""
+    """Each variable is a setting of its service, and the service accepts its variables and arguments."""
     for name, _, container in overlay.services():
         known = known_settings(name)
         assert len(known) > 4, f"{name} --help names hardly any settings"
         set_ = environment(overlay, container)
-        used = set(re.findall(r"\$\((\w+)\)", " ".join(set_.values())))
+        used = set(re.findall(r"\$\((\w+)\)", " ".join([*set_.values(), *container["args"]])))
         for variable, value in set_.items():
-            if variable not in known and not variable.startswith("OTEL_") and not (variable in used and value == "field"):
+            if variable not in known and not variable.startswith("OTEL_") and variable not in used:
                 yield f"{name} has no setting {variable}"
             if value == "missing":
                 yield f"{name} takes {variable} from what is not there"
@@ -266,23 +267,22 @@ def settings(overlay):
                 if needed not in listed[: listed.index(each["name"])]:
                     yield f"{name} uses {needed} in {each['name']} before it is set"
         ours = {variable: value for variable, value in set_.items() if variable in known}
-        asked = fanout(name, "healthcheck", **ours)
+        asked = fanout(name, *arguments(overlay, container), "healthcheck", **ours)
         if asked.returncode == EX_USAGE:
             yield f"{name} refuses its settings: {asked.stderr.strip()}"
 
 
 def data(overlay):
-    """Where users are, how long answers take, and who may change that."""
-    user = overlay.get("Deployment", "user-service")["spec"]["template"]["spec"]["containers"][0]
+    """Users are in the right database, and only the laptop has a simulated delay."""
+    user = overlay.container("user-service")
     url = next((each for each in user["env"] if each["name"] == "DATABASE_URL"), {})
     if overlay.name == "production" and url.get("valueFrom") != {"secretKeyRef": {"name": "user-database", "key": "url"}}:
         yield "DATABASE_URL does not come from the secret alone"
     if overlay.name == "laptop" and not url.get("value", "").startswith("sqlite:/data/"):
         yield "DATABASE_URL names no file on the volume"
-    for name in ("user-service", "country-service"):
-        set_ = environment(overlay, overlay.get("Deployment", name)["spec"]["template"]["spec"]["containers"][0])
-        wanted = ("3s", "true") if overlay.name == "laptop" else ("0", None)
-        if (set_.get(prefix(name) + "_DELAY"), set_.get(prefix(name) + "_ALLOW_OVERRIDES")) != wanted:
+    for name in BACKENDS:
+        wanted = ("3s", "") if overlay.name == "laptop" else ("0", None)
+        if (option(overlay, name, "delay"), option(overlay, name, "allow-overrides")) != wanted:
             yield f"{name} has another delay than {wanted[0]}, or lets requests change it"
 
 

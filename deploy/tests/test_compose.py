@@ -1,4 +1,4 @@
-"""docker-compose.yml on a real engine: what runs, how it is locked up, and how it stops."""
+"""docker-compose.yml on a container engine: what runs, how it is restricted, and how it stops."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def test_the_images_are_small_and_say_what_they_are(images):
         print(f"{service}: {image['Size'] / 1e6:.1f} MB")
         assert image["Size"] < 40e6
         labels = image["Config"]["Labels"]
-        assert labels["org.opencontainers.image.title"].startswith("fanout")
+        assert labels["org.opencontainers.image.title"] == f"fanout {service}"
         assert labels["org.opencontainers.image.licenses"] == "MIT"
         assert image["Config"]["User"] == "65532:65532"
 
@@ -92,7 +92,7 @@ def test_the_whole_stays_small(compose):
 
 
 def test_a_restart_of_the_database_loses_no_user(compose, gateway):
-    """Under load: users are created and read while PostgreSQL goes away and comes back."""
+    """Creates and reads users while PostgreSQL restarts."""
     client = gateway(compose)
     network = f"{compose.project}_default"
     (user_service,) = compose.containers("user-service")
@@ -100,7 +100,7 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
     no_delay = [("baggage", "user.delay=0,country.delay=0")]
     with open_channel(f"{address}:50052") as channel:
         users = ReflectedClient(channel)
-        # Looked up here: the descriptors' pool is not made for threads.
+        # Looked up before the threads start: the descriptor pool is not thread-safe.
         (create_user, new_user), (get_profile, profile) = (
             users.method(f"{USERS}/CreateUser"), client.method(GET_PROFILE)
         )
@@ -154,7 +154,7 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
 
 
 def test_replicas_come_and_go_under_load(compose, gateway):
-    """Scaled to three, all three answer; one is killed, one is added; no request is lost, and nothing restarted."""
+    """Scales to three replicas that all answer, kills one and adds one: no request fails, and nothing restarts."""
     client = gateway(compose)
     get_profile, profile = client.method(GET_PROFILE)
     no_delay = [("baggage", "user.delay=0,country.delay=0")]
@@ -172,7 +172,7 @@ def test_replicas_come_and_go_under_load(compose, gateway):
                 counted.notify_all()
 
     def wait_until_all_answer(service, number):
-        """Each replica has answered a few requests since it was first seen here."""
+        """Waits until each replica has answered a few requests."""
         containers = compose.containers(service)
         assert len(containers) == number
         for container in containers:
