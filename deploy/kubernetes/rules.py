@@ -48,7 +48,7 @@ def restricted(overlay):
         if pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             yield f"{name} has no seccomp profile"
         if spec.get("automountServiceAccountToken") is not False:
-            yield f"{name} gets a token"
+            yield f"{name} gets a service account token"
         if spec.get("enableServiceLinks") is not False:
             yield f"{name} gets service links"
         if any(spec.get(host) for host in ("hostNetwork", "hostPID", "hostIPC")):
@@ -63,11 +63,11 @@ def restricted(overlay):
             if context.get("capabilities") != {"drop": ["ALL"]}:
                 yield f"{name} keeps capabilities"
             if context.get("readOnlyRootFilesystem") is not True:
-                yield f"{name} may write its root file system"
+                yield f"{name} may write to its root file system"
             if {"runAsUser", "runAsNonRoot", "seccompProfile"} & set(context):
-                yield f"{name} has a container that overrules its pod's security"
+                yield f"{name} has a container that overrides its pod's security context"
             if any("hostPort" in port for port in container["ports"]):
-                yield f"{name} takes a port of the host"
+                yield f"{name} uses a port of the host"
 
 
 def resourced(overlay):
@@ -75,9 +75,9 @@ def resourced(overlay):
         for container in spec["containers"]:
             requests, limits = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
             if not {"cpu", "memory"} <= set(requests) or "memory" not in limits:
-                yield f"{name} lacks requests or the memory's limit"
+                yield f"{name} lacks requests or a memory limit"
             if "cpu" in limits:
-                yield f"{name} has a limit for the cpu"
+                yield f"{name} has a CPU limit"
 
 
 def images(overlay):
@@ -107,14 +107,14 @@ def probed(overlay):
                 continue
             named = container[probe].get("tcpSocket", container[probe].get("httpGet", {})).get("port")
             if named is not None and named not in [port["name"] for port in container["ports"]]:
-                yield f"{name} is probed on a port that it does not have: {named}"
+                yield f"{name} is probed on a port that it does not declare: {named}"
         if name not in SERVICES:
             continue
         if container.get("readinessProbe", {}).get("grpc") != {"port": PORT, "service": ""}:
-            yield f"{name} is not asked for its health before it gets requests"
+            yield f"{name} gets requests without a health check"
         for probe in ("startupProbe", "livenessProbe"):
             if "tcpSocket" not in container.get(probe, {}):
-                yield f"{name} is restarted by its {probe} while its database or a service is away"
+                yield f"{name} is restarted by its {probe} while its database or a backend is down"
 
 
 def drained(overlay):
@@ -124,7 +124,7 @@ def drained(overlay):
         container = spec["containers"][0]
         sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         if sleep < 5:
-            yield f"{name} is told to stop while it still gets new connections"
+            yield f"{name} is stopped while it still gets new connections"
         drain = option(overlay, name, "drain") or ""
         if not re.fullmatch(r"\d+s", drain):
             yield f"{name} states no drain in seconds"
@@ -138,13 +138,13 @@ def selected(overlay):
     for each in overlay.all("Deployment"):
         name, selector = each["metadata"]["name"], each["spec"]["selector"]
         if [pod for pod, labels in pods.items() if selects(selector, labels)] != [name]:
-            yield f"Deployment/{name} does not select its pods alone"
+            yield f"Deployment/{name} does not select exactly its own pods"
     for kind in ("Service", "PodDisruptionBudget"):
         for each in overlay.all(kind):
             name, selector = each["metadata"]["name"], each["spec"]["selector"]
             selector = selector if kind == "PodDisruptionBudget" else {"matchLabels": selector}
             if [pod for pod, labels in pods.items() if selects(selector, labels)] != [name]:
-                yield f"{kind}/{name} does not select the pods of its name alone"
+                yield f"{kind}/{name} does not select exactly the pods of its name"
     for each in overlay.all("HorizontalPodAutoscaler"):
         name, spec = each["metadata"]["name"], each["spec"]
         if spec["scaleTargetRef"] != {"apiVersion": "apps/v1", "kind": "Deployment", "name": name} or name not in pods:
@@ -158,15 +158,15 @@ def selected(overlay):
         ends = [spec["podSelector"]]
         for rule in spec.get("ingress", []) + spec.get("egress", []):
             if "ports" not in rule or not rule.get("from", rule.get("to")):
-                yield f"NetworkPolicy/{name} leaves open which peers or ports it means"
+                yield f"NetworkPolicy/{name} has a rule without peers or ports"
             ends += [peer["podSelector"] for peer in rule.get("from", rule.get("to", [])) if set(peer) == {"podSelector"}]
         for end in ends:
             if not any(selects(end, labels) for labels in pods.values()):
-                yield f"NetworkPolicy/{name} names pods that there are not"
+                yield f"NetworkPolicy/{name} selects pods that do not exist"
     for name, labels, spec in overlay.pods():
         for constraint in spec.get("topologySpreadConstraints", []):
             if not selects(constraint["labelSelector"], labels) or NAME not in constraint["matchLabelKeys"]:
-                yield f"{name} is spread among others' pods"
+                yield f"{name} is not spread separately from other services"
         spread = {constraint["topologyKey"] for constraint in spec.get("topologySpreadConstraints", [])}
         if overlay.name == "production" and spread != {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}:
             yield f"{name} is not spread over hosts and zones"
@@ -201,17 +201,17 @@ def connected(overlay):
         for rule in each["spec"].get("egress", []):
             for peer in rule.get("to", []):
                 if "ipBlock" in peer and (each["spec"]["podSelector"] != {"matchLabels": {NAME: "user-service"}} or rule["ports"] != [{"port": 5432}]):
-                    yield f"NetworkPolicy/{each['metadata']['name']} lets others than the user service out, or to more than the database"
+                    yield f"NetworkPolicy/{each['metadata']['name']} lets another pod than the user service out, or to more than the database"
         for rule in each["spec"].get("ingress", []):
             for peer in rule["from"]:
                 label = "fanout/metrics-scraper" if each["metadata"]["name"] == "metrics" else "fanout/gateway-client"
                 if set(peer) != {"podSelector"} and label not in str(peer):
-                    yield f"NetworkPolicy/{each['metadata']['name']} lets in who has no label for it"
+                    yield f"NetworkPolicy/{each['metadata']['name']} lets in clients without its label"
     if overlay.name == "production" and not any("ipBlock" in str(each) for each in overlay.all("NetworkPolicy")):
         yield "user-service does not reach its database"
     endpoint = overlay.config(generated(overlay, "telemetry")).get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if not endpoint.endswith(":4317"):
-        yield f"spans go nowhere that a policy allows: {endpoint!r}"
+        yield f"no policy allows the way to the collector: {endpoint!r}"
 
 
 def ports(overlay):
@@ -225,11 +225,11 @@ def ports(overlay):
         if [(each["port"], each["targetPort"]) for each in service["ports"]] != [(PORT, "grpc")]:
             yield f"Service/{name} does not lead to {PORT}"
         if (service.get("clusterIP") == "None") != (name != "gateway"):
-            yield f"Service/{name} is headless where it should not be, or the other way round"
+            yield f"Service/{name} is headless but should not be, or the reverse"
     gateway = environment(overlay, overlay.container("gateway"))
     for name in BACKENDS:
         if gateway.get(prefix(name) + "_URL") != f"http://{name}:{PORT}":
-            yield f"gateway looks for {name} elsewhere"
+            yield f"gateway has another URL for {name}"
 
 
 def measured(overlay):
@@ -239,14 +239,14 @@ def measured(overlay):
     for name, labels, container in overlay.services():
         template = overlay.get("Deployment", name)["spec"]["template"]
         if template["metadata"].get("annotations", {}) != wanted:
-            yield f"{name} does not say where its metrics are"
+            yield f"{name} has no annotations for its metrics"
         set_ = environment(overlay, container)
         if set_.get("OTEL_METRICS_EXPORTER") != "prometheus" or set_.get("OTEL_EXPORTER_PROMETHEUS_HOST") != "::":
-            yield f"{name} does not answer with metrics"
+            yield f"{name} does not serve metrics"
         if "OTEL_EXPORTER_PROMETHEUS_PORT" in set_:
-            yield f"{name} has its metrics on another port"
+            yield f"{name} serves metrics on another port"
         if not selects(policy["spec"]["podSelector"], labels):
-            yield f"{name} lets nobody ask for its metrics"
+            yield f"{name} cannot be scraped by Prometheus"
 
 
 def settings(overlay):
@@ -260,7 +260,7 @@ def settings(overlay):
             if variable not in known and not variable.startswith("OTEL_") and variable not in used:
                 yield f"{name} has no setting {variable}"
             if value == "missing":
-                yield f"{name} takes {variable} from what is not there"
+                yield f"{name} takes {variable} from something that does not exist"
         listed = [each["name"] for each in container["env"]]
         for each in container["env"]:
             for needed in re.findall(r"\$\((\w+)\)", each.get("value", "")):
@@ -277,9 +277,9 @@ def data(overlay):
     user = overlay.container("user-service")
     url = next((each for each in user["env"] if each["name"] == "DATABASE_URL"), {})
     if overlay.name == "production" and url.get("valueFrom") != {"secretKeyRef": {"name": "user-database", "key": "url"}}:
-        yield "DATABASE_URL does not come from the secret alone"
+        yield "DATABASE_URL does not come from the secret only"
     if overlay.name == "laptop" and not url.get("value", "").startswith("sqlite:/data/"):
-        yield "DATABASE_URL names no file on the volume"
+        yield "DATABASE_URL is not a file on the volume"
     for name in BACKENDS:
         wanted = ("3s", "") if overlay.name == "laptop" else ("0", None)
         if (option(overlay, name, "delay"), option(overlay, name, "allow-overrides")) != wanted:

@@ -62,7 +62,7 @@ def test_a_call_from_outside_shows_the_overlap_in_one_trace(compose, collector, 
     assert walls[CONCURRENT] < 0.8 * walls[SEQUENTIAL]
 
 
-def test_the_services_are_locked_up(compose):
+def test_the_services_are_restricted(compose):
     for service in SERVICES:
         (container,) = compose.containers(service)
         host = container["HostConfig"]
@@ -138,7 +138,7 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
         stop.set()
         for thread in threads:
             thread.join()
-        assert len(acknowledged) >= before + 100, f"it did not come back: {codes}"
+        assert len(acknowledged) >= before + 100, f"it does not recover: {codes}"
         assert codes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN}, codes
         assert parts and all(countries == 249 for _, countries in parts), "best effort always has the countries"
         stored, token = set(), ""
