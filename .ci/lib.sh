@@ -21,8 +21,10 @@ skip() {
 # need_package COMMAND PACKAGE: installs a Debian package unless its command is there.
 need_package() {
   if command -v "$1" >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null; then return; fi
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
+  local as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo --non-interactive)
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null
 }
 
 # need_python FILE: installs the packages of a requirements file.

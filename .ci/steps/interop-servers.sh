@@ -4,5 +4,5 @@ set -euo pipefail
 
 setup=e2e/interop-servers/setup.sh
 [ -f "$setup" ] || skip "there is no $setup"
-bash "$setup" target/interop-servers
+bash "$setup" "$TOOLS/interop-servers"
 FANOUT_REQUIRE_INTEROP=1 cargo test -p interop-servers --locked
