@@ -12,10 +12,11 @@ COPY . .
 RUN mkdir /manifests \
  && cp Cargo.lock /manifests/ \
  && find . -name Cargo.toml -exec cp --parents {} /manifests/ ';' \
- && find . -name build.rs -exec cp --parents {} /manifests/ ';' \
  && cd /manifests \
- && find . -name build.rs -exec sh -c 'echo "fn main() {}" >"$1"' _ {} ';' \
- && find . -mindepth 2 -name Cargo.toml -exec sh -c 'cd "${1%/*}" && mkdir -p src && : >src/lib.rs && echo "fn main() {}" >src/main.rs' _ {} ';'
+ && for crate in $(find . -mindepth 2 -name Cargo.toml -printf '%h '); do \
+      mkdir -p "$crate/src" && : >"$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs"; \
+      if [ -f "/context/$crate/build.rs" ]; then cp "$crate/src/main.rs" "$crate/build.rs"; fi; \
+    done
 
 # === The dependencies: built again only if a manifest changes
 
