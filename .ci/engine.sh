@@ -4,12 +4,12 @@
 #   engine.sh env     prints the exports for the engine that `up` chose: eval "$(engine.sh env)"
 #   engine.sh down    stops the engine if `up` started it; its images stay for the next run
 #
-# An engine of its own needs Debian 12 or later, root, and Debian's packages. If it reaches no
-# image registry either, it makes look-alikes of the base images (.ci/engine/images.sh).
-# Otherwise `up` exits with 69.
+# An engine of its own needs Debian 12, root, and Debian's packages. Without an image registry, `up`
+# makes look-alikes of the base images (.ci/engine/images.sh). `up` exits with 69 if there is no
+# engine and none can be installed.
 #
-# Not supported by it, as far as we know: ulimits above 20000 and --privileged in a container that
-# has neither itself. Without a registry also `# syntax=` lines and digests of images.
+# In a container without those privileges, its containers can have neither --privileged nor ulimits
+# above 20000. Without a registry, `# syntax=` lines and image digests do not work.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,7 @@ ENV
 }
 
 can_install() {
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && grep -q '^ID=debian' /etc/os-release
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && grep -q '^VERSION_CODENAME=bookworm' /etc/os-release
 }
 
 # Debian 12's own packages have no Compose 2 and no buildx. They are installed for what the newer
@@ -82,7 +82,7 @@ up() {
     return
   fi
   if ! can_install; then
-    echo "no container engine: docker does not answer, and one can be installed on Debian by root only" >&2
+    echo "no container engine: docker does not answer, and one can be installed on Debian 12 by root only" >&2
     return "$UNAVAILABLE"
   fi
   mkdir -p "$ENGINE_DIR"

@@ -10,17 +10,14 @@ trap 'rm -rf "$work"' EXIT
 
 has() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# The suite and mirrors of this machine. It trusts what this machine trusts: builds may reach
-# their registries through a proxy with a certificate of its own.
+# Uses this machine's mirrors and certificates: builds may need a proxy with its own certificate.
 make_debian() {
-  local codename sources
-  codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-  sources=/etc/apt/sources.list.d/debian.sources
+  local sources=/etc/apt/sources.list.d/debian.sources
   [ -f "$sources" ] || sources=/etc/apt/sources.list
   mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates \
     --customize-hook='copy-in /usr/local/share/ca-certificates /usr/local/share' \
     --customize-hook='chroot "$1" update-ca-certificates >/dev/null' \
-    "$codename" "$work/debian.tar" "$sources"
+    bookworm "$work/debian.tar" "$sources"
   docker import --change 'CMD ["bash"]' "$work/debian.tar" debian:bookworm-slim >/dev/null
   rm "$work/debian.tar"
 }
