@@ -1,89 +1,65 @@
-# One image for each service: `docker build --target gateway .`, or user-service, or
-# country-service. The three targets share all of the build.
+# The image of one service: `docker build .` makes the gateway's; docker-compose.yml has the
+# arguments of the others. All images share every stage but the last.
 
 ARG RUST_VERSION=1.95
 ARG DEBIAN=bookworm
 
-# === What nobody's change of source touches: the dependencies, in a layer of their own
+# === The manifests, and an empty file for each library, program and build script
+
+FROM rust:${RUST_VERSION}-${DEBIAN} AS manifests
+WORKDIR /context
+COPY . .
+RUN mkdir /manifests \
+ && cp Cargo.lock /manifests/ \
+ && find . -name Cargo.toml -exec cp --parents {} /manifests/ ';' \
+ && cd /manifests \
+ && for crate in $(find . -mindepth 2 -name Cargo.toml -printf '%h '); do \
+      mkdir -p "$crate/src" && : >"$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs"; \
+      if [ -f "/context/$crate/build.rs" ]; then cp "$crate/src/main.rs" "$crate/build.rs"; fi; \
+    done
+
+# === The dependencies: built again only if a manifest changes
 
 FROM rust:${RUST_VERSION}-${DEBIAN} AS dependencies
 WORKDIR /src
-# Less to link and to ship than the workspace's own release profile; the same code.
+# Less to link and to ship than with the workspace's release profile; the code is the same.
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_TERM_COLOR=never
-COPY Cargo.toml Cargo.lock ./
-COPY proto/Cargo.toml proto/
-COPY crates/fan-out/Cargo.toml crates/fan-out/
-COPY crates/fault-injection/Cargo.toml crates/fault-injection/
-COPY crates/rpc-layers/Cargo.toml crates/rpc-layers/
-COPY crates/service-kit/Cargo.toml crates/service-kit/
-COPY user-service/Cargo.toml user-service/
-COPY country-service/Cargo.toml country-service/
-COPY gateway/Cargo.toml gateway/
-COPY cli/Cargo.toml cli/
-# Cargo wants a source file for each target that a manifest names or implies.
-RUN for crate in proto crates/fan-out crates/fault-injection crates/rpc-layers crates/service-kit user-service country-service gateway cli; do \
-      mkdir -p "$crate/src" && : > "$crate/src/lib.rs"; \
-    done \
- && echo 'fn main() {}' | tee proto/build.rs user-service/src/main.rs country-service/src/main.rs gateway/src/main.rs cli/src/main.rs \
- && cargo build --release --locked -p gateway -p user-service -p country-service
+COPY --from=manifests /manifests .
+RUN cargo build --release --locked -p gateway -p '*-service'
 
 # === The services
 
 FROM dependencies AS build
-COPY proto proto
-COPY crates crates
-COPY user-service user-service
-COPY country-service country-service
-COPY gateway gateway
-# Files that are copied keep their times, which may be older than the empty ones' builds.
-RUN find proto crates user-service country-service gateway -name '*.rs' -exec touch {} + \
- && cargo build --release --locked -p gateway -p user-service -p country-service \
+COPY . .
+# Copied files keep their times, which may be older than the build of the empty ones.
+RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
+ && cargo build --release --locked -p gateway -p '*-service' \
  && mkdir /data
 
-# === What runs: a C library and certificates, no shell, nobody's root
+# === What runs: a C library and certificates, no shell, no root user
 
-FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
+FROM gcr.io/distroless/cc-debian12:nonroot
+ARG SERVICE=gateway
+# The prefix of the service's variables, and its port.
+ARG SETTINGS=GATEWAY
+ARG PORT=50051
 ARG VERSION=0.1.0
 ARG REVISION=unknown
-LABEL org.opencontainers.image.version="${VERSION}" \
+LABEL org.opencontainers.image.title="fanout ${SERVICE}" \
+      org.opencontainers.image.description="The ${SERVICE} of fanout, a gateway that calls several gRPC services at once" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.vendor="the fanout authors" \
       org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
-USER 65532:65532
-# The signal that each service drains on, as any process 1 gets it.
-STOPSIGNAL SIGTERM
-
-FROM runtime AS gateway
-LABEL org.opencontainers.image.title="fanout gateway" \
-      org.opencontainers.image.description="Answers from several services at once, and says how much the calls overlapped"
-COPY --from=build /src/target/release/gateway /usr/local/bin/gateway
-ENV GATEWAY_LISTEN=[::]:50051
-EXPOSE 50051
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --start-interval=250ms --retries=3 \
-  CMD ["/usr/local/bin/gateway", "healthcheck"]
-ENTRYPOINT ["/usr/local/bin/gateway"]
-
-FROM runtime AS user-service
-LABEL org.opencontainers.image.title="fanout user service" \
-      org.opencontainers.image.description="Keeps users in a database, and answers after a delay"
-COPY --from=build /src/target/release/user-service /usr/local/bin/user-service
-# Where the embedded database goes, when it is the embedded one; the root file system is
-# read-only.
+COPY --from=build /src/target/release/${SERVICE} /usr/local/bin/service
+# For an embedded database. The rest of the file system can be read-only.
 COPY --from=build --chown=65532:65532 /data /data
-VOLUME /data
-ENV USER_SERVICE_LISTEN=[::]:50052 DATABASE_URL=sqlite:/data/users.db
-EXPOSE 50052
+ENV ${SETTINGS}_LISTEN=[::]:${PORT} DATABASE_URL=sqlite:/data/users.db
+EXPOSE ${PORT}
+USER 65532:65532
+# The signal on which each service drains.
+STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --start-interval=250ms --retries=3 \
-  CMD ["/usr/local/bin/user-service", "healthcheck"]
-ENTRYPOINT ["/usr/local/bin/user-service"]
-
-FROM runtime AS country-service
-LABEL org.opencontainers.image.title="fanout country service" \
-      org.opencontainers.image.description="Knows the countries of ISO 3166-1, and answers after a delay"
-COPY --from=build /src/target/release/country-service /usr/local/bin/country-service
-ENV COUNTRY_SERVICE_LISTEN=[::]:50053
-EXPOSE 50053
-HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --start-interval=250ms --retries=3 \
-  CMD ["/usr/local/bin/country-service", "healthcheck"]
-ENTRYPOINT ["/usr/local/bin/country-service"]
+  CMD ["/usr/local/bin/service", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/service"]

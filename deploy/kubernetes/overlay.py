@@ -1,4 +1,4 @@
-"""The rendered manifests, and what the services say of themselves."""
+"""The rendered manifests, and the settings that the services document themselves."""
 
 import os
 import re
@@ -7,14 +7,18 @@ from pathlib import Path
 
 import yaml
 
-SERVICES = {"gateway": 50051, "user-service": 50052, "country-service": 50053}
+COMPOSE = yaml.safe_load(Path("docker-compose.yml").read_text())
+# Every service that the compose file builds has to be in the cluster as well.
+SERVICES = [name for name, service in COMPOSE["services"].items() if "build" in service]
+BACKENDS = [name for name in SERVICES if name != "gateway"]
+PORT = 50051
 FANOUT = os.environ.get("FANOUT", "target/debug/fanout")
 RENDERED = Path(os.environ.get("RENDERED", "target/ci/kubernetes/rendered"))
 NAME = "app.kubernetes.io/name"
 
 
 class Overlay:
-    """The documents of one rendering."""
+    """The documents of one rendered overlay."""
 
     def __init__(self, name, docs):
         self.name, self.docs = name, docs
@@ -29,10 +33,13 @@ class Overlay:
         return (self.get("ConfigMap", name) or {}).get("data", {})
 
     def pods(self):
-        """Each Deployment's name, and its pods' labels and spec."""
+        """Yields each Deployment's name, and the labels and spec of its pods."""
         for each in self.all("Deployment"):
             template = each["spec"]["template"]
             yield each["metadata"]["name"], template["metadata"]["labels"], template["spec"]
+
+    def container(self, service):
+        return self.get("Deployment", service)["spec"]["template"]["spec"]["containers"][0]
 
     def services(self):
         for name, labels, spec in self.pods():
@@ -53,12 +60,12 @@ def prefix(service):
 
 
 def generated(overlay, name):
-    """The full name of a generated ConfigMap."""
+    """Returns the full name of a generated ConfigMap."""
     return next((each["metadata"]["name"] for each in overlay.all("ConfigMap") if each["metadata"]["name"].startswith(name)), "")
 
 
 def environment(overlay, container):
-    """The container's variables. Of the secret, what the README puts there."""
+    """Returns the container's variables, with the README's example for the secret."""
     variables = {}
     for source in container.get("envFrom", []):
         variables |= overlay.config(source["configMapRef"]["name"]) or {source["configMapRef"]["name"]: "missing"}
@@ -75,8 +82,23 @@ def environment(overlay, container):
     return variables
 
 
+def arguments(overlay, container):
+    """Returns the container's arguments with its variables filled in, as Kubernetes does it."""
+    variables = environment(overlay, container)
+    return [re.sub(r"\$\((\w+)\)", lambda found: variables.get(found[1], "missing"), each) for each in container["args"]]
+
+
+def option(overlay, service, name):
+    """Returns the value of a flag, "" if it has none, and None if it is not given."""
+    for each in arguments(overlay, overlay.container(service)):
+        flag, _, value = each.partition("=")
+        if flag == f"--{name}":
+            return value
+    return None
+
+
 def known_settings(service):
-    """The variables that `--help` names."""
+    """Returns the variables that `--help` names."""
     return set(re.findall(r"\[env: ([A-Z0-9_]+)", fanout(service, "--help").stdout))
 
 

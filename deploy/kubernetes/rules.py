@@ -1,18 +1,20 @@
-"""What must hold of the rendered manifests: each rule takes an overlay and yields what is wrong
-with it. The rules know the services by name, and their settings from `fanout <service> --help`.
+"""The rules for the rendered manifests. Each rule takes an overlay and yields what is wrong with it. The services are
+those of the compose file, their settings are those of `fanout <service> --help`.
 """
 
 import re
 
-from overlay import NAME, SERVICES, environment, fanout, generated, known_settings, prefix, selects
+from overlay import (
+    BACKENDS, NAME, PORT, SERVICES, arguments, environment, fanout, generated, known_settings, option, prefix, selects,
+)
 
 EX_USAGE = 64
-PER_SERVICE = {"laptop": ["Deployment", "Service", "NetworkPolicy"]}
+PER_SERVICE = {"laptop": ["Deployment", "Service"]}
 PER_SERVICE["production"] = [*PER_SERVICE["laptop"], "HorizontalPodAutoscaler", "PodDisruptionBudget"]
 EXPECTED = {
     overlay: {(kind, name) for kind in kinds for name in SERVICES}
-    | {("Namespace", "fanout"), ("ConfigMap", "log"), ("ConfigMap", "telemetry")}
-    | {("NetworkPolicy", name) for name in ("default-deny", "dns", "metrics", "telemetry")}
+    | {("Namespace", "fanout"), ("ConfigMap", "backends"), ("ConfigMap", "log"), ("ConfigMap", "telemetry")}
+    | {("NetworkPolicy", name) for name in ("default-deny", "dns", "gateway", "backend", "metrics", "telemetry")}
     for overlay, kinds in PER_SERVICE.items()
 }
 EXPECTED["laptop"] |= {(kind, "jaeger") for kind in ("Deployment", "Service", "NetworkPolicy")}
@@ -20,7 +22,7 @@ EXPECTED["production"] |= {("NetworkPolicy", "database")}
 
 
 def complete(overlay):
-    """Everything is there, and nothing that nobody expects: no Secret above all."""
+    """Everything that is expected is there, and nothing else, such as a Secret."""
     hash_suffix = re.compile(r"-[a-z0-9]{10}$")
     found = set()
     for doc in overlay.docs:
@@ -38,7 +40,7 @@ def complete(overlay):
 
 
 def restricted(overlay):
-    """The restricted profile of the pod security standards, and a read-only root on top."""
+    """Pods fit the restricted profile of the pod security standards, and have a read-only root."""
     for name, _, spec in overlay.pods():
         pod = spec.get("securityContext", {})
         if not pod.get("runAsNonRoot") or not pod.get("runAsUser"):
@@ -46,7 +48,7 @@ def restricted(overlay):
         if pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             yield f"{name} has no seccomp profile"
         if spec.get("automountServiceAccountToken") is not False:
-            yield f"{name} gets a token"
+            yield f"{name} gets a service account token"
         if spec.get("enableServiceLinks") is not False:
             yield f"{name} gets service links"
         if any(spec.get(host) for host in ("hostNetwork", "hostPID", "hostIPC")):
@@ -61,11 +63,11 @@ def restricted(overlay):
             if context.get("capabilities") != {"drop": ["ALL"]}:
                 yield f"{name} keeps capabilities"
             if context.get("readOnlyRootFilesystem") is not True:
-                yield f"{name} may write its root file system"
+                yield f"{name} may write to its root file system"
             if {"runAsUser", "runAsNonRoot", "seccompProfile"} & set(context):
-                yield f"{name} has a container that overrules its pod's security"
+                yield f"{name} has a container that overrides its pod's security context"
             if any("hostPort" in port for port in container["ports"]):
-                yield f"{name} takes a port of the host"
+                yield f"{name} uses a port of the host"
 
 
 def resourced(overlay):
@@ -73,9 +75,9 @@ def resourced(overlay):
         for container in spec["containers"]:
             requests, limits = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
             if not {"cpu", "memory"} <= set(requests) or "memory" not in limits:
-                yield f"{name} lacks requests or the memory's limit"
+                yield f"{name} lacks requests or a memory limit"
             if "cpu" in limits:
-                yield f"{name} has a limit for the cpu"
+                yield f"{name} has a CPU limit"
 
 
 def images(overlay):
@@ -96,7 +98,7 @@ def images(overlay):
 
 
 def probed(overlay):
-    """Health decides what gets requests, and never what is restarted."""
+    """Health decides which pods get requests, and never which are restarted."""
     for name, _, spec in overlay.pods():
         container = spec["containers"][0]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -105,14 +107,14 @@ def probed(overlay):
                 continue
             named = container[probe].get("tcpSocket", container[probe].get("httpGet", {})).get("port")
             if named is not None and named not in [port["name"] for port in container["ports"]]:
-                yield f"{name} is probed on a port that it does not have: {named}"
+                yield f"{name} is probed on a port that it does not declare: {named}"
         if name not in SERVICES:
             continue
-        if container.get("readinessProbe", {}).get("grpc") != {"port": SERVICES[name], "service": ""}:
-            yield f"{name} is not asked for its health before it gets requests"
+        if container.get("readinessProbe", {}).get("grpc") != {"port": PORT, "service": ""}:
+            yield f"{name} gets requests without a health check"
         for probe in ("startupProbe", "livenessProbe"):
             if "tcpSocket" not in container.get(probe, {}):
-                yield f"{name} is restarted by its {probe} while its database or a service is away"
+                yield f"{name} is restarted by its {probe} while its database or a backend is down"
 
 
 def drained(overlay):
@@ -122,8 +124,8 @@ def drained(overlay):
         container = spec["containers"][0]
         sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         if sleep < 5:
-            yield f"{name} is told to stop while it still gets new connections"
-        drain = environment(overlay, container).get(prefix(name) + "_DRAIN", "")
+            yield f"{name} is stopped while it still gets new connections"
+        drain = option(overlay, name, "drain") or ""
         if not re.fullmatch(r"\d+s", drain):
             yield f"{name} states no drain in seconds"
         elif spec.get("terminationGracePeriodSeconds", 30) < sleep + int(drain[:-1]) + 10:
@@ -131,18 +133,18 @@ def drained(overlay):
 
 
 def selected(overlay):
-    """What names pods by label or by name finds them, and nobody else's."""
+    """Selectors and names find their own pods and no others."""
     pods = {name: labels for name, labels, _ in overlay.pods()}
     for each in overlay.all("Deployment"):
         name, selector = each["metadata"]["name"], each["spec"]["selector"]
         if [pod for pod, labels in pods.items() if selects(selector, labels)] != [name]:
-            yield f"Deployment/{name} does not select its pods alone"
+            yield f"Deployment/{name} does not select exactly its own pods"
     for kind in ("Service", "PodDisruptionBudget"):
         for each in overlay.all(kind):
             name, selector = each["metadata"]["name"], each["spec"]["selector"]
             selector = selector if kind == "PodDisruptionBudget" else {"matchLabels": selector}
             if [pod for pod, labels in pods.items() if selects(selector, labels)] != [name]:
-                yield f"{kind}/{name} does not select the pods of its name alone"
+                yield f"{kind}/{name} does not select exactly the pods of its name"
     for each in overlay.all("HorizontalPodAutoscaler"):
         name, spec = each["metadata"]["name"], each["spec"]
         if spec["scaleTargetRef"] != {"apiVersion": "apps/v1", "kind": "Deployment", "name": name} or name not in pods:
@@ -156,25 +158,25 @@ def selected(overlay):
         ends = [spec["podSelector"]]
         for rule in spec.get("ingress", []) + spec.get("egress", []):
             if "ports" not in rule or not rule.get("from", rule.get("to")):
-                yield f"NetworkPolicy/{name} leaves open which peers or ports it means"
+                yield f"NetworkPolicy/{name} has a rule without peers or ports"
             ends += [peer["podSelector"] for peer in rule.get("from", rule.get("to", [])) if set(peer) == {"podSelector"}]
         for end in ends:
             if not any(selects(end, labels) for labels in pods.values()):
-                yield f"NetworkPolicy/{name} names pods that there are not"
+                yield f"NetworkPolicy/{name} selects pods that do not exist"
     for name, labels, spec in overlay.pods():
         for constraint in spec.get("topologySpreadConstraints", []):
             if not selects(constraint["labelSelector"], labels) or NAME not in constraint["matchLabelKeys"]:
-                yield f"{name} is spread among others' pods"
+                yield f"{name} is not spread separately from other services"
         spread = {constraint["topologyKey"] for constraint in spec.get("topologySpreadConstraints", [])}
         if overlay.name == "production" and spread != {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}:
             yield f"{name} is not spread over hosts and zones"
 
 
 def connected(overlay):
-    """The policies, worked out: these connections between our pods are allowed, and no others."""
+    """The policies together allow these connections between our pods, and no others."""
     pods = {name: labels for name, labels, _ in overlay.pods()}
     ports = sorted({port["containerPort"] for _, _, spec in overlay.pods() for port in spec["containers"][0]["ports"]})
-    wanted = {("gateway", "user-service", 50052), ("gateway", "country-service", 50053)}
+    wanted = {("gateway", name, PORT) for name in BACKENDS}
     if overlay.name == "laptop":
         wanted |= {(name, "jaeger", 4317) for name in SERVICES}
 
@@ -199,90 +201,88 @@ def connected(overlay):
         for rule in each["spec"].get("egress", []):
             for peer in rule.get("to", []):
                 if "ipBlock" in peer and (each["spec"]["podSelector"] != {"matchLabels": {NAME: "user-service"}} or rule["ports"] != [{"port": 5432}]):
-                    yield f"NetworkPolicy/{each['metadata']['name']} lets others than the user service out, or to more than the database"
+                    yield f"NetworkPolicy/{each['metadata']['name']} lets another pod than the user service out, or to more than the database"
         for rule in each["spec"].get("ingress", []):
             for peer in rule["from"]:
                 label = "fanout/metrics-scraper" if each["metadata"]["name"] == "metrics" else "fanout/gateway-client"
                 if set(peer) != {"podSelector"} and label not in str(peer):
-                    yield f"NetworkPolicy/{each['metadata']['name']} lets in who has no label for it"
+                    yield f"NetworkPolicy/{each['metadata']['name']} lets in clients without its label"
     if overlay.name == "production" and not any("ipBlock" in str(each) for each in overlay.all("NetworkPolicy")):
         yield "user-service does not reach its database"
     endpoint = overlay.config(generated(overlay, "telemetry")).get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if not endpoint.endswith(":4317"):
-        yield f"spans go nowhere that a policy allows: {endpoint!r}"
+        yield f"no policy allows the way to the collector: {endpoint!r}"
 
 
 def ports(overlay):
     for name, _, container in overlay.services():
-        port = SERVICES[name]
         declared = sorted((each["name"], each["containerPort"]) for each in container["ports"])
-        if declared != [("grpc", port), ("metrics", 9464)]:
-            yield f"{name} declares other ports than grpc on {port} and metrics on 9464"
-        if environment(overlay, container).get(prefix(name) + "_LISTEN") != f"[::]:{port}":
-            yield f"{name} does not listen on {port}"
+        if declared != [("grpc", PORT), ("metrics", 9464)]:
+            yield f"{name} declares other ports than grpc on {PORT} and metrics on 9464"
+        if option(overlay, name, "listen") != f"[::]:{PORT}":
+            yield f"{name} does not listen on {PORT}"
         service = overlay.get("Service", name)["spec"]
-        if [(each["port"], each["targetPort"]) for each in service["ports"]] != [(port, "grpc")]:
-            yield f"Service/{name} does not lead to {port}"
+        if [(each["port"], each["targetPort"]) for each in service["ports"]] != [(PORT, "grpc")]:
+            yield f"Service/{name} does not lead to {PORT}"
         if (service.get("clusterIP") == "None") != (name != "gateway"):
-            yield f"Service/{name} is headless where it should not be, or the other way round"
-    gateway = environment(overlay, overlay.get("Deployment", "gateway")["spec"]["template"]["spec"]["containers"][0])
-    for name in ("user-service", "country-service"):
-        if gateway.get(prefix(name) + "_URL") != f"http://{name}:{SERVICES[name]}":
-            yield f"gateway looks for {name} elsewhere"
+            yield f"Service/{name} is headless but should not be, or the reverse"
+    gateway = environment(overlay, overlay.container("gateway"))
+    for name in BACKENDS:
+        if gateway.get(prefix(name) + "_URL") != f"http://{name}:{PORT}":
+            yield f"gateway has another URL for {name}"
 
 
 def measured(overlay):
-    """Metrics are where the annotations say, and may be asked for."""
+    """Metrics are where the annotations say, and a policy lets Prometheus in."""
     wanted = {"prometheus.io/scrape": "true", "prometheus.io/port": "9464", "prometheus.io/path": "/metrics"}
     policy = overlay.get("NetworkPolicy", "metrics") or {"spec": {"podSelector": {"matchLabels": {"missing": ""}}}}
     for name, labels, container in overlay.services():
         template = overlay.get("Deployment", name)["spec"]["template"]
         if template["metadata"].get("annotations", {}) != wanted:
-            yield f"{name} does not say where its metrics are"
+            yield f"{name} has no annotations for its metrics"
         set_ = environment(overlay, container)
         if set_.get("OTEL_METRICS_EXPORTER") != "prometheus" or set_.get("OTEL_EXPORTER_PROMETHEUS_HOST") != "::":
-            yield f"{name} does not answer with metrics"
+            yield f"{name} does not serve metrics"
         if "OTEL_EXPORTER_PROMETHEUS_PORT" in set_:
-            yield f"{name} has its metrics on another port"
+            yield f"{name} serves metrics on another port"
         if not selects(policy["spec"]["podSelector"], labels):
-            yield f"{name} lets nobody ask for its metrics"
+            yield f"{name} cannot be scraped by Prometheus"
 
 
 def settings(overlay):
-    """Each variable is a setting of that service, and the service takes its value."""
+    """Each variable is a setting of its service, and the service accepts its variables and arguments."""
     for name, _, container in overlay.services():
         known = known_settings(name)
         assert len(known) > 4, f"{name} --help names hardly any settings"
         set_ = environment(overlay, container)
-        used = set(re.findall(r"\$\((\w+)\)", " ".join(set_.values())))
+        used = set(re.findall(r"\$\((\w+)\)", " ".join([*set_.values(), *container["args"]])))
         for variable, value in set_.items():
-            if variable not in known and not variable.startswith("OTEL_") and not (variable in used and value == "field"):
+            if variable not in known and not variable.startswith("OTEL_") and variable not in used:
                 yield f"{name} has no setting {variable}"
             if value == "missing":
-                yield f"{name} takes {variable} from what is not there"
+                yield f"{name} takes {variable} from something that does not exist"
         listed = [each["name"] for each in container["env"]]
         for each in container["env"]:
             for needed in re.findall(r"\$\((\w+)\)", each.get("value", "")):
                 if needed not in listed[: listed.index(each["name"])]:
                     yield f"{name} uses {needed} in {each['name']} before it is set"
         ours = {variable: value for variable, value in set_.items() if variable in known}
-        asked = fanout(name, "healthcheck", **ours)
+        asked = fanout(name, *arguments(overlay, container), "healthcheck", **ours)
         if asked.returncode == EX_USAGE:
             yield f"{name} refuses its settings: {asked.stderr.strip()}"
 
 
 def data(overlay):
-    """Where users are, how long answers take, and who may change that."""
-    user = overlay.get("Deployment", "user-service")["spec"]["template"]["spec"]["containers"][0]
+    """Users are in the right database, and only the laptop has a simulated delay."""
+    user = overlay.container("user-service")
     url = next((each for each in user["env"] if each["name"] == "DATABASE_URL"), {})
     if overlay.name == "production" and url.get("valueFrom") != {"secretKeyRef": {"name": "user-database", "key": "url"}}:
-        yield "DATABASE_URL does not come from the secret alone"
+        yield "DATABASE_URL does not come from the secret only"
     if overlay.name == "laptop" and not url.get("value", "").startswith("sqlite:/data/"):
-        yield "DATABASE_URL names no file on the volume"
-    for name in ("user-service", "country-service"):
-        set_ = environment(overlay, overlay.get("Deployment", name)["spec"]["template"]["spec"]["containers"][0])
-        wanted = ("3s", "true") if overlay.name == "laptop" else ("0", None)
-        if (set_.get(prefix(name) + "_DELAY"), set_.get(prefix(name) + "_ALLOW_OVERRIDES")) != wanted:
+        yield "DATABASE_URL is not a file on the volume"
+    for name in BACKENDS:
+        wanted = ("3s", "") if overlay.name == "laptop" else ("0", None)
+        if (option(overlay, name, "delay"), option(overlay, name, "allow-overrides")) != wanted:
             yield f"{name} has another delay than {wanted[0]}, or lets requests change it"
 
 

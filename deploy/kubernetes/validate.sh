@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Renders both overlays with kustomize, holds what comes out against the published schemas of
-# the oldest and the newest Kubernetes that we mean, and then against our own rules
-# (policy_test.py). Needs no cluster and asks none; after the installation, no network either.
+# Renders both overlays with kustomize, and checks the result against the published schemas of the
+# oldest and the newest Kubernetes that are supported, and against our own rules (policy_test.py).
+# Needs no cluster, and after the installation no network.
 #   FANOUT=target/release/fanout deploy/kubernetes/validate.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# 1.30 is the first with `preStop: sleep` switched on.
+# 1.30 is the first that enables `preStop: sleep`.
 KUBERNETES="1.30 1.37"
 HERE=deploy/kubernetes
 VENV=$PWD/target/ci/kubernetes
@@ -38,7 +38,7 @@ for each in sorted(f"{each['kind']}/{each['metadata']['name']}" for each in yaml
 PYTHON
 done
 
-# The check must be able to fail: a field that no schema knows has to be found.
+# Proves that the check can fail: a field that no schema knows must be found.
 broken=$RENDERED/broken.yaml
 sed 's/livenessProbe:/livenesProbe:/' "$RENDERED/production.yaml" >"$broken"
 for version in $KUBERNETES; do

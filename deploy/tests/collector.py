@@ -1,4 +1,4 @@
-"""An OTLP receiver that keeps the spans it gets."""
+"""An OTLP receiver that keeps the spans it receives."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         self.changed = threading.Condition()
         self.server = grpc.server(ThreadPoolExecutor(4))
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self.server)
-        # Containers reach this machine by the address of their bridge, not by the loopback.
+        # Containers reach this machine by their bridge's address, not by loopback.
         self.port = self.server.add_insecure_port("0.0.0.0:0")
         self.server.start()
 
@@ -27,7 +27,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def trace(self, trace_id, count, timeout=30):
-        """The spans of a trace as (service, span), once there are this many."""
+        """Returns the spans of a trace as (service, span) when there are this many."""
 
         def found():
             return [(service, span) for service, span in self.spans if span.trace_id.hex() == trace_id]

@@ -1,23 +1,27 @@
-"""The compose file on a real engine, under a project name of its own."""
+"""Runs the compose file on a container engine, under a project name of its own."""
 
 import json
 import os
 import pathlib
 import subprocess
 
+import yaml
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-SERVICES = ["gateway", "user-service", "country-service"]
+COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+# Our own: the ones that are built here.
+SERVICES = [name for name, service in COMPOSE["services"].items() if "build" in service]
 
 
 class Compose:
-    """`docker compose` with these files and settings. What it makes, `remove` removes."""
+    """`docker compose` with these files and settings. `remove` removes everything it created."""
 
     def __init__(self, project, files, **settings):
         self.project = project
         self.command = ["docker", "compose", "--project-name", project]
         for file in ["docker-compose.yml", *files]:
             self.command += ["-f", file]
-        # Port 0 is any free one: nothing of the machine's own is in the way.
+        # Port 0 is any free port.
         self.env = os.environ | {"GATEWAY_PORT": "0", "JAEGER_PORT": "0", "FANOUT_TAG": "check"} | settings
 
     def run(self, *args, check=True, timeout=600):
@@ -35,7 +39,7 @@ class Compose:
         self.run("up", "--detach", "--wait", "--wait-timeout", "120", "--no-build", "--pull", "never", *args)
 
     def address(self):
-        """Where the gateway is published on this machine."""
+        """The address on which the gateway is published."""
         return self.run("port", "gateway", "50051").stdout.strip()
 
     def containers(self, service):
@@ -53,10 +57,12 @@ def docker(*args, check=True):
 
 
 def build():
-    """Builds the three images as `docker compose build` would, and says how large they are."""
+    """Builds the images with the arguments of the compose file."""
     network = os.environ.get("FANOUT_BUILD_NETWORK", "default")
     for service in SERVICES:
-        docker("build", "--quiet", "--network", network, "--target", service, "--tag", f"fanout/{service}:check", ".")
+        arguments = COMPOSE["services"][service]["build"]["args"]
+        flags = [flag for name in ("SERVICE", "SETTINGS", "PORT") for flag in ("--build-arg", f"{name}={arguments[name]}")]
+        docker("build", "--quiet", "--network", network, *flags, "--tag", f"fanout/{service}:check", ".")
 
 
 def remove_images():

@@ -1,4 +1,4 @@
-"""The images, built once, and the whole of docker-compose.yml running from them."""
+"""Builds the images once, and runs docker-compose.yml with them."""
 
 import os
 
@@ -34,7 +34,7 @@ def running(project, files, collector):
         COUNTRY_SERVICE_DELAY=milliseconds,
         OTEL_EXPORTER_OTLP_ENDPOINT=f"http://host.docker.internal:{collector.port}",
     )
-    compose.remove()  # what a run that was cut off has left
+    compose.remove()  # the leftovers of an interrupted run
     try:
         compose.up()
         yield compose
@@ -44,7 +44,7 @@ def running(project, files, collector):
 
 @pytest.fixture(scope="module")
 def compose(images, collector):
-    """Everything but the viewer, whose image may not be had: the collector is in its place."""
+    """Everything except the trace viewer, whose image may be unavailable: the collector replaces it."""
     yield from running("fanout-check", [], collector)
 
 
@@ -56,7 +56,7 @@ def embedded(images, collector):
 
 @pytest.fixture
 def gateway():
-    """Makes clients of a running gateway, from outside the containers."""
+    """Makes clients of a running gateway outside the containers."""
     channels = []
 
     def client(compose):

@@ -1,4 +1,4 @@
-"""docker-compose.yml on a real engine: what runs, how it is locked up, and how it stops."""
+"""docker-compose.yml on a container engine: what runs, how it is restricted, and how it stops."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def test_the_images_are_small_and_say_what_they_are(images):
         print(f"{service}: {image['Size'] / 1e6:.1f} MB")
         assert image["Size"] < 40e6
         labels = image["Config"]["Labels"]
-        assert labels["org.opencontainers.image.title"].startswith("fanout")
+        assert labels["org.opencontainers.image.title"] == f"fanout {service}"
         assert labels["org.opencontainers.image.licenses"] == "MIT"
         assert image["Config"]["User"] == "65532:65532"
 
@@ -62,7 +62,7 @@ def test_a_call_from_outside_shows_the_overlap_in_one_trace(compose, collector, 
     assert walls[CONCURRENT] < 0.8 * walls[SEQUENTIAL]
 
 
-def test_the_services_are_locked_up(compose):
+def test_the_services_are_restricted(compose):
     for service in SERVICES:
         (container,) = compose.containers(service)
         host = container["HostConfig"]
@@ -92,7 +92,7 @@ def test_the_whole_stays_small(compose):
 
 
 def test_a_restart_of_the_database_loses_no_user(compose, gateway):
-    """Under load: users are created and read while PostgreSQL goes away and comes back."""
+    """Creates and reads users while PostgreSQL restarts."""
     client = gateway(compose)
     network = f"{compose.project}_default"
     (user_service,) = compose.containers("user-service")
@@ -100,7 +100,7 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
     no_delay = [("baggage", "user.delay=0,country.delay=0")]
     with open_channel(f"{address}:50052") as channel:
         users = ReflectedClient(channel)
-        # Looked up here: the descriptors' pool is not made for threads.
+        # Looked up before the threads start: the descriptor pool is not thread-safe.
         (create_user, new_user), (get_profile, profile) = (
             users.method(f"{USERS}/CreateUser"), client.method(GET_PROFILE)
         )
@@ -138,7 +138,7 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
         stop.set()
         for thread in threads:
             thread.join()
-        assert len(acknowledged) >= before + 100, f"it did not come back: {codes}"
+        assert len(acknowledged) >= before + 100, f"it does not recover: {codes}"
         assert codes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN}, codes
         assert parts and all(countries == 249 for _, countries in parts), "best effort always has the countries"
         stored, token = set(), ""
@@ -154,7 +154,7 @@ def test_a_restart_of_the_database_loses_no_user(compose, gateway):
 
 
 def test_replicas_come_and_go_under_load(compose, gateway):
-    """Scaled to three, all three answer; one is killed, one is added; no request is lost, and nothing restarted."""
+    """Scales to three replicas that all answer, kills one and adds one: no request fails, and nothing restarts."""
     client = gateway(compose)
     get_profile, profile = client.method(GET_PROFILE)
     no_delay = [("baggage", "user.delay=0,country.delay=0")]
@@ -172,7 +172,7 @@ def test_replicas_come_and_go_under_load(compose, gateway):
                 counted.notify_all()
 
     def wait_until_all_answer(service, number):
-        """Each replica has answered a few requests since it was first seen here."""
+        """Waits until each replica has answered a few requests."""
         containers = compose.containers(service)
         assert len(containers) == number
         for container in containers:

@@ -1,8 +1,8 @@
-//! The question's four answers, measured: `cargo run -p fan-out --example question`.
+//! Measures how long two calls of 3 s take, depending on how a handler awaits them:
+//! `cargo run -p fan-out --example question`.
 //!
-//! A handler awaits `get_user()` and then `get_countries()`, 3 s each. The four
-//! experiments do not depend on one another, so they are joined as well, and the
-//! program takes as long as the slowest.
+//! The experiments do not depend on one another, so they are joined as well: the program
+//! takes as long as the slowest of them.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -26,7 +26,7 @@ async fn get_country_of(_user: &'static str) -> Result<&'static str, Infallible>
     Ok("GB")
 }
 
-/// The handler that the question is about.
+/// A handler that needs both replies.
 async fn handler(strategy: Strategy) -> Report {
     FanOut::new(strategy).join((call("user", get_user()), call("country", get_countries()))).await.report
 }

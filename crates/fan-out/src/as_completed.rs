@@ -1,4 +1,4 @@
-//! Many calls of one type, each answer as soon as it is there.
+//! Runs many calls of one type and yields each result when it ends.
 
 use std::{
     fmt,
@@ -19,39 +19,39 @@ use tracing::Instrument as _;
 use crate::{
     call::Call,
     outcome::CallError,
-    recorder::{Finish, Recorder},
+    recorder::{FanOutGuard, Recorder},
     report::Report,
     strategy::{FailurePolicy, Strategy},
 };
 
-/// The results of many calls in the order in which they end: see
+/// A stream of results in the order in which the calls end, made by
 /// [`FanOut::as_completed`](crate::FanOut::as_completed).
 ///
-/// Under [`FailurePolicy::FailFast`] the first failure is the last item; calls that it
-/// cancelled or skipped are in the report alone.
+/// Under [`FailurePolicy::FailFast`] the first failure is the last item. Calls that it
+/// cancelled or skipped appear only in the report.
 ///
 /// # Cancel safety
 ///
-/// A result is never lost between two polls. Dropping the stream drops every call that
-/// runs, and aborts the tasks of [`Strategy::Spawned`].
+/// No result is lost between two polls. Dropping the stream drops every running call and
+/// aborts the tasks of [`Strategy::Spawned`].
 #[must_use = "a stream runs no call until it is polled"]
 pub struct AsCompleted<I, T, E> {
     strategy: Strategy,
     width: usize,
-    /// Calls that have not started. None are left where this is `None`.
+    /// The calls that have not started; `None` once all of them have.
     waiting: Option<I>,
     running: FuturesUnordered<BoxFuture<'static, Completed<T, E>>>,
     recorder: Arc<Recorder>,
-    finish: Option<Finish>,
+    guard: Option<FanOutGuard>,
     report: Option<Report>,
 }
 
-/// What came of one call of many.
+/// The result of one call of many.
 #[derive(Debug)]
 pub struct Completed<T, E> {
-    /// Where the call stood in the iterator, and stands in [`Report::calls`].
+    /// The call's index in the iterator and in [`Report::calls`].
     pub index: usize,
-    /// Its own result.
+    /// The call's result.
     pub result: Result<T, CallError<E>>,
 }
 
@@ -66,53 +66,53 @@ where
 {
     pub(crate) fn new(strategy: Strategy, policy: FailurePolicy, width: usize, calls: I) -> Self {
         let recorder = Arc::new(Recorder::new(strategy, policy));
-        let finish = Finish::new(Arc::clone(&recorder), recorder.span(width));
+        let guard = FanOutGuard::new(Arc::clone(&recorder), recorder.span(width));
         let (waiting, running) = (Some(calls), FuturesUnordered::new());
-        Self { strategy, width, waiting, running, recorder, finish: Some(finish), report: None }
+        Self { strategy, width, waiting, running, recorder, guard: Some(guard), report: None }
     }
 
-    /// The report: complete when the stream has ended, until then the state so far, in
-    /// which a call that runs counts as cancelled.
+    /// Returns the report. Until the stream has ended it shows the state so far, in which
+    /// running calls count as cancelled.
     pub fn report(&self) -> Report {
         self.report.clone().unwrap_or_else(|| self.recorder.report())
     }
 
     /// Starts calls until `width` are running.
     fn fill(&mut self) {
-        let Some(finish) = &self.finish else { return };
+        let Some(guard) = &self.guard else { return };
         while self.running.len() < self.width && !self.recorder.is_stopped() {
             let Some(Call { label, future }) = self.waiting.as_mut().and_then(Iterator::next) else {
                 self.waiting = None;
                 return;
             };
-            let index = self.recorder.declare(label, None);
+            let index = self.recorder.register(label, None);
             let recorder = Arc::clone(&self.recorder);
             let run = async move { Completed { index, result: recorder.run(index, future).await } };
-            let run = run.instrument(finish.span().clone());
+            let run = run.instrument(guard.span().clone());
             self.running.push(match self.strategy {
                 Strategy::Sequential | Strategy::Concurrent => Box::pin(run),
                 Strategy::Spawned => {
                     let task = AbortOnDropHandle::new(tokio::spawn(run));
-                    // An error means that the runtime went away under the task.
-                    let lost = move |_| Completed { index, result: Err(CallError::Cancelled) };
-                    Box::pin(async move { task.await.unwrap_or_else(lost) })
+                    // An error means that the runtime was shut down.
+                    let cancelled = move |_| Completed { index, result: Err(CallError::Cancelled) };
+                    Box::pin(async move { task.await.unwrap_or_else(cancelled) })
                 }
             });
         }
     }
 
-    /// Notes the calls that never started, and closes the span.
+    /// Registers the calls that never started, and completes the report and the span.
     fn end(&mut self) {
         for call in self.waiting.take().into_iter().flatten() {
-            self.recorder.declare(call.label, None);
+            self.recorder.register(call.label, None);
         }
-        if let Some(finish) = self.finish.take() {
-            self.report = Some(finish.report());
+        if let Some(guard) = self.guard.take() {
+            self.report = Some(guard.finish());
         }
     }
 }
 
-// The iterator is never pinned, only called.
+// The iterator is never pinned: it is only called by reference.
 impl<I, T, E> Unpin for AsCompleted<I, T, E> {}
 
 impl<I, F, T, E> Stream for AsCompleted<I, T, E>
@@ -129,7 +129,7 @@ where
         loop {
             this.fill();
             match ready!(this.running.poll_next_unpin(cx)) {
-                // Stopped by the failure that was yielded before.
+                // Stopped by a failure that was yielded before.
                 Some(Completed { result: Err(CallError::Cancelled | CallError::Skipped), .. }) => {}
                 Some(completed) => return Poll::Ready(Some(completed)),
                 None => {
@@ -149,7 +149,7 @@ where
     E: Send + 'static,
 {
     fn is_terminated(&self) -> bool {
-        self.finish.is_none()
+        self.guard.is_none()
     }
 }
 

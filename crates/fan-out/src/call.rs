@@ -1,22 +1,17 @@
-//! A named future, and chains of them.
+//! Named futures, and chains of them.
 
-use std::{
-    borrow::Cow,
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-};
+use std::{borrow::Cow, future::Future, sync::Arc};
 
+pub use crate::attempts::Attempts;
 use crate::{
+    label::Label,
     outcome::{CallError, Results},
     recorder::Recorder,
 };
 
-/// Names a future, so that it can be run and reported.
+/// Names a future so that it can be run and reported.
 ///
-/// The future starts when a strategy first polls it, not here.
+/// The future does not start here, but when a strategy first polls it.
 pub fn call<F, T, E>(name: impl Into<Cow<'static, str>>, future: F) -> Call<F>
 where
     F: Future<Output = Result<T, E>>,
@@ -24,7 +19,7 @@ where
     Call { label: Label::new(name.into()), future }
 }
 
-/// A named future: see [`call`].
+/// A named future, made by [`call`].
 #[derive(Debug)]
 #[must_use = "a call does nothing until it is joined"]
 pub struct Call<F> {
@@ -32,12 +27,12 @@ pub struct Call<F> {
     pub(crate) future: F,
 }
 
-/// Names a call that is made from another one's answer.
+/// Names a function that makes the next call of a chain from the previous call's value.
 pub fn step<G>(name: impl Into<Cow<'static, str>>, make: G) -> Step<G> {
     Step { label: Label::new(name.into()), make }
 }
 
-/// A named function from an answer to the next call of a chain: see [`step`].
+/// A named function that makes the next call of a chain, made by [`step`].
 #[derive(Debug)]
 #[must_use = "a step does nothing until a call is chained to it"]
 pub struct Step<G> {
@@ -45,7 +40,7 @@ pub struct Step<G> {
     make: G,
 }
 
-/// A chain: calls of which each needs the answer of the one before.
+/// A chain of calls, each of which needs the value of the one before.
 #[derive(Debug)]
 #[must_use = "a chain does nothing until it is joined"]
 pub struct Then<B, G> {
@@ -53,74 +48,52 @@ pub struct Then<B, G> {
     step: Step<G>,
 }
 
-#[doc(hidden)]
-#[derive(Clone, Debug)]
-pub struct Label {
-    pub(crate) name: Cow<'static, str>,
-    pub(crate) method: Cow<'static, str>,
-    pub(crate) attempts: Option<Attempts>,
-}
-
-/// Counts how often a call was really sent, and how much of that was hedging.
+/// A [`Call`] or a chain of calls, which can be joined with others.
 ///
-/// Clones share one count. A client that retries, hedges or refuses to send keeps it;
-/// a call without one counts as sent once when it starts.
-#[derive(Clone, Debug, Default)]
-pub struct Attempts(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    sent: AtomicU32,
-    hedges: AtomicU32,
-    hedge_won: AtomicBool,
-}
-
-/// What can be joined: a [`Call`] or a chain of them.
-///
-/// Implemented here only: it is public so that signatures can name it.
+/// Implemented by this crate only; public so that signatures can name it.
 pub trait Branch: Send + 'static {
     /// Each call's own result: a `Result`, or a pair `(before, last)` for a chain.
     type Results: Results + Send + 'static;
-    /// What the last call answers with.
+    /// The value of the last call.
     type Last;
-    /// How many calls it holds.
+    /// The number of calls.
     const CALLS: usize;
 
     #[doc(hidden)]
-    fn declare(&self, recorder: &Recorder, chain: u32);
+    fn register(&self, recorder: &Recorder, chain: u32);
     #[doc(hidden)]
     fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static;
     #[doc(hidden)]
     fn last(results: &Self::Results) -> Option<&Self::Last>;
     #[doc(hidden)]
-    fn lost() -> Self::Results;
+    fn cancelled() -> Self::Results;
 }
 
 // === impl Call ===
 
 impl<F> Call<F> {
-    /// Another name than the one it was made with.
+    /// Replaces the name.
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.label.name = name.into();
         self
     }
 
-    /// The method that is called, for the report: `fanout.user.v1.UserService/GetUser`.
+    /// Sets the method that the report shows, such as `fanout.user.v1.UserService/GetUser`.
     pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
         self.label.method = method.into();
         self
     }
 
-    /// Reports this count instead of 1.
+    /// Reports this count of attempts instead of 1.
     pub fn attempts(mut self, attempts: &Attempts) -> Self {
         self.label.attempts = Some(attempts.clone());
         self
     }
 
-    /// Runs another call on this one's answer.
+    /// Chains a call that is made from this one's value.
     ///
-    /// The other is skipped where this one fails: its input is missing, whatever the
-    /// failure policy.
+    /// The next call is skipped if this one fails, under every failure policy, because its
+    /// input is missing.
     pub fn then<G, F2>(self, step: Step<G>) -> Then<Self, G>
     where
         Self: Branch,
@@ -140,12 +113,13 @@ where
     type Last = T;
     const CALLS: usize = 1;
 
-    fn declare(&self, recorder: &Recorder, chain: u32) {
-        recorder.declare(self.label.clone(), Some(chain));
+    fn register(&self, recorder: &Recorder, chain: u32) {
+        recorder.register(self.label.clone(), Some(chain));
     }
 
     fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static {
-        // Not the label, which the recorder has: thousands of these wait at once.
+        // Captures the future alone: the recorder has the label, and thousands of these futures
+        // may be alive at once.
         let future = self.future;
         async move { recorder.run(first, future).await }
     }
@@ -154,7 +128,7 @@ where
         results.as_ref().ok()
     }
 
-    fn lost() -> Self::Results {
+    fn cancelled() -> Self::Results {
         Err(CallError::Cancelled)
     }
 }
@@ -162,13 +136,13 @@ where
 // === impl Step ===
 
 impl<G> Step<G> {
-    /// The method that is called, for the report.
+    /// Sets the method that the report shows.
     pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
         self.label.method = method.into();
         self
     }
 
-    /// Reports this count instead of 1.
+    /// Reports this count of attempts instead of 1.
     pub fn attempts(mut self, attempts: &Attempts) -> Self {
         self.label.attempts = Some(attempts.clone());
         self
@@ -178,7 +152,7 @@ impl<G> Step<G> {
 // === impl Then ===
 
 impl<B, G> Then<B, G> {
-    /// Runs another call on the last one's answer.
+    /// Chains a call that is made from the last call's value.
     pub fn then<G2, F2>(self, step: Step<G2>) -> Then<Self, G2>
     where
         Self: Branch,
@@ -202,16 +176,16 @@ where
     type Last = T;
     const CALLS: usize = B::CALLS + 1;
 
-    fn declare(&self, recorder: &Recorder, chain: u32) {
-        self.before.declare(recorder, chain);
-        recorder.declare(self.step.label.clone(), Some(chain));
+    fn register(&self, recorder: &Recorder, chain: u32) {
+        self.before.register(recorder, chain);
+        recorder.register(self.step.label.clone(), Some(chain));
     }
 
     async fn run(self, recorder: Arc<Recorder>, first: usize) -> Self::Results {
         let before = self.before.run(Arc::clone(&recorder), first).await;
         let last = first + B::CALLS;
         let result = match B::last(&before) {
-            // Made inside the call, so that a panic there is this call's failure too.
+            // The function runs inside the call, so a panic in it is this call's failure.
             Some(input) => {
                 let make = self.step.make;
                 recorder.run(last, async { make(input).await }).await
@@ -225,49 +199,7 @@ where
         results.1.as_ref().ok()
     }
 
-    fn lost() -> Self::Results {
-        (B::lost(), Err(CallError::Cancelled))
-    }
-}
-
-// === impl Label ===
-
-impl Label {
-    fn new(name: Cow<'static, str>) -> Self {
-        Self { name, method: Cow::Borrowed(""), attempts: None }
-    }
-}
-
-// === impl Attempts ===
-
-impl Attempts {
-    /// Counts one more that was sent, and returns its number: 1 for the first.
-    pub fn add(&self) -> u32 {
-        self.0.sent.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Notes that one of those sent was a hedge: a second one beside a first that is late.
-    pub fn add_hedge(&self) {
-        self.0.hedges.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that the answer was a hedge's.
-    pub fn hedge_won(&self) {
-        self.0.hedge_won.store(true, Ordering::Relaxed);
-    }
-
-    /// How many there were.
-    pub fn get(&self) -> u32 {
-        self.0.sent.load(Ordering::Relaxed)
-    }
-
-    /// How many of them were hedges.
-    pub fn hedges(&self) -> u32 {
-        self.0.hedges.load(Ordering::Relaxed)
-    }
-
-    /// Whether a hedge answered.
-    pub fn is_hedge_won(&self) -> bool {
-        self.0.hedge_won.load(Ordering::Relaxed)
+    fn cancelled() -> Self::Results {
+        (B::cancelled(), Err(CallError::Cancelled))
     }
 }

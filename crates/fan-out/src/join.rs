@@ -1,4 +1,4 @@
-//! A few calls of different types at once.
+//! Runs a few calls of different types.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::{
     as_completed::AsCompleted,
     call::{Branch, Call},
     outcome::{Outcome, Results},
-    recorder::{Finish, Recorder},
+    recorder::{FanOutGuard, Recorder},
     strategy::{FailurePolicy, Strategy},
 };
 
-/// How to run calls: start here.
+/// Runs calls with a strategy and a failure policy. The entry point of this crate.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "nothing runs until calls are joined"]
 pub struct FanOut {
@@ -21,15 +21,15 @@ pub struct FanOut {
     policy: FailurePolicy,
 }
 
-/// What [`FanOut::join`] takes: a tuple of 1 to 8 calls or chains.
+/// A tuple of 1 to 8 calls or chains, for [`FanOut::join`].
 ///
-/// Implemented here only: it is public so that signatures can name it.
+/// Implemented by this crate only; public so that signatures can name it.
 pub trait Branches {
     /// Each call's own result, in the same shape.
     type Results: Results;
 
     #[doc(hidden)]
-    fn declare(&self, recorder: &Recorder) -> usize;
+    fn register(&self, recorder: &Recorder) -> usize;
     #[doc(hidden)]
     fn run(self, strategy: Strategy, recorder: &Arc<Recorder>) -> impl Future<Output = Self::Results> + Send;
 }
@@ -37,51 +37,51 @@ pub trait Branches {
 // === impl FanOut ===
 
 impl FanOut {
-    /// Runs calls by this strategy, and stops at the first failure.
+    /// Runs calls with this strategy and stops at the first failure.
     pub fn new(strategy: Strategy) -> Self {
         Self { strategy, policy: FailurePolicy::default() }
     }
 
-    /// Chooses what one call's failure does to the others.
+    /// Sets what happens to the other calls when one fails.
     pub fn on_failure(mut self, policy: FailurePolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Runs 1 to 8 calls or chains, given as a tuple, and waits for them all.
+    /// Runs a tuple of 1 to 8 calls or chains and waits for all of them.
     ///
-    /// A call that panics fails with [`CallError::Panicked`](crate::CallError::Panicked);
-    /// the panic goes no further.
+    /// A panic in a call is caught, and the call fails with
+    /// [`CallError::Panicked`](crate::CallError::Panicked).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the returned future drops every call where it waits, and aborts the
-    /// tasks of [`Strategy::Spawned`]. The span still gets the figures.
+    /// Dropping the returned future drops every call at its current `.await` and aborts
+    /// the tasks of [`Strategy::Spawned`]. The span still records the figures.
     ///
     /// # Panics
     ///
-    /// [`Strategy::Spawned`] panics outside a tokio runtime.
+    /// Panics if the strategy is [`Strategy::Spawned`] and there is no tokio runtime.
     #[expect(
         clippy::manual_async_fn,
-        reason = "it would keep room for its arguments twice, and thousands of these wait"
+        reason = "an `async fn` would store its arguments twice, and thousands of these futures may be alive at once"
     )]
     pub fn join<B: Branches>(self, branches: B) -> impl Future<Output = Outcome<B::Results>> {
         async move {
             let recorder = Arc::new(Recorder::new(self.strategy, self.policy));
-            let span = recorder.span(branches.declare(&recorder));
-            let finish = Finish::new(Arc::clone(&recorder), span.clone());
+            let span = recorder.span(branches.register(&recorder));
+            let guard = FanOutGuard::new(Arc::clone(&recorder), span.clone());
             let results = branches.run(self.strategy, &recorder).instrument(span).await;
-            Outcome { results, report: finish.report() }
+            Outcome { results, report: guard.finish() }
         }
     }
 
     /// Runs any number of calls of one type, at most `max_in_flight` at once, and
-    /// yields each result as soon as it is there.
+    /// yields each result when its call ends.
     ///
-    /// Calls are taken from the iterator only when there is room for them, and a result
-    /// that nobody has taken yet occupies its place: a slow reader slows the calls, and
-    /// no buffer grows. [`Strategy::Sequential`] runs one at a time. A `max_in_flight`
-    /// of 0 counts as 1.
+    /// A call is taken from the iterator only when it can start at once, and an unread
+    /// result counts as in flight. A slow reader therefore slows the calls down, and no
+    /// buffer grows. [`Strategy::Sequential`] runs one call at a time. A `max_in_flight`
+    /// of 0 is treated as 1.
     pub fn as_completed<I, F, T, E>(self, max_in_flight: usize, calls: I) -> AsCompleted<I::IntoIter, T, E>
     where
         I: IntoIterator<Item = Call<F>>,
@@ -96,11 +96,11 @@ impl FanOut {
 
 // === impl Branches ===
 
-/// A branch in a task of its own.
+/// Runs a branch in a task of its own.
 async fn spawned<B: Branch>(branch: B, recorder: &Arc<Recorder>, first: usize) -> B::Results {
     let task = tokio::spawn(branch.run(Arc::clone(recorder), first).in_current_span());
-    // An error means that the runtime went away under the task: panics are caught within.
-    AbortOnDropHandle::new(task).await.unwrap_or_else(|_| B::lost())
+    // An error means that the runtime was shut down: panics are caught inside the task.
+    AbortOnDropHandle::new(task).await.unwrap_or_else(|_| B::cancelled())
 }
 
 macro_rules! impl_branches {
@@ -111,22 +111,22 @@ macro_rules! impl_branches {
         {
             type Results = ($($B::Results,)+);
 
-            fn declare(&self, recorder: &Recorder) -> usize {
+            fn register(&self, recorder: &Recorder) -> usize {
                 let calls = 0 $(+ $B::CALLS)+;
                 recorder.reserve(calls);
-                $(self.$i.declare(recorder, $i);)+
+                $(self.$i.register(recorder, $i);)+
                 calls
             }
 
             fn run(self, strategy: Strategy, recorder: &Arc<Recorder>) -> impl Future<Output = Self::Results> + Send {
-                // Where each branch's calls begin in the report.
+                // The index of each branch's first call in the report.
                 let mut next = 0;
-                let mut place = |calls: usize| {
+                let mut first_of = |calls: usize| {
                     let first = next;
                     next += calls;
                     first
                 };
-                let first = ($(place($B::CALLS),)+);
+                let first = ($(first_of($B::CALLS),)+);
                 async move {
                     match strategy {
                         Strategy::Sequential => ($(self.$i.run(Arc::clone(recorder), first.$i).await,)+),

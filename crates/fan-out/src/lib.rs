@@ -1,10 +1,10 @@
-//! Run calls in turn or together, cancel what is no longer needed, and report how
-//! much they overlapped.
+//! Runs async calls one by one, joined or spawned, cancels the ones that are no longer
+//! needed, and reports how much they overlapped.
 //!
 //! A handler that awaits `get_user()` and then `get_countries()`, 3 s each, takes 6 s:
-//! an `.await` waits for its own future and starts nothing else. Joined, the two take
-//! 3 s. This crate runs calls either way, as each request asks, and says in figures
-//! what that cost, what it saved and what joining would still save.
+//! an `.await` waits for its own future and starts no other. Joined, the two take 3 s.
+//! This crate runs calls with either strategy, chosen for each request, and reports how
+//! long they took, how much overlapping saved, and how much joining would still save.
 //!
 //! ```
 //! use fan_out::{FailurePolicy, FanOut, Strategy, call};
@@ -30,7 +30,8 @@
 //! # }
 //! ```
 //!
-//! Calls of which one needs the other's answer are a chain, which no strategy shortens:
+//! A call that needs another one's result forms a chain with it. No strategy shortens a
+//! chain:
 //!
 //! ```
 //! use fan_out::{FanOut, Strategy, call, step};
@@ -53,31 +54,34 @@
 //!
 //! # Layout
 //!
-//! * [`strategy`]: how calls are run, and what one's failure does to the others.
-//! * [`mod@call`]: a named future; a chain of them.
-//! * [`join`]: a few calls of different types at once: [`FanOut::join`].
-//! * [`as_completed`]: many calls of one type, each answer as soon as it is there:
+//! * [`strategy`]: how calls run, and what happens to the others when one fails.
+//! * [`mod@call`]: a named future, or a chain of them.
+//! * [`join`]: runs a few calls of different types: [`FanOut::join`].
+//! * [`as_completed`]: runs many calls of one type and yields each result when it ends:
 //!   [`FanOut::as_completed`].
-//! * [`outcome`]: each call's own result, and the report beside them.
-//! * [`report`]: the figures, and how they follow from the calls' times.
-//! * `recorder`: the state that the running calls share: times, and the signal to stop.
+//! * [`outcome`]: each call's own result, with the report.
+//! * [`report`]: the figures, computed from the calls' times.
+//! * `attempts`, `label`: how often a call was sent, and its name in the report.
+//! * `recorder`: the state that running calls share: their times and the stop signal.
 //!
 //! # Cancellation
 //!
-//! Under [`FailurePolicy::FailFast`] the first failure stops the other calls: what runs
-//! is dropped where it waits, what has not started never does. Dropping the future or
-//! the stream that this crate returns stops every call too, those in tasks of their own
-//! included.
+//! Under [`FailurePolicy::FailFast`] the first failure stops the other calls: a running
+//! call is dropped at its current `.await`, and a waiting call never starts. Dropping the
+//! future or the stream that this crate returns stops every call as well, including
+//! spawned ones.
 //!
 //! # Tracing
 //!
 //! Each fan-out is a span `fan_out` with the fields `fanout.strategy`, `fanout.width`,
-//! `fanout.wall_ms`, `fanout.saved_ms` and `fanout.avoidable_ms`. Each call is polled
-//! inside it, wherever it runs, so that spans made by the calls are its children.
+//! `fanout.wall_ms`, `fanout.saved_ms` and `fanout.avoidable_ms`. Every call is polled
+//! inside it, also in a task of its own, so spans that calls create are its children.
 
 pub mod as_completed;
+mod attempts;
 pub mod call;
 pub mod join;
+mod label;
 pub mod outcome;
 #[doc(hidden)]
 pub mod recorder;
@@ -85,7 +89,8 @@ pub mod report;
 pub mod strategy;
 
 pub use as_completed::{AsCompleted, Completed};
-pub use call::{Attempts, Call, Step, Then, call, step};
+pub use attempts::Attempts;
+pub use call::{Call, Step, Then, call, step};
 pub use join::FanOut;
 pub use outcome::{CallError, FanOutError, Outcome, Results};
 pub use report::{CallReport, CallState, Report};

@@ -1,46 +1,46 @@
-//! Each call's own result, and the report beside them.
+//! Each call's own result, with the report.
 
 use std::borrow::Cow;
 
 use crate::report::{CallState, Report};
 
-/// What came of a fan-out.
+/// The results and the report of a fan-out.
 ///
 /// `R` holds each call's own result in the shape in which the calls were joined: for
 /// `join((a, b))` it is `(Result<A, CallError<E>>, Result<B, CallError<E>>)`.
 #[derive(Debug)]
-#[must_use = "a failed call is only seen by looking"]
+#[must_use = "a failed call shows only in the results"]
 pub struct Outcome<R> {
     /// Each call's own result.
     pub results: R,
-    /// When each call ran, and what that saved.
+    /// When each call ran, and how much overlapping saved.
     pub report: Report,
 }
 
 /// Why a call has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError<E> {
-    /// The call answered with an error.
+    /// The call returned an error.
     #[error("{0}")]
     Failed(#[source] E),
     /// The call panicked, with this message.
     #[error("panicked: {0}")]
     Panicked(String),
-    /// The call was stopped while it ran, because another one failed.
+    /// The call was stopped while it ran because another one failed.
     #[error("cancelled because another call failed")]
     Cancelled,
-    /// The call never started, because another one had failed before.
+    /// The call never started because another one had failed.
     #[error("skipped because another call failed")]
     Skipped,
 }
 
-/// A fan-out that has no complete answer: the call that failed first, and the report.
+/// The failure of a fan-out: the call that failed first, and the report.
 #[derive(Debug, thiserror::Error)]
 #[error("call {name:?}: {error}")]
 pub struct FanOutError<E> {
     /// The call's name.
     pub name: Cow<'static, str>,
-    /// Where the call stands in [`Report::calls`].
+    /// The call's index in [`Report::calls`].
     pub index: usize,
     /// Why it failed.
     #[source]
@@ -49,13 +49,13 @@ pub struct FanOutError<E> {
     pub report: Report,
 }
 
-/// Results of calls: one, or a tuple of them.
+/// The result of one call, or a tuple of results.
 ///
-/// Implemented here only: it is public so that signatures can name it.
+/// Implemented by this crate only; public so that signatures can name it.
 pub trait Results {
-    /// The values where every call has one, in the same shape.
+    /// The values in the same shape.
     type Values;
-    /// The error that all calls have in common.
+    /// The error type that all calls share.
     type Error;
 
     #[doc(hidden)]
@@ -67,14 +67,14 @@ pub trait Results {
 // === impl Outcome ===
 
 impl<R: Results> Outcome<R> {
-    /// All values and the report, where every call has a value.
+    /// Returns all values and the report.
     ///
     /// # Errors
     ///
-    /// The failure that came first in time. Where other calls failed too, their errors
-    /// are dropped: to see them all, call [`errors`](Self::errors) before.
+    /// Returns the failure that came first in time if any call has no value. The errors of
+    /// other calls are dropped: call [`errors`](Self::errors) before to see all of them.
     #[allow(clippy::missing_panics_doc, reason = "the invariants hold for every `Results`")]
-    #[allow(clippy::result_large_err, reason = "moved once, on the way out of a failed request")]
+    #[allow(clippy::result_large_err, reason = "moved once, when a request fails")]
     pub fn into_result(self) -> Result<(R::Values, Report), FanOutError<R::Error>> {
         let first = self.first_failure().map(|(index, _)| index);
         let Self { results, report } = self;
@@ -82,12 +82,12 @@ impl<R: Results> Outcome<R> {
         if let Some(values) = results.split(&mut errors) {
             return Ok((values, report));
         }
-        let index = first.expect("values are missing only where a call has an error");
+        let index = first.expect("a value is missing only if its call has an error");
         let error = errors.swap_remove(index).expect("a failed call has an error");
         Err(FanOutError { name: report.calls[index].name.clone(), index, error, report })
     }
 
-    /// The failure that came first in time, and where its call stands in
+    /// Returns the failure that came first in time, with its call's index in
     /// [`Report::calls`].
     pub fn first_failure(&self) -> Option<(usize, &CallError<R::Error>)> {
         let errors = self.errors();
@@ -95,12 +95,12 @@ impl<R: Results> Outcome<R> {
         let index = (0..errors.len())
             .filter(|index| calls[*index].state == CallState::Failed)
             .min_by_key(|index| calls[*index].end())
-            // Without a failure a call can only have been lost with its runtime.
+            // Without a failure, only a runtime shut-down can have cancelled a call.
             .or_else(|| errors.iter().position(Option::is_some))?;
         Some((index, errors[index]?))
     }
 
-    /// Each call's error, in the order of [`Report::calls`].
+    /// Returns each call's error, if any, in the order of [`Report::calls`].
     pub fn errors(&self) -> Vec<Option<&CallError<R::Error>>> {
         let mut errors = Vec::with_capacity(self.report.calls.len());
         self.results.errors(&mut errors);
@@ -146,7 +146,7 @@ macro_rules! impl_results {
             }
 
             fn split(self, errors: &mut Vec<Option<CallError<Err>>>) -> Option<Self::Values> {
-                // Every result is split, whatever came of the ones before it.
+                // Splits every result first, so that `errors` has an entry for each call.
                 let values = ($(self.$i.split(errors),)+);
                 Some(($(values.$i?,)+))
             }

@@ -1,35 +1,32 @@
-//! The state that the running calls share: times, and the signal to stop.
+//! The state that running calls share: their times and the stop signal.
 
-use std::{
-    any::Any,
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::FutureExt as _;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field};
 
 use crate::{
-    call::Label,
+    label::Label,
     outcome::CallError,
     report::{CallReport, CallState, CallTime, Report},
     strategy::{FailurePolicy, Strategy},
 };
 
-/// Watches the calls of one fan-out.
+/// Records the calls of one fan-out and stops them when needed.
 #[derive(Debug)]
 pub struct Recorder {
     strategy: Strategy,
     policy: FailurePolicy,
-    begun: Instant,
+    started: Instant,
     stop: CancellationToken,
-    calls: Mutex<Vec<Record>>,
+    calls: Mutex<Vec<CallRecord>>,
 }
 
 #[derive(Debug)]
-struct Record {
+struct CallRecord {
     label: Label,
     chain: u32,
     progress: Progress,
@@ -42,46 +39,46 @@ enum Progress {
     Ended { state: CallState, since: Instant, at: Instant },
 }
 
-/// Ends a call's record when the call's future is dropped before its end.
-struct Running<'a> {
+/// Records a call as cancelled if its future is dropped before it ends.
+struct RunningGuard<'a> {
     recorder: &'a Recorder,
     index: usize,
     ended: bool,
 }
 
-/// Puts the figures into the span when the fan-out is over, dropped half-way included,
-/// and stops the calls that still run then.
-pub(crate) struct Finish {
+/// Records the figures in the span when the fan-out ends. If it is dropped before its end,
+/// also stops the calls that still run.
+pub(crate) struct FanOutGuard {
     recorder: Arc<Recorder>,
     span: Span,
-    reported: bool,
+    finished: bool,
 }
 
 // === impl Recorder ===
 
 impl Recorder {
     pub(crate) fn new(strategy: Strategy, policy: FailurePolicy) -> Self {
-        let (begun, stop) = (Instant::now(), CancellationToken::new());
-        Self { strategy, policy, begun, stop, calls: Mutex::default() }
+        let (started, stop) = (Instant::now(), CancellationToken::new());
+        Self { strategy, policy, started, stop, calls: Mutex::default() }
     }
 
-    /// Makes room for exactly so many calls.
+    /// Reserves space for exactly this many calls.
     pub(crate) fn reserve(&self, calls: usize) {
-        self.calls().reserve_exact(calls);
+        self.calls.lock().reserve_exact(calls);
     }
 
-    /// Adds a call to the report, and returns its index there. Without a chain it is one
-    /// of its own.
-    pub(crate) fn declare(&self, label: Label, chain: Option<u32>) -> usize {
-        let mut calls = self.calls();
+    /// Adds a call to the report and returns its index there. A call without a chain forms
+    /// one by itself.
+    pub(crate) fn register(&self, label: Label, chain: Option<u32>) -> usize {
+        let mut calls = self.calls.lock();
         let index = calls.len();
-        // More than four thousand million calls do not fit into memory.
+        // 2^32 calls do not fit into memory.
         let chain = chain.unwrap_or_else(|| u32::try_from(index).unwrap_or(u32::MAX));
-        calls.push(Record { label, chain, progress: Progress::Waiting });
+        calls.push(CallRecord { label, chain, progress: Progress::Waiting });
         index
     }
 
-    /// The span of a fan-out of this width; the figures come when it ends.
+    /// Creates the span of a fan-out of this width. The guard records the figures at its end.
     pub(crate) fn span(&self, width: usize) -> Span {
         tracing::info_span!(
             "fan_out",
@@ -93,7 +90,7 @@ impl Recorder {
         )
     }
 
-    /// Runs a call to its end, or until the fan-out stops.
+    /// Runs a call until it ends or the fan-out stops.
     pub(crate) async fn run<T, E>(
         &self,
         index: usize,
@@ -103,11 +100,11 @@ impl Recorder {
             return Err(self.skip(index));
         }
         let running = self.start(index);
-        // A panic is the call's failure. Nothing of the call is used after it, so no
-        // broken state can be seen.
+        // A panic is the call's failure. Nothing of the call is used afterwards, so no broken
+        // state is visible.
         let future = AssertUnwindSafe(future).catch_unwind();
         let Some(result) = self.stop.run_until_cancelled(future).await else {
-            return Err(CallError::Cancelled); // `running` notes the end
+            return Err(CallError::Cancelled); // dropping `running` records it
         };
         let result = match result {
             Ok(result) => result.map_err(CallError::Failed),
@@ -120,9 +117,9 @@ impl Recorder {
         result
     }
 
-    /// Leaves a call out: its record stays without a time.
+    /// Skips a call: its record stays without a time.
     pub(crate) fn skip<E>(&self, index: usize) -> CallError<E> {
-        debug_assert!(matches!(self.calls()[index].progress, Progress::Waiting));
+        debug_assert!(matches!(self.calls.lock()[index].progress, Progress::Waiting));
         CallError::Skipped
     }
 
@@ -134,28 +131,23 @@ impl Recorder {
         self.stop.is_cancelled()
     }
 
-    /// The report as it is now: a call that still runs counts as cancelled.
+    /// Returns the current report, in which running calls count as cancelled.
     pub(crate) fn report(&self) -> Report {
         let now = Instant::now();
-        let calls = self.calls().iter().map(|record| record.report(self.begun, now)).collect();
+        let calls = self.calls.lock().iter().map(|record| record.report(self.started, now)).collect();
         Report::new(self.strategy, calls)
     }
 
-    fn start(&self, index: usize) -> Running<'_> {
-        self.calls()[index].progress = Progress::Running { since: Instant::now() };
-        Running { recorder: self, index, ended: false }
+    fn start(&self, index: usize) -> RunningGuard<'_> {
+        self.calls.lock()[index].progress = Progress::Running { since: Instant::now() };
+        RunningGuard { recorder: self, index, ended: false }
     }
 
     fn end(&self, index: usize, state: CallState) {
-        let mut calls = self.calls();
+        let mut calls = self.calls.lock();
         if let Progress::Running { since } = calls[index].progress {
             calls[index].progress = Progress::Ended { state, since, at: Instant::now() };
         }
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Vec<Record>> {
-        // Nothing in here can panic between two changes that belong together.
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,11 +156,11 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
-// === impl Record ===
+// === impl CallRecord ===
 
-impl Record {
-    fn report(&self, begun: Instant, now: Instant) -> CallReport {
-        let time = |since: Instant, at: Instant| CallTime { start: since - begun, duration: at - since };
+impl CallRecord {
+    fn report(&self, started: Instant, now: Instant) -> CallReport {
+        let time = |since: Instant, at: Instant| CallTime { start: since - started, duration: at - since };
         let (state, time) = match self.progress {
             Progress::Waiting => (CallState::Skipped, None),
             Progress::Running { since } => (CallState::Cancelled, Some(time(since, now))),
@@ -181,16 +173,16 @@ impl Record {
     }
 }
 
-// === impl Running ===
+// === impl RunningGuard ===
 
-impl Running<'_> {
+impl RunningGuard<'_> {
     fn end(mut self, state: CallState) {
         self.recorder.end(self.index, state);
         self.ended = true;
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunningGuard<'_> {
     fn drop(&mut self) {
         if !self.ended {
             self.recorder.end(self.index, CallState::Cancelled);
@@ -198,29 +190,29 @@ impl Drop for Running<'_> {
     }
 }
 
-// === impl Finish ===
+// === impl FanOutGuard ===
 
-impl Finish {
+impl FanOutGuard {
     pub(crate) fn new(recorder: Arc<Recorder>, span: Span) -> Self {
-        Self { recorder, span, reported: false }
+        Self { recorder, span, finished: false }
     }
 
     pub(crate) fn span(&self) -> &Span {
         &self.span
     }
 
-    /// The report of a fan-out that ran to its end.
-    pub(crate) fn report(mut self) -> Report {
-        self.reported = true;
+    /// Completes the span and returns the report of a fan-out that ran to its end.
+    pub(crate) fn finish(mut self) -> Report {
+        self.finished = true;
         let report = self.recorder.report();
         record(&self.span, &report);
         report
     }
 }
 
-impl Drop for Finish {
+impl Drop for FanOutGuard {
     fn drop(&mut self) {
-        if !self.reported {
+        if !self.finished {
             self.recorder.stop();
             record(&self.span, &self.recorder.report());
         }

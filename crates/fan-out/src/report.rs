@@ -1,4 +1,4 @@
-//! The figures of a fan-out, and how they follow from its calls' times.
+//! The figures of a fan-out, computed from its calls' times.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -6,53 +6,53 @@ use crate::strategy::Strategy;
 
 /// How the calls of a fan-out overlapped.
 ///
-/// All times are of one monotonic clock, tokio's.
+/// All times are read from tokio's monotonic clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The strategy that ran.
+    /// The strategy of the fan-out.
     pub strategy: Strategy,
-    /// From the first call's start to the last call's end.
+    /// The time from the first call's start to the last call's end.
     pub wall: Duration,
-    /// The sum of the calls' durations: the price of awaiting them in turn.
+    /// The sum of the calls' durations: what awaiting them one by one would take.
     pub total: Duration,
-    /// `total` less `wall`, at least zero: what overlapping saved.
+    /// `total` minus `wall`, at least zero: what overlapping saved.
     pub saved: Duration,
-    /// `wall` less the longest chain of calls that need one another: what joining would
-    /// still save.
+    /// `wall` minus the longest chain, at least zero: what joining would still save.
     pub avoidable: Duration,
-    /// The calls, in the order in which they were named.
+    /// The calls in the order in which they were given.
     pub calls: Vec<CallReport>,
 }
 
-/// What came of one call.
+/// When one call ran and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallReport {
     /// The name given to [`call`](crate::call()).
     pub name: Cow<'static, str>,
-    /// The method, where one was given.
+    /// The method; empty if none was given.
     pub method: Cow<'static, str>,
     /// How it ended.
     pub state: CallState,
-    /// When it ran: none where it was skipped.
+    /// When it ran; `None` if it was skipped.
     pub time: Option<CallTime>,
-    /// How often it was sent: see [`Attempts`](crate::Attempts).
+    /// How often it was sent; see [`Attempts`](crate::Attempts).
     pub attempts: u32,
-    /// How many of them were hedges.
+    /// How many of the attempts were hedges.
     pub hedges: u32,
-    /// Whether a hedge answered.
+    /// Whether the reply came from a hedge.
     pub hedge_won: bool,
-    /// Whether it is the call that ended last, by itself: the one to speed up first.
+    /// Whether it is the call that ended last without being cancelled: the one to speed up
+    /// first.
     pub critical: bool,
-    /// Calls of one number need one another: a chain. Others do not.
+    /// The chain that the call belongs to. Calls with the same number depend on one another.
     pub chain: u32,
 }
 
 /// When a call ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallTime {
-    /// When it was first polled, since the fan-out began.
+    /// The first poll, as the time since the fan-out began.
     pub start: Duration,
-    /// From there to its end.
+    /// The time from the first poll to the end.
     pub duration: Duration,
 }
 
@@ -63,7 +63,7 @@ pub enum CallState {
     Ok,
     /// With an error, or by a panic.
     Failed,
-    /// Stopped while it ran, because another call failed or nobody waits any more.
+    /// Stopped while it ran, because another call failed or the fan-out was dropped.
     Cancelled,
     /// Never started.
     Skipped,
@@ -81,8 +81,8 @@ impl Report {
         let wall = last_end.saturating_sub(first_start);
         let total = times().map(|(_, time)| time.duration).sum::<Duration>();
         let avoidable = wall.saturating_sub(longest_chain(times()));
-        // Of calls that ended at the same instant the one that took longer. One that was
-        // cancelled ended with another: it held nothing up.
+        // Of calls that ended at the same instant, the longest is the critical one. A
+        // cancelled call delayed nothing: it ended because another one did.
         let critical = (0..calls.len())
             .filter(|index| calls[*index].time.is_some() && calls[*index].state != CallState::Cancelled)
             .max_by_key(|index| calls[*index].time.map(|time| (time.end(), time.duration)));
@@ -93,7 +93,7 @@ impl Report {
     }
 }
 
-/// The longest sum of durations among the calls of one chain, which arrive in order.
+/// Returns the longest sum of durations of one chain. A chain's calls are adjacent.
 fn longest_chain(times: impl Iterator<Item = (u32, CallTime)>) -> Duration {
     let (mut longest, mut current, mut sum) = (Duration::ZERO, None, Duration::ZERO);
     for (chain, time) in times {
@@ -107,7 +107,7 @@ fn longest_chain(times: impl Iterator<Item = (u32, CallTime)>) -> Duration {
 // === impl CallReport ===
 
 impl CallReport {
-    /// When it ended, since the fan-out began: none where it was skipped.
+    /// Returns the end as the time since the fan-out began; `None` if it was skipped.
     pub fn end(&self) -> Option<Duration> {
         self.time.map(CallTime::end)
     }
@@ -116,7 +116,7 @@ impl CallReport {
 // === impl CallTime ===
 
 impl CallTime {
-    /// When it ended, since the fan-out began.
+    /// Returns the end as the time since the fan-out began.
     pub fn end(self) -> Duration {
         self.start + self.duration
     }

@@ -1,39 +1,38 @@
-//! How calls are run, and what one's failure does to the others.
+//! How calls run, and what happens to the others when one fails.
 
 use std::fmt;
 
-/// How the calls of a fan-out are run.
+/// How the calls of a fan-out run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// Await one, then the next: the sum of their times.
+    /// Awaits one call, then the next. Takes the sum of their times.
     Sequential,
-    /// All in the caller's task, joined: the time of the slowest.
+    /// Joins all calls in the caller's task. Takes the time of the slowest.
     ///
-    /// The calls take turns on one thread, which is no loss while they wait.
+    /// The calls share one thread, which costs nothing while they wait for I/O.
     #[default]
     Concurrent,
-    /// A task for each call: the time of the slowest too.
+    /// Spawns a task for each call. Takes the time of the slowest.
     ///
-    /// Pays where calls burn processor time between their waits, because tasks run on
-    /// as many threads as the runtime has. Needs a tokio runtime.
+    /// Faster than [`Concurrent`](Self::Concurrent) if calls use much CPU time between
+    /// their waits, because tasks run on all threads of the runtime. Needs a tokio runtime.
     Spawned,
 }
 
-/// What one call's failure does to the others.
+/// What happens to the other calls when one fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailurePolicy {
-    /// The first failure cancels the calls that run and skips those that have not
-    /// started.
+    /// Cancels the running calls and skips those that have not started.
     #[default]
     FailFast,
-    /// Every call runs to its own end.
+    /// Runs every call to its own end.
     BestEffort,
 }
 
 // === impl Strategy ===
 
 impl Strategy {
-    /// The name in spans: `sequential`, `concurrent` or `spawned`.
+    /// Returns the name that spans use: `sequential`, `concurrent` or `spawned`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sequential => "sequential",

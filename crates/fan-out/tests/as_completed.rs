@@ -1,4 +1,4 @@
-//! Many calls on a paused clock: width, order, back-pressure, cancellation.
+//! Many calls on a paused clock: width, order, back-pressure and cancellation.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 const ALL: [Strategy; 3] = [Strategy::Sequential, Strategy::Concurrent, Strategy::Spawned];
 
-/// How many calls have begun, and how many of them were dropped half-way or ended.
+/// Counts the calls that began, and those of them that ended or were dropped.
 #[derive(Clone, Default)]
 struct Meter {
     begun: Arc<AtomicUsize>,
@@ -22,19 +22,19 @@ struct Meter {
     most: Arc<AtomicUsize>,
 }
 
-struct AtWork(Meter);
+struct Active(Meter);
 
-impl Drop for AtWork {
+impl Drop for Active {
     fn drop(&mut self) {
         self.0.gone.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 impl Meter {
-    fn enter(&self) -> AtWork {
+    fn enter(&self) -> Active {
         let begun = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(begun - self.gone.load(Ordering::SeqCst), Ordering::SeqCst);
-        AtWork(self.clone())
+        Active(self.clone())
     }
 
     fn begun(&self) -> usize {
@@ -42,7 +42,7 @@ impl Meter {
     }
 
     async fn answer(self, ms: u64) -> Result<u64, String> {
-        let _at_work = self.enter();
+        let _active = self.enter();
         sleep(Duration::from_millis(ms)).await;
         if ms == 13 { Err("unlucky".to_owned()) } else { Ok(ms) }
     }

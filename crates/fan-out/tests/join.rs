@@ -1,4 +1,4 @@
-//! Every strategy and policy on a paused clock: order, figures, cancellation.
+//! Every strategy and policy on a paused clock: order, figures and cancellation.
 
 use std::{
     sync::{
@@ -27,7 +27,7 @@ async fn fail(after: u64) -> Result<u64, String> {
     Err(format!("failed after {after} s"))
 }
 
-/// Counts the futures that are dropped before their end.
+/// Counts the futures that were dropped before they ended.
 #[derive(Clone, Default)]
 struct Dropped(Arc<AtomicUsize>);
 
@@ -231,7 +231,7 @@ async fn a_caller_that_goes_away_stops_every_call() {
         let join = FanOut::new(strategy)
             .join((call("a", dropped.clone().watch(answer(30))), call("b", dropped.clone().watch(answer(30)))));
         assert!(tokio::time::timeout(secs(1), join).await.is_err());
-        // A task that was told to stop needs one turn to do so.
+        // An aborted task needs one turn of the scheduler to be dropped.
         tokio::task::yield_now().await;
         assert_eq!(dropped.get(), if strategy == Strategy::Sequential { 1 } else { 2 }, "{strategy}");
     }

@@ -1,0 +1,5 @@
+# The code is formatted as rustfmt does it
+set -euo pipefail
+. .ci/lib.sh
+
+cargo fmt --all --check
