@@ -18,11 +18,12 @@ COPY user-service/Cargo.toml user-service/
 COPY country-service/Cargo.toml country-service/
 COPY gateway/Cargo.toml gateway/
 COPY cli/Cargo.toml cli/
+COPY e2e/Cargo.toml e2e/
 # Cargo wants a source file for each target that a manifest names or implies.
-RUN for crate in proto crates/fan-out crates/service-kit user-service country-service gateway cli; do \
+RUN for crate in proto crates/fan-out crates/service-kit user-service country-service gateway cli e2e; do \
       mkdir -p "$crate/src" && : > "$crate/src/lib.rs"; \
     done \
- && echo 'fn main() {}' | tee proto/build.rs user-service/src/main.rs country-service/src/main.rs gateway/src/main.rs cli/src/main.rs \
+ && echo 'fn main() {}' | tee proto/build.rs user-service/src/main.rs country-service/src/main.rs gateway/src/main.rs cli/src/main.rs e2e/src/main.rs \
  && cargo build --release --locked -p gateway -p user-service -p country-service
 
 # === The services

@@ -32,3 +32,20 @@ pub mod terminal;
 pub mod text_layout;
 pub mod up;
 pub mod usage;
+
+use std::process::ExitCode;
+
+use command::Cli;
+
+/// The whole of the program's `main`: reads the command line and runs the command.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    let cli: Cli = usage::parse();
+    cli.run().await.map_or_else(
+        |error| {
+            eprintln!("fanout: {error}");
+            error.exit_code()
+        },
+        ExitCode::from,
+    )
+}

@@ -23,11 +23,11 @@ use opentelemetry_proto::tonic::{
 use tokio::{net::TcpListener, sync::Notify};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// A collector on a port of its own.
-pub(crate) struct Collector {
-    pub(crate) endpoint: String,
+pub struct Collector {
+    pub endpoint: String,
     received: Arc<Received>,
 }
 
@@ -41,19 +41,19 @@ struct Received {
 
 /// A span with what the tests ask of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) service: String,
-    pub(crate) name: String,
-    pub(crate) kind: SpanKind,
-    pub(crate) trace: String,
-    pub(crate) id: String,
-    pub(crate) parent: String,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    pub(crate) failed: bool,
-    pub(crate) attributes: BTreeMap<String, String>,
+pub struct Seen {
+    pub service: String,
+    pub name: String,
+    pub kind: SpanKind,
+    pub trace: String,
+    pub id: String,
+    pub parent: String,
+    pub start: u64,
+    pub end: u64,
+    pub failed: bool,
+    pub attributes: BTreeMap<String, String>,
     /// The ids of the spans that it links to.
-    pub(crate) links: Vec<String>,
+    pub links: Vec<String>,
 }
 
 struct Export(Arc<Received>);
@@ -61,7 +61,7 @@ struct Export(Arc<Received>);
 // === impl Collector ===
 
 impl Collector {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Received::default());
@@ -73,18 +73,18 @@ impl Collector {
     }
 
     /// The environment that sends a process's spans here, without waiting long for a batch.
-    pub(crate) fn env(&self) -> [(&str, &str); 2] {
+    pub fn env(&self) -> [(&str, &str); 2] {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
     }
 
     /// The metrics of this service so far, by name.
-    pub(crate) fn metrics(&self, service: &str) -> Vec<String> {
+    pub fn metrics(&self, service: &str) -> Vec<String> {
         let metrics = self.received.metrics.lock().unwrap();
         metrics.iter().filter(|(of, _)| of == service).map(|(_, name)| name.clone()).collect()
     }
 
     /// Waits until this trace has `count` spans that are `wanted`, and returns all it has.
-    pub(crate) async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+    pub async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
         let found = async {
             loop {
                 let changed = self.received.changed.notified();
@@ -162,11 +162,11 @@ impl Seen {
         }
     }
 
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+    pub fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
-    pub(crate) fn attribute(&self, name: &str) -> &str {
+    pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
 }

@@ -2,15 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-mod support;
-
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
+use e2e::service::Service;
 use fanout_proto::user::v1::{CreateUserRequest, ListUsersRequest, user_service_client::UserServiceClient};
-use support::service::Service;
 use tokio::sync::Notify;
 
 const ROUNDS: usize = 5;

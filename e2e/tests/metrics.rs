@@ -2,22 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-mod support;
-
 use std::{net::TcpStream, time::Instant};
 
+use e2e::{
+    PATIENCE,
+    collector::Collector,
+    scrape::{PROMETHEUS, get, series, until_series_are},
+    service::Service,
+    up::Up,
+};
 use fanout_proto::{
     country::v1::{Country, GetCountryRequest, country_service_client::CountryServiceClient},
     gateway::v1::GetProfileRequest,
 };
 use http::uri::PathAndQuery;
 use service_kit::health;
-use support::{
-    PATIENCE, Up,
-    collector::Collector,
-    scrape::{PROMETHEUS, get, series, until_series_are},
-    service::Service,
-};
 use tonic::{Code, Request, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 

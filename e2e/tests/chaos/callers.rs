@@ -9,14 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use e2e::PATIENCE;
 use fanout_proto::gateway::v1::{
     GetHomeCountryRequest, GetProfileRequest, gateway_service_client::GatewayServiceClient,
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
-
-use crate::support::PATIENCE;
 
 /// How many callers there are, each with one call at a time.
 pub(crate) const CALLERS: usize = 16;

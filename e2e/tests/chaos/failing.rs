@@ -85,7 +85,7 @@ async fn more_than_a_backend_may_have_is_refused() {
     let fleet = Fleet::start(1, &["--delay", "100ms"], &["--backend-max-in-flight", "10"]);
     let callers = Callers::start_so_many(&fleet.gateway.url, Rpc::HomeCountry, 50).await;
     callers.make(3000).await;
-    service_kit::health::check(&fleet.gateway.url, crate::support::PATIENCE).await.unwrap();
+    service_kit::health::check(&fleet.gateway.url, e2e::PATIENCE).await.unwrap();
     let seen = callers.stop().await;
     seen.report("50 callers of a backend that may have 10 calls", &["OK", "RESOURCE_EXHAUSTED BACKEND_OVERLOADED"]);
     assert!(seen.ok() > 0 && seen.failed() > seen.ok(), "{:?}", seen.statuses);

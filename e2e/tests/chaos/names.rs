@@ -7,8 +7,8 @@ use std::{fs, path::Path, process::Command};
 use crate::{
     callers::{Callers, Rpc},
     fleet::{Replica, users},
-    support::service::Service,
 };
+use e2e::service::Service;
 
 /// A name that nobody else has (RFC 6761).
 const NAME: &str = "countries.test";
@@ -77,7 +77,7 @@ fn gateway_with(hosts: &Path, args: &[&str]) -> Command {
     let script = "mount --bind \"$0\" /etc/hosts && mount --bind \"$1\" /etc/nsswitch.conf && shift && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c", script]).args([hosts, &order]);
-    command.arg(env!("CARGO_BIN_EXE_fanout")).args(["gateway", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+    command.arg(e2e::binary::fanout()).args(["gateway", "--listen", "127.0.0.1:0", "--log-format", "json"]);
     command.args(args);
     command
 }

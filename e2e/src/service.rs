@@ -14,22 +14,22 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::PATIENCE;
+use crate::{PATIENCE, binary};
 
 /// A service on a port of its own. Dropped, it is killed.
-pub(crate) struct Service {
+pub struct Service {
     process: Child,
     /// Where it listens, with `http://`.
-    pub(crate) url: String,
+    pub url: String,
     /// Where its metrics are, if they are anywhere.
-    pub(crate) metrics: String,
+    pub metrics: String,
     served: Arc<AtomicUsize>,
     /// Reads its log to the end.
     reader: Option<JoinHandle<()>>,
 }
 
 fn command(name: &str, address: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fanout"));
+    let mut command = Command::new(binary::fanout());
     command.args([name, "--listen", address, "--log-format", "json"]).args(args);
     command
 }
@@ -38,27 +38,27 @@ fn command(name: &str, address: &str, args: &[&str]) -> Command {
 
 impl Service {
     /// Starts it, and waits until it logs this message.
-    pub(crate) fn start(name: &str, args: &[&str], until: &str) -> Self {
+    pub fn start(name: &str, args: &[&str], until: &str) -> Self {
         Self::start_at(name, "127.0.0.1:0", args, until)
     }
 
     /// Starts it with these environment variables.
-    pub(crate) fn start_with(name: &str, args: &[&str], env: &[(&str, &str)], until: &str) -> Self {
+    pub fn start_with(name: &str, args: &[&str], env: &[(&str, &str)], until: &str) -> Self {
         Self::run(command(name, "127.0.0.1:0", args).envs(env.iter().copied()), until)
     }
 
     /// Starts it at this address.
-    pub(crate) fn start_at(name: &str, address: &str, args: &[&str], until: &str) -> Self {
+    pub fn start_at(name: &str, address: &str, args: &[&str], until: &str) -> Self {
         Self::run(&mut command(name, address, args), until)
     }
 
     /// Starts it, and waits until it has logged a line with each of these sets of fields, in any order.
-    pub(crate) fn start_until_all(name: &str, args: &[&str], lines: Vec<Value>) -> Self {
+    pub fn start_until_all(name: &str, args: &[&str], lines: Vec<Value>) -> Self {
         Self::run_until_all(&mut command(name, "127.0.0.1:0", args), lines)
     }
 
     /// Runs a command that becomes a service, and waits until it logs this message.
-    pub(crate) fn run(command: &mut Command, until: &str) -> Self {
+    pub fn run(command: &mut Command, until: &str) -> Self {
         Self::run_until_all(command, vec![json!({ "message": until })])
     }
 
@@ -96,27 +96,27 @@ impl Service {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> &str {
+    pub fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
     }
 
     /// Tells it to stop.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// How many requests it has answered, by what has been read of its log.
-    pub(crate) fn served(&self) -> usize {
+    pub fn served(&self) -> usize {
         self.served.load(Ordering::Relaxed)
     }
 
     /// Stops it, and says how many requests it has answered in all.
-    pub(crate) fn stop_and_count(&mut self) -> usize {
+    pub fn stop_and_count(&mut self) -> usize {
         self.terminate();
         self.wait();
         if let Some(reader) = self.reader.take() {
@@ -126,12 +126,12 @@ impl Service {
     }
 
     /// Waits for it to end by itself, and returns its exit code.
-    pub(crate) fn wait(&mut self) -> Option<i32> {
+    pub fn wait(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
 
     /// Ends it as if the power had gone.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }

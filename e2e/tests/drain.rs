@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-mod support;
-
 use std::{net::TcpStream, time::Instant};
 
+use e2e::service::Service;
 use fanout_proto::country::v1::{GetCountryRequest, country_service_client::CountryServiceClient};
-use support::service::Service;
 use tonic::transport::Channel;
 
 async fn client(service: &Service) -> CountryServiceClient<Channel> {

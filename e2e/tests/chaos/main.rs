@@ -1,6 +1,6 @@
 //! What callers see while backends fail: real processes, thousands of calls, every status counted.
 //!
-//! `cargo test -p fanout-cli --test chaos -- --nocapture` prints a line of docs/reliability.md's table for each case.
+//! `cargo test -p e2e --test chaos -- --nocapture` prints a line of docs/reliability.md's table for each case.
 //!
 //! # Layout
 //!
@@ -19,5 +19,3 @@ mod fleet;
 mod lost;
 mod names;
 mod slow;
-#[path = "../support/mod.rs"]
-mod support;

@@ -3,16 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use e2e::{service::Service, up::Up};
 use fanout_proto::gateway::v1::{
     CallReport, CallState, FailurePolicy, FanOutReport, GetHomeCountryRequest, GetProfileRequest, Strategy,
     StreamUsersRequest, StreamUsersResponse, stream_users_response::Content,
 };
 use prost::Message as _;
-use support::{Up, service::Service};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-mod support;
-
+use e2e::service::Service;
 use fanout_proto::user::v1::{GetUserRequest, user_service_client::UserServiceClient};
-use support::service::Service;
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

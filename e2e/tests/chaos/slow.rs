@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use e2e::service::Service;
 use fanout_proto::{country::v1::ListCountriesResponse, user::v1::User};
 use prost::Message as _;
 
 use crate::{
     callers::{Callers, Rpc, Seen, call_many},
     fake::{Answer, Fake},
-    support::service::Service,
 };
 
 const USUAL: Duration = Duration::from_millis(10);

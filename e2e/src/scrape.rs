@@ -6,14 +6,14 @@ use std::{
     time::Instant,
 };
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// The environment that has a process answer with its metrics, on a free port.
-pub(crate) const PROMETHEUS: [(&str, &str); 2] =
+pub const PROMETHEUS: [(&str, &str); 2] =
     [("OTEL_METRICS_EXPORTER", "prometheus"), ("OTEL_EXPORTER_PROMETHEUS_PORT", "0")];
 
 /// Status line and headers, and the body, of what this URL answers.
-pub(crate) fn get(url: &str) -> (String, String) {
+pub fn get(url: &str) -> (String, String) {
     let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -25,7 +25,7 @@ pub(crate) fn get(url: &str) -> (String, String) {
 }
 
 /// The lines of all series whose name begins so.
-pub(crate) fn series(url: &str, name: &str) -> Vec<String> {
+pub fn series(url: &str, name: &str) -> Vec<String> {
     let (head, body) = get(url);
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     body.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
@@ -33,7 +33,7 @@ pub(crate) fn series(url: &str, name: &str) -> Vec<String> {
 
 /// Waits until these are the series whose names begin so: a call is counted a moment after its caller has the reply.
 #[track_caller]
-pub(crate) fn until_series_are(url: &str, name: &str, expected: &[String]) {
+pub fn until_series_are(url: &str, name: &str, expected: &[String]) {
     let begun = Instant::now();
     loop {
         let mut found = series(url, name);

@@ -1,8 +1,7 @@
 //! A gateway in front of a user service and some country services, each a process.
 
+use e2e::service::Service;
 use serde_json::json;
-
-use crate::support::service::Service;
 
 /// A country service that comes back where it was.
 pub(crate) struct Replica {

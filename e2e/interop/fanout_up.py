@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("FANOUT", REPOSITORY / "target/debug/fanout")).absolute()
 
 # What the services of the shared `fanout up` take to answer, in seconds.

@@ -1,11 +1,5 @@
 //! A running `fanout up` and what its tests look at it with.
 
-#![allow(dead_code, reason = "every test file uses its own part")]
-
-pub(crate) mod collector;
-pub(crate) mod scrape;
-pub(crate) mod service;
-
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader},
@@ -24,11 +18,10 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tonic::transport::Channel;
 
-/// How long anything here may take before the test counts as hung.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{PATIENCE, binary};
 
 /// `fanout up` as a process, on ports of its own. Dropped, it is stopped.
-pub(crate) struct Up {
+pub struct Up {
     process: Child,
     /// Address and process id of each service.
     services: HashMap<String, (String, i32)>,
@@ -48,12 +41,12 @@ struct Log {
 
 impl Up {
     /// Starts it with a new database.
-    pub(crate) fn start(args: &[&str]) -> Self {
+    pub fn start(args: &[&str]) -> Self {
         Self::start_with(args, &[])
     }
 
     /// Starts it with a new database and these environment variables.
-    pub(crate) fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+    pub fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut up = Self::start_in(data.path(), args, env);
         up.data = Some(data);
@@ -61,8 +54,8 @@ impl Up {
     }
 
     /// Starts it with the database in this directory.
-    pub(crate) fn start_in(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_fanout"))
+    pub fn start_in(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(binary::fanout())
             .args(["up", "--json", "--gateway-port", "0", "--user-port", "0", "--country-port", "0", "--data-dir"])
             .arg(data)
             .args(args)
@@ -94,46 +87,46 @@ impl Up {
     }
 
     /// `http://` and the address of a service.
-    pub(crate) fn url(&self, service: &str) -> String {
+    pub fn url(&self, service: &str) -> String {
         format!("http://{}", self.services[service].0)
     }
 
-    pub(crate) async fn gateway(&self) -> GatewayServiceClient<Channel> {
+    pub async fn gateway(&self) -> GatewayServiceClient<Channel> {
         GatewayServiceClient::connect(self.url("gateway")).await.unwrap()
     }
 
-    pub(crate) async fn users(&self) -> UserServiceClient<Channel> {
+    pub async fn users(&self) -> UserServiceClient<Channel> {
         UserServiceClient::connect(self.url("user-service")).await.unwrap()
     }
 
     /// Sends a signal to a service's process.
-    pub(crate) fn signal(&self, service: &str, signal: Signal) {
+    pub fn signal(&self, service: &str, signal: Signal) {
         kill_process(Pid::from_raw(self.services[service].1).unwrap(), signal).unwrap();
     }
 
     /// Tells `fanout up` itself to stop, and returns its exit code.
-    pub(crate) fn stop(&mut self) -> Option<i32> {
+    pub fn stop(&mut self) -> Option<i32> {
         let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         self.process.wait().unwrap().code()
     }
 
     /// Waits for `fanout up` to end by itself.
-    pub(crate) fn wait(&mut self) -> Option<i32> {
+    pub fn wait(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
 
-    pub(crate) fn pid_of(&self, service: &str) -> i32 {
+    pub fn pid_of(&self, service: &str) -> i32 {
         self.services[service].1
     }
 
     /// How many log lines there are so far of this kind.
-    pub(crate) fn count(&self, is_it: impl Fn(&Value) -> bool) -> usize {
+    pub fn count(&self, is_it: impl Fn(&Value) -> bool) -> usize {
         self.log.lines.lock().unwrap().iter().filter(|line| is_it(line)).count()
     }
 
     /// Waits for a log line, and returns it.
-    pub(crate) async fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub async fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let found = async {
             loop {
                 let changed = self.log.changed.notified();

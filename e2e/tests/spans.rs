@@ -3,14 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-mod support;
-
+use e2e::{
+    collector::{Collector, Seen},
+    up::Up,
+};
 use fanout_proto::gateway::v1::{CallReport, FailurePolicy, GetProfileRequest, GetProfileResponse, Strategy};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use support::{
-    Up,
-    collector::{Collector, Seen},
-};
 use tonic::{Code, Request, Response, Status};
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
