@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     compare::{CompareArgs, compare},
-    gateway_address::Unreachable,
+    gateway_client::address::Unreachable,
     load::{LoadArgs, load},
-    service::{ServiceCommand, serve},
+    service_command::{ServiceCommand, serve},
     up::{UpArgs, UpError, up},
 };
 

@@ -6,30 +6,19 @@
 //! * [`compare`]: the same request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
 //! * [`up`]: the three services as processes of their own.
-//! * [`service`]: this binary as one of the services.
-//! * [`request`], [`baggage`], [`gateway_address`], [`output`]: the flags that they share.
-//! * [`report`], [`rpc_error`]: what the gateway says, in the types of this crate.
-//! * [`terminal`], [`style`], [`live_line`]: what the terminal can show, and a line of progress.
-//! * [`bar`], [`scale`], [`duration_format`], [`text_layout`]: drawing; pure functions.
+//! * [`service_command`]: this binary as one of the services.
+//! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
+//! * [`terminal`]: what the terminal can show, drawing, a line of progress.
 //! * [`usage`]: what is wrong with a command line, in one line.
+//!
+//! Imports run one way: `command`, then `up`, `compare` and `load`, then `gateway_client` and `terminal`.
 
-pub mod baggage;
-pub mod bar;
 pub mod command;
 pub mod compare;
-pub mod duration_format;
-pub mod gateway_address;
-pub mod live_line;
+pub mod gateway_client;
 pub mod load;
-pub mod output;
-pub mod report;
-pub mod request;
-pub mod rpc_error;
-pub mod scale;
-pub mod service;
-pub mod style;
+pub mod service_command;
 pub mod terminal;
-pub mod text_layout;
 pub mod up;
 pub mod usage;
 

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 pub use self::child::Ended;
 pub(crate) use self::child::end_with_parent;
 use self::{child::Child, metrics::MetricsPorts};
-use crate::{live_line::LiveLine, output::OutputArgs};
+use crate::terminal::{live_line::LiveLine, output::OutputArgs};
 
 /// How long the services may take until they are healthy.
 const START_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! Which calls of a report get a row: a request of a thousand calls must not flood the screen.
 
-use crate::report::{Call, CallState, Report, count_states};
+use crate::gateway_client::report::{Call, CallState, Report, count_states};
 
 /// How many rows a report gets at most.
 const MAX_ROWS: usize = 16;

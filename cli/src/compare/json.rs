@@ -37,10 +37,11 @@ use service_kit::trace::code_name;
 
 use crate::{
     compare::{run::Run, verdict::verdict},
-    duration_format::milliseconds,
-    report::{Call, CallState, Report},
-    request::RequestArgs,
-    style::Style,
+    gateway_client::{
+        report::{Call, CallState, Report},
+        request::RequestArgs,
+    },
+    terminal::{duration_format::milliseconds, style::Style},
 };
 
 /// The whole document.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{report::Report, request::Strategy, rpc_error::RpcError};
+use crate::gateway_client::{report::Report, request::Strategy, rpc_error::RpcError};
 
 /// One request with one strategy.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,6 @@ impl Run {
     /// The report of a reply whose calls all went well: what can be compared.
     pub fn complete(&self) -> Option<&Report> {
         let report = self.outcome.as_ref().ok()?.as_ref()?;
-        report.calls.iter().all(|call| call.state == crate::report::CallState::Ok).then_some(report)
+        report.calls.iter().all(|call| call.state == crate::gateway_client::report::CallState::Ok).then_some(report)
     }
 }

@@ -4,9 +4,11 @@ use service_kit::trace::code_name;
 
 use crate::{
     compare::run::Run,
-    report::{CallState, Report},
-    style::{Role, Style},
-    text_layout::{align, width},
+    gateway_client::report::{CallState, Report},
+    terminal::{
+        style::{Role, Style},
+        text_layout::{align, width},
+    },
 };
 
 /// What is told of each run, behind its strategy.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{compare::run::Run, report::Report, request::Strategy, style::Style};
+use crate::{
+    compare::run::Run,
+    gateway_client::{report::Report, request::Strategy},
+    terminal::style::Style,
+};
 
 /// A difference below this part of the whole is noise.
 const NOISE: u32 = 20;

@@ -15,12 +15,14 @@ use std::time::Duration;
 use service_kit::trace::code_name;
 
 use crate::{
-    bar::{self, Fill},
     compare::{elision, run::Run},
-    report::{Call, CallState},
-    scale::Scale,
-    style::{Role, Style},
-    text_layout::{cut, pad, pad_left, printable, width, wrap},
+    gateway_client::report::{Call, CallState},
+    terminal::{
+        bar::{self, Fill},
+        scale::Scale,
+        style::{Role, Style},
+        text_layout::{cut, pad, pad_left, printable, width, wrap},
+    },
 };
 
 /// The least that a bar is worth looking at: below it, words make room for it.
@@ -247,3 +249,6 @@ fn ascii(glyph: &str) -> &'static str {
         _ => "?",
     }
 }
+
+#[cfg(test)]
+mod tests;

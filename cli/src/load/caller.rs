@@ -17,7 +17,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::{
+use crate::gateway_client::{
     request::{Method, RequestArgs, Strategy, with_metadata},
     rpc_error::{self, RpcError},
 };

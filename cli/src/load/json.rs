@@ -34,11 +34,11 @@ use serde::Serialize;
 use super::{
     Measured,
     latencies::Latencies,
-    plan::{Loop, Plan},
+    workload::{Loop, Plan},
 };
 use service_kit::trace::code_name;
 
-use crate::duration_format::milliseconds;
+use crate::terminal::duration_format::milliseconds;
 
 /// The whole document.
 #[derive(Debug, Serialize)]
@@ -108,7 +108,7 @@ impl Document {
             gateway: plan.request.gateway.to_string(),
             method: plan.request.method.rpc(),
             user: plan.request.user.to_string(),
-            strategy: plan.strategy.map(crate::request::Strategy::name),
+            strategy: plan.strategy.map(crate::gateway_client::request::Strategy::name),
             r#loop: name,
             callers,
             connections: plan.connections,

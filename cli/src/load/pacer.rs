@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{mpsc::UnboundedSender, watch};
 
-use super::plan::Limit;
+use super::workload::Limit;
 
 /// How soon a pacer that sleeps notices that all shall end.
 const NOTICE: Duration = Duration::from_millis(100);

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use super::{
     Measured,
+    histogram::picture,
     latencies::Latencies,
-    picture::picture,
-    plan::{Loop, Plan},
     tally::Tally,
+    workload::{Loop, Plan},
 };
 use service_kit::trace::code_name;
 
-use crate::{
+use crate::terminal::{
+    capabilities::Terminal,
     style::{Role, Style},
-    terminal::Terminal,
     text_layout::{align, counted, cut, grouped, pad, pad_left, printable, width, wrap},
 };
 

@@ -5,9 +5,9 @@ use std::{fmt::Write as _, io, time::Duration};
 use serde_json::json;
 
 use super::{MetricsPorts, Running, UpArgs};
-use crate::{
+use crate::terminal::{
+    stdout,
     style::{Role, Style},
-    terminal,
 };
 
 /// Says on standard output that all is up: for eyes, or as one line of JSON.
@@ -20,10 +20,10 @@ pub(super) fn print(
     if args.output.json {
         let ready_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         let line = json!({ "message": "up", "ready_ms": ready_ms, "services": running });
-        return terminal::print(&format!("{line}\n"));
+        return stdout::print(&format!("{line}\n"));
     }
     let style = args.output.terminal().style;
-    terminal::print(&text(style, args, metrics, running, after))
+    stdout::print(&text(style, args, metrics, running, after))
 }
 
 /// This program, by the words that it was started with: they work again.

@@ -9,9 +9,9 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
 };
 
-use crate::{
+use crate::gateway_client::{
+    address::GatewayAddress,
     baggage::{self, BaggageEntry, DelayOverride},
-    gateway_address::GatewayAddress,
 };
 
 /// Whom to ask for what.

@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::style::Style;
+use crate::terminal::style::Style;
 
 /// How many columns the text takes.
 pub fn width(text: &str) -> usize {

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use prost::Message as _;
 use tonic::{Code, Status, TimeoutExpired};
 
-use crate::report::Report;
+use crate::gateway_client::report::Report;
 
 /// The trailer in which the gateway sends the report of a request that failed.
 const REPORT_TRAILER: &str = "fanout-report-bin";

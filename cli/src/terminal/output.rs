@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::terminal::{ColorChoice, Terminal};
+use crate::terminal::capabilities::{ColorChoice, Terminal};
 
 /// How to show the results.
 #[derive(Args, Clone, Debug)]

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style as Ansi};
 use std::time::Duration;
 
-use crate::duration_format;
+use crate::terminal::duration_format;
 
 /// Which characters the terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use super::{run::Run, table::table, verdict::verdict, waterfall::waterfall};
+use super::waterfall;
 use crate::{
-    report::{Call, CallState, Report},
-    request::Strategy,
-    rpc_error::RpcError,
-    style::Style,
-    text_layout::width,
+    compare::{run::Run, table::table, verdict::verdict},
+    gateway_client::{
+        report::{Call, CallState, Report},
+        request::Strategy,
+        rpc_error::RpcError,
+    },
+    terminal::{style::Style, text_layout::width},
 };
 
 fn call(name: &str, start: u64, duration: u64) -> Call {

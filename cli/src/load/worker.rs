@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     caller::{Answer, Caller},
-    plan::Limit,
     tally::{Progress, Tally},
+    workload::Limit,
 };
 
 /// What a shard works with.

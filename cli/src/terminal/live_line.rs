@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use crate::{style::Style, terminal, text_layout::cut};
+use crate::terminal::{capabilities, style::Style, text_layout::cut};
 
 /// Often enough for tenths of a second.
 const REFRESH: Duration = Duration::from_millis(100);
@@ -28,7 +28,7 @@ pub struct LiveLine {
 impl LiveLine {
     /// Starts to show what `text` says of the time since the start.
     pub fn start(text: impl Fn(Duration) -> String + Send + 'static) -> Self {
-        if !terminal::stderr_is_live() {
+        if !capabilities::stderr_is_live() {
             return Self { task: None };
         }
         let columns = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));

@@ -13,8 +13,6 @@ pub mod run;
 pub mod table;
 pub mod verdict;
 pub mod waterfall;
-#[cfg(test)]
-mod waterfall_tests;
 
 use std::time::{Duration, Instant};
 
@@ -25,16 +23,16 @@ use tonic::{Response, Status, transport::Channel};
 use crate::{
     command::{Error, Outcome},
     compare::{json::Document, run::Run},
-    duration_format::human,
-    gateway_address::Unreachable,
-    live_line::LiveLine,
-    output::OutputArgs,
-    report::Report,
-    request::{Method, RequestArgs, Strategy, with_metadata},
-    rpc_error::RpcError,
-    style::Role,
-    terminal::{self, Terminal},
-    text_layout::wrap,
+    gateway_client::{
+        address::Unreachable,
+        report::Report,
+        request::{Method, RequestArgs, Strategy, with_metadata},
+        rpc_error::RpcError,
+    },
+    terminal::{
+        capabilities::Terminal, duration_format::human, live_line::LiveLine, output::OutputArgs, stdout, style::Role,
+        text_layout::wrap,
+    },
 };
 
 /// The flags of `fanout compare`.
@@ -66,7 +64,7 @@ pub async fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     } else {
         screen(args, &runs, args.output.terminal())
     };
-    terminal::print(&text)?;
+    stdout::print(&text)?;
     let well = runs.iter().all(|run| run.outcome.is_ok());
     Ok(if well { Outcome::Success } else { Outcome::RequestsFailed })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::{
-    output::OutputArgs,
-    request::{RequestArgs, Strategy, positive_duration},
+    gateway_client::request::{RequestArgs, Strategy, positive_duration},
+    terminal::output::OutputArgs,
 };
 
 /// Requests at once on one connection, beyond which another is opened: servers commonly

@@ -13,22 +13,22 @@
 //!
 //! # Layout
 //!
-//! * [`plan`]: flags, and the plan that follows from them.
+//! * [`workload`]: flags, and the plan that follows from them.
 //! * [`caller`]: one request: the message is encoded once, of a reply only status and times are read.
-//! * [`shard`]: a task that drives many requests at once and counts them without a lock.
+//! * [`worker`]: a task that drives many requests at once and counts them without a lock.
 //! * [`pacer`]: the instants at which an open loop's requests are due.
 //! * [`tally`], [`latencies`]: what is counted; merged at the end.
-//! * [`picture`], [`summary`], [`json`]: the result, for people and for programs.
+//! * [`histogram`], [`summary`], [`json`]: the result, for people and for programs.
 
 pub mod caller;
+pub mod histogram;
 pub mod json;
 pub mod latencies;
 pub mod pacer;
-pub mod picture;
-pub mod plan;
-pub mod shard;
 pub mod summary;
 pub mod tally;
+pub mod worker;
+pub mod workload;
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -39,21 +39,19 @@ use std::{
 use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 
-pub use self::plan::LoadArgs;
+pub use self::workload::LoadArgs;
 use self::{
     caller::Caller,
     json::Document,
     pacer::Schedule,
-    plan::{Loop, Plan},
-    shard::{Quota, Shard},
     tally::{Progress, Tally},
+    worker::{Quota, Shard},
+    workload::{Loop, Plan},
 };
 use crate::{
     command::{Error, Outcome},
-    gateway_address::Unreachable,
-    live_line::LiveLine,
-    terminal,
-    text_layout::grouped,
+    gateway_client::address::Unreachable,
+    terminal::{live_line::LiveLine, stdout, text_layout::grouped},
 };
 
 /// What was measured.
@@ -90,7 +88,7 @@ pub async fn load(args: &LoadArgs) -> Result<Outcome, Error> {
     } else {
         summary::screen(&plan, &measured, args.output.terminal())
     };
-    terminal::print(&text)?;
+    stdout::print(&text)?;
     Ok(if measured.tally.succeeded() > 0 { Outcome::Success } else { Outcome::RequestsFailed })
 }
 

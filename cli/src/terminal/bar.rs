@@ -1,6 +1,6 @@
 //! A horizontal bar on a row of character cells, to an eighth of a cell.
 
-use crate::style::{Charset, Role, Style};
+use crate::terminal::style::{Charset, Role, Style};
 
 /// Eighths of a cell, which is the finest that block elements can show.
 pub const PER_CELL: usize = 8;

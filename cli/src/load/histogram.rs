@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::latencies::Latencies;
-use crate::{
+use crate::terminal::{
     bar::{self, Fill, PER_CELL},
     scale::round_up,
     style::{Role, Style},
