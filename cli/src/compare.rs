@@ -21,8 +21,8 @@ use fanout_proto::gateway::v1::{FanOutReport, gateway_service_client::GatewaySer
 use tonic::{Response, Status, transport::Channel};
 
 use crate::{
-    command::{Error, Outcome},
     compare::{json::Document, run::Run},
+    completion::{ClientError, Completion},
     gateway_client::{
         address::Unreachable,
         report::Report,
@@ -57,7 +57,7 @@ pub struct CompareArgs {
 /// # Errors
 ///
 /// Where nobody answers at the gateway's address, or standard output cannot be written.
-pub async fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
+pub async fn compare(args: &CompareArgs) -> Result<Completion, ClientError> {
     let runs = measure(&args.request, &args.strategies).await?;
     let text = if args.output.json {
         serde_json::to_string_pretty(&Document::new(&args.request, &runs))? + "\n"
@@ -66,7 +66,7 @@ pub async fn compare(args: &CompareArgs) -> Result<Outcome, Error> {
     };
     stdout::print(&text)?;
     let well = runs.iter().all(|run| run.outcome.is_ok());
-    Ok(if well { Outcome::Success } else { Outcome::RequestsFailed })
+    Ok(if well { Completion::Success } else { Completion::RequestsFailed })
 }
 
 /// Makes the request once with each strategy, one after another on one connection.

@@ -1,23 +1,25 @@
-//! The `fanout` command as a library, so that tests run its parts without a process.
+//! The `fanout` command as a library, so that tests can run its parts without a process.
 //!
 //! # Layout
 //!
-//! * [`command`]: the commands, what each ends with, and the exit codes. A new command goes there.
-//! * [`compare`]: the same request with each strategy, drawn as a waterfall.
+//! * [`command`]: the commands and the exit codes; [`completion`]: how a command ends. A new command goes there.
+//! * [`compare`]: one request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
-//! * [`up`]: the three services as processes of their own.
-//! * [`service_command`]: this binary as one of the services.
+//! * [`up`]: all services, each as a process.
+//! * [`services`]: the table of services, and the subcommands that run one. A new backend goes there.
 //! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
 //! * [`terminal`]: what the terminal can show, drawing, a line of progress.
-//! * [`usage`]: what is wrong with a command line, in one line.
+//! * [`usage`]: errors in the command line, each as one line.
 //!
-//! Imports run one way: `command`, then `up`, `compare` and `load`, then `gateway_client` and `terminal`.
+//! Imports run one way: `command`, then `up`, `compare` and `load`, then the others.
 
 pub mod command;
 pub mod compare;
+pub mod completion;
 pub mod gateway_client;
 pub mod load;
-pub mod service_command;
+mod parent_process;
+pub mod services;
 pub mod terminal;
 pub mod up;
 pub mod usage;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 
 use command::Cli;
 
-/// The whole of the program's `main`: reads the command line and runs the command.
+/// The program's `main`: reads the command line and runs the command.
 #[tokio::main]
 pub async fn main() -> ExitCode {
     let cli: Cli = usage::parse();

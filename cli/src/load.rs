@@ -1,6 +1,6 @@
 //! `fanout load`: many requests, counted by status code and timed.
 //!
-//! Two ways to load a server, and two questions that they answer:
+//! Two ways to load a server, and two questions that they sample:
 //!
 //! * **Closed loop** (`--callers N`): each caller sends, waits for its reply, and sends the
 //!   next. How fast are so many callers served? A server that stalls stalls its callers too.
@@ -13,7 +13,7 @@
 //!
 //! # Layout
 //!
-//! * [`workload`]: flags, and the plan that follows from them.
+//! * [`workload`]: flags, and the workload that follows from them.
 //! * [`caller`]: one request: the message is encoded once, of a reply only status and times are read.
 //! * [`worker`]: a task that drives many requests at once and counts them without a lock.
 //! * [`pacer`]: the instants at which an open loop's requests are due.
@@ -24,6 +24,7 @@ pub mod caller;
 pub mod histogram;
 pub mod json;
 pub mod latencies;
+pub mod measurement;
 pub mod pacer;
 pub mod summary;
 pub mod tally;
@@ -33,7 +34,7 @@ pub mod workload;
 use std::{
     sync::{Arc, atomic::AtomicU64},
     thread::available_parallelism,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures::future::join_all;
@@ -43,27 +44,17 @@ pub use self::workload::LoadArgs;
 use self::{
     caller::Caller,
     json::Document,
+    measurement::Measurement,
     pacer::Schedule,
     tally::{Progress, Tally},
-    worker::{Quota, Shard},
-    workload::{Loop, Plan},
+    worker::{Quota, Worker},
+    workload::{Loop, Workload},
 };
 use crate::{
-    command::{Error, Outcome},
+    completion::{ClientError, Completion},
     gateway_client::address::Unreachable,
     terminal::{live_line::LiveLine, stdout, text_layout::grouped},
 };
-
-/// What was measured.
-#[derive(Debug)]
-pub struct Measured {
-    /// What was counted.
-    pub tally: Tally,
-    /// From the first request to the last reply.
-    pub elapsed: Duration,
-    /// Whether it was ended early.
-    pub interrupted: bool,
-}
 
 /// Runs the command: requests, then their figures on standard output. Ctrl-C ends the
 /// requests early, and what was measured until then is shown.
@@ -71,8 +62,8 @@ pub struct Measured {
 /// # Errors
 ///
 /// Where nobody answers at the gateway's address, or standard output cannot be written.
-pub async fn load(args: &LoadArgs) -> Result<Outcome, Error> {
-    let plan = Plan::new(args);
+pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
+    let workload = Workload::new(args);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         // Without a handler Ctrl-C would end the process: that it cannot be set up only loses the early end.
@@ -82,17 +73,17 @@ pub async fn load(args: &LoadArgs) -> Result<Outcome, Error> {
             std::future::pending::<()>().await;
         }
     });
-    let measured = measure(&plan, stopped).await?;
+    let measurement = measure(&workload, stopped).await?;
     let text = if args.output.json {
-        serde_json::to_string_pretty(&Document::new(&plan, &measured))? + "\n"
+        serde_json::to_string_pretty(&Document::new(&workload, &measurement))? + "\n"
     } else {
-        summary::screen(&plan, &measured, args.output.terminal())
+        summary::screen(&workload, &measurement, args.output.terminal())
     };
     stdout::print(&text)?;
-    Ok(if measured.tally.succeeded() > 0 { Outcome::Success } else { Outcome::RequestsFailed })
+    Ok(if measurement.tally.succeeded() > 0 { Completion::Success } else { Completion::RequestsFailed })
 }
 
-/// Makes the requests of the plan, until they are done or `stopped` turns true.
+/// Makes the requests of the workload, until they are done or `stopped` turns true.
 ///
 /// # Errors
 ///
@@ -101,40 +92,44 @@ pub async fn load(args: &LoadArgs) -> Result<Outcome, Error> {
 /// # Panics
 ///
 /// Where one of its tasks did, which none does.
-pub async fn measure(plan: &Plan, stopped: watch::Receiver<bool>) -> Result<Measured, Unreachable> {
-    let mut channels = Vec::with_capacity(plan.connections);
-    for _ in 0..plan.connections {
-        channels.push(plan.request.gateway.connect().await?);
+pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Result<Measurement, Unreachable> {
+    let mut channels = Vec::with_capacity(workload.connections);
+    for _ in 0..workload.connections {
+        channels.push(workload.request.gateway.connect().await?);
     }
     let progress = Arc::new(Progress::default());
     let live = live_line(Arc::clone(&progress));
-    let caller = Arc::new(Caller::new(&plan.request, plan.strategy, channels));
-    let shards = available_parallelism().map_or(1, usize::from).min(plan.at_once());
-    let shard =
-        |index| Shard { caller: Arc::clone(&caller), index, stopped: stopped.clone(), progress: Arc::clone(&progress) };
+    let caller = Arc::new(Caller::new(&workload.request, workload.strategy, channels));
+    let workers = available_parallelism().map_or(1, usize::from).min(workload.at_once());
+    let worker = |index| Worker {
+        caller: Arc::clone(&caller),
+        index,
+        stopped: stopped.clone(),
+        progress: Arc::clone(&progress),
+    };
 
     let began = Instant::now();
-    let tasks: Vec<_> = match plan.load {
+    let tasks: Vec<_> = match workload.load {
         Loop::Closed { callers, quota } => {
             let quota = Arc::new(Quota { issued: AtomicU64::new(0), limit: quota, began });
-            let start = |index| tokio::spawn(shard(index).closed(share(callers, shards, index), Arc::clone(&quota)));
-            (0..shards).map(start).collect()
+            let start = |index| tokio::spawn(worker(index).closed(share(callers, workers, index), Arc::clone(&quota)));
+            (0..workers).map(start).collect()
         }
         Loop::Open { rate, quota, max_in_flight } => {
-            let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
+            let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
             pacer::start(Schedule { rate, quota, began }, senders, stopped.clone());
-            let start = |(index, due)| tokio::spawn(shard(index).open(share(max_in_flight, shards, index), due));
+            let start = |(index, due)| tokio::spawn(worker(index).open(share(max_in_flight, workers, index), due));
             receivers.into_iter().enumerate().map(start).collect()
         }
     };
     let mut tally = Tally::new();
-    for shard in join_all(tasks).await {
-        tally.merge(&shard.expect("a shard does not panic"));
+    for worker in join_all(tasks).await {
+        tally.merge(&worker.expect("a worker does not panic"));
     }
     let elapsed = began.elapsed();
     live.finish().await;
     let interrupted = *stopped.borrow();
-    Ok(Measured { tally, elapsed, interrupted })
+    Ok(Measurement { tally, elapsed, interrupted })
 }
 
 /// How many of the whole fall to a part, such that no two differ by more than one.

@@ -8,6 +8,8 @@ use std::{
     process::{Command, Output},
 };
 
+use fanout_cli::services;
+
 /// Runs `fanout` to its end.
 fn fanout(args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fanout")).args(args).envs(env.iter().copied()).output().unwrap()
@@ -39,6 +41,7 @@ fn a_bad_flag_is_named_with_what_is_allowed() {
         (&["country-service", "--log", "loud"], &["'loud'", "--log"]),
         (&["user-service", "--database", "mysql://x"], &["--database", "DATABASE_URL", "sqlite:PATH"]),
         (&["up", "--gateway-port", "65536"], &["'65536'", "--gateway-port"]),
+        (&["up", "--port", "currency=0"], &["'currency'", "--port", "gateway, user-service, country-service"]),
         (&["up", "--delay", "x"], &["'x'", "--delay"]),
         (&["compare", "--strategies", "all"], &["'all'", "--strategies", "sequential"]),
         (&["load", "--callers", "0"], &["'0'", "--callers"]),
@@ -94,8 +97,9 @@ fn a_port_in_use_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     ends(&["country-service", "--listen", &address], &[], 1, &["country-service", &address, "in use"]);
     let port = taken.local_addr().unwrap().port().to_string();
-    let others = ["--user-port", "0", "--country-port", "0"];
-    let up = [&["up", "--gateway-port", &port][..], &others].concat();
+    let others: Vec<_> = services::backends().map(|backend| format!("--port={}=0", backend.name)).collect();
+    let mut up = vec!["up", "--gateway-port", &port];
+    up.extend(others.iter().map(String::as_str));
     ends(&up, &[], 1, &["gateway", &port, "in use", "--gateway-port"]);
     let metrics = [("OTEL_METRICS_EXPORTER", "prometheus"), ("OTEL_EXPORTER_PROMETHEUS_PORT", &*port)];
     let named = [&address, "in use", "metrics", "OTEL_EXPORTER_PROMETHEUS_PORT"];

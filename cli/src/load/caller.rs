@@ -35,7 +35,7 @@ pub struct Caller {
 
 /// What came of one request.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Sample {
     /// Which caller's it is.
     pub slot: usize,
     /// From when its latency counts.
@@ -45,19 +45,19 @@ pub struct Answer {
     /// When it was over.
     pub ended: Instant,
     /// The times that the gateway reports, or why there is no reply.
-    pub outcome: Result<Option<Times>, (Code, String)>,
+    pub outcome: Result<Option<ReportTimes>, (Code, String)>,
 }
 
 /// Of a reply of any method, the part that is read: its report is field 3 of each.
 #[derive(Clone, PartialEq, Message)]
 struct ReplyTimes {
     #[prost(message, optional, tag = "3")]
-    report: Option<Times>,
+    report: Option<ReportTimes>,
 }
 
 /// Of a report, the part that is read.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Times {
+pub struct ReportTimes {
     /// See `FanOutReport.wall_time`.
     #[prost(message, optional, tag = "3")]
     pub wall_time: Option<prost_types::Duration>,
@@ -92,11 +92,11 @@ impl Caller {
     }
 
     /// Makes the request that was due at an instant; its timeout counts from there too.
-    pub async fn call(&self, slot: usize, due: Instant) -> Answer {
+    pub async fn call(&self, slot: usize, due: Instant) -> Sample {
         let left = self.timeout.saturating_sub(due.elapsed());
         let deadline = || (Code::DeadlineExceeded, RpcError::deadline_exceeded().message);
         if left.is_zero() {
-            return Answer { slot, due, sent: None, ended: Instant::now(), outcome: Err(deadline()) };
+            return Sample { slot, due, sent: None, ended: Instant::now(), outcome: Err(deadline()) };
         }
         let sent = Instant::now();
         // tonic's own timer does not cover the wait for the connection.
@@ -105,11 +105,11 @@ impl Caller {
             Ok(Err(status)) => Err(rpc_error::read(&status)),
             Err(_) => Err(deadline()),
         };
-        Answer { slot, due, sent: Some(sent), ended: Instant::now(), outcome }
+        Sample { slot, due, sent: Some(sent), ended: Instant::now(), outcome }
     }
 
     /// Sends it, and reads the reply up to the status in its trailers.
-    async fn send(&self, slot: usize, timeout: Duration) -> Result<Option<Times>, Status> {
+    async fn send(&self, slot: usize, timeout: Duration) -> Result<Option<ReportTimes>, Status> {
         let channel = self.channels[slot % self.channels.len()].clone();
         let mut client = Grpc::new(channel);
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use super::latencies::Latencies;
-use crate::terminal::{
-    bar::{self, Fill, PER_CELL},
-    scale::round_up,
-    style::{Role, Style},
-    text_layout::{grouped, pad_left, width},
+use crate::{
+    load::latencies::Latencies,
+    terminal::{
+        bar::{self, Fill, PER_CELL},
+        scale::round_up,
+        style::{Role, Style},
+        text_layout::{grouped, pad_left, width},
+    },
 };
 
-/// How many rows a picture has, about.
+/// How many rows a histogram has, about.
 const ROWS: u32 = 10;
 /// From this ratio of the longest to the shortest on, rows grow with what they stand for.
 const WIDE_RANGE: u32 = 10;
@@ -19,7 +21,7 @@ const MAX_CELLS: usize = 50;
 
 /// Draws the distribution: a row for each range of latencies, as long as they are many.
 /// Nothing where all are in the same range: then there is nothing to see.
-pub fn picture(latencies: &Latencies, columns: usize, style: Style) -> String {
+pub fn histogram(latencies: &Latencies, columns: usize, style: Style) -> String {
     let edges = edges(latencies.min(), latencies.max());
     let names: Vec<String> = edges.iter().map(|edge| style.duration(*edge)).collect();
     let widest = names.iter().map(|name| width(name)).max().unwrap_or(0);

@@ -31,10 +31,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{
-    Measured,
+use crate::load::{
     latencies::Latencies,
-    workload::{Loop, Plan},
+    measurement::Measurement,
+    workload::{Loop, Workload},
 };
 use service_kit::trace::code_name;
 
@@ -95,30 +95,30 @@ struct OverlapDocument {
 // === impl Document ===
 
 impl Document {
-    /// The document of what was measured.
-    pub fn new(plan: &Plan, measured: &Measured) -> Self {
-        let tally = &measured.tally;
-        let (name, callers, rate, max_in_flight) = match plan.load {
+    /// The document of what was measurement.
+    pub fn new(workload: &Workload, measurement: &Measurement) -> Self {
+        let tally = &measurement.tally;
+        let (name, callers, rate, max_in_flight) = match workload.load {
             Loop::Closed { callers, .. } => ("closed", Some(callers), None, None),
             Loop::Open { rate, max_in_flight, .. } => ("open", None, Some(rate), Some(max_in_flight)),
         };
         #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
         let done = tally.done() as f64;
         Self {
-            gateway: plan.request.gateway.to_string(),
-            method: plan.request.method.rpc(),
-            user: plan.request.user.to_string(),
-            strategy: plan.strategy.map(crate::gateway_client::request::Strategy::name),
+            gateway: workload.request.gateway.to_string(),
+            method: workload.request.method.rpc(),
+            user: workload.request.user.to_string(),
+            strategy: workload.strategy.map(crate::gateway_client::request::Strategy::name),
             r#loop: name,
             callers,
-            connections: plan.connections,
+            connections: workload.connections,
             rate_per_second: rate,
             max_in_flight,
             requests: tally.done(),
             succeeded: tally.succeeded(),
-            interrupted: measured.interrupted,
-            wall_ms: milliseconds(measured.elapsed),
-            throughput_per_second: done / measured.elapsed.as_secs_f64().max(1e-9),
+            interrupted: measurement.interrupted,
+            wall_ms: milliseconds(measurement.elapsed),
+            throughput_per_second: done / measurement.elapsed.as_secs_f64().max(1e-9),
             codes: tally.codes().into_iter().map(|(code, entry)| (code_name(code), entry.count)).collect(),
             latency_ms: LatencyDocument {
                 all: percentiles(&tally.ok.with(&tally.failed)),

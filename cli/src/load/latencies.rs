@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 #[derive(Clone, Debug)]
 pub struct Latencies {
     histogram: Histogram<u64>,
-    /// Exact: the histogram would answer with the top of its bucket, above what was ever waited.
+    /// Exact: the histogram would sample with the top of its bucket, above what was ever waited.
     min: Duration,
     max: Duration,
 }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{mpsc::UnboundedSender, watch};
 
-use super::workload::Limit;
+use crate::load::workload::Limit;
 
 /// How soon a pacer that sleeps notices that all shall end.
 const NOTICE: Duration = Duration::from_millis(100);
@@ -26,11 +26,11 @@ pub struct Schedule {
     pub began: Instant,
 }
 
-/// Sends each instant, when it has come, to the shards by turns; they are told that it was
+/// Sends each instant, when it has come, to the workers by turns; they are told that it was
 /// the last by their channels' end.
-pub fn start(schedule: Schedule, shards: Vec<UnboundedSender<Instant>>, stopped: watch::Receiver<bool>) {
+pub fn start(schedule: Schedule, workers: Vec<UnboundedSender<Instant>>, stopped: watch::Receiver<bool>) {
     thread::spawn(move || {
-        let mut shards = shards.iter().cycle();
+        let mut workers = workers.iter().cycle();
         for due in schedule.instants() {
             while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
                 if *stopped.borrow() {
@@ -38,8 +38,8 @@ pub fn start(schedule: Schedule, shards: Vec<UnboundedSender<Instant>>, stopped:
                 }
                 thread::sleep(wait.min(NOTICE));
             }
-            // A shard that has ended was told to: the next look at `stopped` ends this thread too.
-            if shards.next().is_none_or(|shard| shard.send(due).is_err()) {
+            // A worker that has ended was told to: the next look at `stopped` ends this thread too.
+            if workers.next().is_none_or(|worker| worker.send(due).is_err()) {
                 return;
             }
         }

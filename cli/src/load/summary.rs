@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{
-    Measured,
-    histogram::picture,
+use crate::load::{
+    histogram::histogram,
     latencies::Latencies,
-    tally::Tally,
-    workload::{Loop, Plan},
+    measurement::Measurement,
+    tally::{CodeCount, Tally},
+    workload::{Loop, Workload},
 };
 use service_kit::trace::code_name;
 
@@ -21,10 +21,10 @@ use crate::terminal::{
 const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
 
 /// Everything on the screen.
-pub fn screen(plan: &Plan, measured: &Measured, Terminal { width, style }: Terminal) -> String {
-    let tally = &measured.tally;
-    let mut parts = vec![style.paint(Role::Quiet, &wrap(&title(plan), width, 0))];
-    let sentences = in_words(plan, measured, style);
+pub fn screen(workload: &Workload, measurement: &Measurement, Terminal { width, style }: Terminal) -> String {
+    let tally = &measurement.tally;
+    let mut parts = vec![style.paint(Role::Quiet, &wrap(&title(workload), width, 0))];
+    let sentences = in_words(workload, measurement, style);
     parts.push(sentences.iter().map(|sentence| wrap(sentence, width, 0)).collect::<Vec<_>>().join("\n"));
     if tally.done() > 0 {
         parts.push(latencies(tally, width, style));
@@ -34,10 +34,10 @@ pub fn screen(plan: &Plan, measured: &Measured, Terminal { width, style }: Termi
         let text = format!("on average {total} of calls took {wall}: overlapping saved {saved}");
         parts.push(wrap(&text, width, 0));
     }
-    let picture = picture(&tally.ok.with(&tally.failed), width, style);
-    if !picture.is_empty() {
+    let histogram = histogram(&tally.ok.with(&tally.failed), width, style);
+    if !histogram.is_empty() {
         let heading = style.paint(Role::Quiet, "how many took how long");
-        parts.push(format!("{heading}\n{}", picture.trim_end()));
+        parts.push(format!("{heading}\n{}", histogram.trim_end()));
     }
     parts.join("\n\n") + "\n"
 }
@@ -61,19 +61,19 @@ pub fn per_second(requests: u64, elapsed: Duration) -> String {
     }
 }
 
-fn title(plan: &Plan) -> String {
-    let strategy = plan.strategy.map_or(String::new(), |strategy| format!(", {}", strategy.name()));
-    let connections = counted(plan.connections as u64, "connection");
-    format!("{}{strategy} at {} over {connections}", plan.request.in_words(), plan.request.gateway)
+fn title(workload: &Workload) -> String {
+    let strategy = workload.strategy.map_or(String::new(), |strategy| format!(", {}", strategy.name()));
+    let connections = counted(workload.connections as u64, "connection");
+    format!("{}{strategy} at {} over {connections}", workload.request.in_words(), workload.request.gateway)
 }
 
 /// What happened, in sentences.
-fn in_words(plan: &Plan, measured: &Measured, style: Style) -> Vec<String> {
-    let tally = &measured.tally;
-    let elapsed = style.duration(measured.elapsed);
-    let rate = per_second(tally.done(), measured.elapsed);
+fn in_words(workload: &Workload, measurement: &Measurement, style: Style) -> Vec<String> {
+    let tally = &measurement.tally;
+    let elapsed = style.duration(measurement.elapsed);
+    let rate = per_second(tally.done(), measurement.elapsed);
     let mut sentences = Vec::new();
-    match plan.load {
+    match workload.load {
         Loop::Closed { callers, .. } => {
             let callers = callers as u64;
             let who = counted(callers, "caller");
@@ -85,7 +85,7 @@ fn in_words(plan: &Plan, measured: &Measured, style: Style) -> Vec<String> {
                 let requests = counted(tally.done(), "request");
                 sentences.push(format!("{who}, {requests} in {elapsed}: {rate} /s"));
             }
-            sentences.extend(overlap_of_callers(callers, measured, style));
+            sentences.extend(overlap_of_callers(callers, measurement, style));
         }
         Loop::Open { rate: due, .. } => {
             let requests = counted(tally.done(), "request");
@@ -94,7 +94,7 @@ fn in_words(plan: &Plan, measured: &Measured, style: Style) -> Vec<String> {
             sentences.extend(lateness(tally, style));
         }
     }
-    if measured.interrupted {
+    if measurement.interrupted {
         let abandoned = counted(tally.abandoned, "request");
         sentences.push(format!("ended early: {abandoned} under way or due given up, and not in the figures"));
     }
@@ -102,12 +102,12 @@ fn in_words(plan: &Plan, measured: &Measured, style: Style) -> Vec<String> {
 }
 
 /// Whether callers waited for one another.
-fn overlap_of_callers(callers: u64, measured: &Measured, style: Style) -> Option<String> {
-    let in_turn = measured.tally.sum;
+fn overlap_of_callers(callers: u64, measurement: &Measurement, style: Style) -> Option<String> {
+    let in_turn = measurement.tally.sum;
     // Between the two lies what the eye should judge, not a sentence.
-    let apart = measured.elapsed < in_turn.mul_f64(0.75);
+    let apart = measurement.elapsed < in_turn.mul_f64(0.75);
     // Of one request each only: under steady load a latency holds the wait for all the others.
-    (callers > 1 && measured.tally.done() == callers && apart).then(|| {
+    (callers > 1 && measurement.tally.done() == callers && apart).then(|| {
         format!("callers did not wait for one another: in turn it would have been {}", style.duration(in_turn))
     })
 }
@@ -166,7 +166,7 @@ fn codes(tally: &Tally, columns: usize, style: Style) -> String {
     let codes = tally.codes();
     let names = codes.iter().map(|(code, _)| code_name(*code).len()).max().unwrap_or(0).max("latency".len());
     let counts = codes.iter().map(|(_, entry)| grouped(entry.count).len()).max().unwrap_or(0);
-    let line = |(code, entry): &(tonic::Code, &super::tally::CodeCount)| {
+    let line = |(code, entry): &(tonic::Code, &CodeCount)| {
         let (name, count) = (pad(code_name(*code), names), pad_left(&grouped(entry.count), counts));
         let Some(message) = &entry.message else { return format!("{name}   {count}") };
         let room = columns.saturating_sub(names + 3 + counts + 3);

@@ -7,8 +7,8 @@ use std::{
 
 use tonic::Code;
 
-use super::{
-    caller::{Answer, Times},
+use crate::load::{
+    caller::{ReportTimes, Sample},
     latencies::Latencies,
 };
 
@@ -88,10 +88,10 @@ impl Tally {
     }
 
     /// Counts what came of a request.
-    pub fn record(&mut self, answer: &Answer) {
-        let latency = answer.ended.duration_since(answer.due);
+    pub fn record(&mut self, sample: &Sample) {
+        let latency = sample.ended.duration_since(sample.due);
         self.sum = self.sum.saturating_add(latency);
-        match answer.sent.map(|sent| sent.duration_since(answer.due)) {
+        match sample.sent.map(|sent| sent.duration_since(sample.due)) {
             None => self.unsent += 1,
             Some(lateness) if lateness > LATE => {
                 self.late += 1;
@@ -99,7 +99,7 @@ impl Tally {
             }
             Some(_) => {}
         }
-        match &answer.outcome {
+        match &sample.outcome {
             Ok(times) => {
                 self.ok.record(latency);
                 self.codes[index(Code::Ok)].count += 1;
@@ -163,7 +163,7 @@ fn index(code: Code) -> usize {
 // === impl Overlap ===
 
 impl Overlap {
-    fn record(&mut self, times: Option<&Times>) {
+    fn record(&mut self, times: Option<&ReportTimes>) {
         let Some(times) = times else { return };
         let duration = |duration: Option<prost_types::Duration>| {
             duration.and_then(|duration| Duration::try_from(duration).ok()).unwrap_or_default()

@@ -14,18 +14,18 @@ use std::{
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::{mpsc, watch};
 
-use super::{
-    caller::{Answer, Caller},
+use crate::load::{
+    caller::{Caller, Sample},
     tally::{Progress, Tally},
     workload::Limit,
 };
 
-/// What a shard works with.
+/// What a worker works with.
 #[derive(Debug)]
-pub struct Shard {
+pub struct Worker {
     /// Makes the requests.
     pub caller: Arc<Caller>,
-    /// Which shard it is: shards spread over the connections by it.
+    /// Which worker it is: workers spread over the connections by it.
     pub index: usize,
     /// Turns true where all shall end.
     pub stopped: watch::Receiver<bool>,
@@ -33,7 +33,7 @@ pub struct Shard {
     pub progress: Arc<Progress>,
 }
 
-/// How many requests may still be sent in a closed loop: all shards take from it.
+/// How many requests may still be sent in a closed loop: all workers take from it.
 #[derive(Debug)]
 pub struct Quota {
     /// How many were allowed.
@@ -44,48 +44,48 @@ pub struct Quota {
     pub began: Instant,
 }
 
-// === impl Shard ===
+// === impl Worker ===
 
-impl Shard {
+impl Worker {
     /// Closed loop: each of the callers has one request at a time.
     pub async fn closed(mut self, callers: usize, quota: Arc<Quota>) -> Tally {
         let mut tally = Tally::new();
-        let mut under_way = FuturesUnordered::new();
+        let mut in_flight = FuturesUnordered::new();
         for slot in 0..callers {
             if quota.take() {
-                under_way.push(self.caller.call(self.index + slot, Instant::now()));
+                in_flight.push(self.caller.call(self.index + slot, Instant::now()));
             }
         }
         loop {
-            let answer = tokio::select! {
+            let sample = tokio::select! {
                 // Replies first: the look at `stopped` takes a lock, and is left to moments without one.
                 biased;
-                answer = under_way.next() => answer,
+                sample = in_flight.next() => sample,
                 true = is_stopped(&mut self.stopped) => break,
             };
-            let Some(answer) = answer else { break };
-            self.count(&mut tally, &answer);
+            let Some(sample) = sample else { break };
+            self.count(&mut tally, &sample);
             if quota.take() {
-                under_way.push(self.caller.call(answer.slot, Instant::now()));
+                in_flight.push(self.caller.call(sample.slot, Instant::now()));
             }
         }
-        tally.abandon(under_way.len());
+        tally.abandon(in_flight.len());
         tally
     }
 
     /// Open loop: each request when it is due, or as soon as fewer than `max_in_flight` are under way.
     pub async fn open(mut self, max_in_flight: usize, mut due: mpsc::UnboundedReceiver<Instant>) -> Tally {
         let mut tally = Tally::new();
-        let mut under_way = FuturesUnordered::new();
+        let mut in_flight = FuturesUnordered::new();
         let mut slot = self.index;
         let mut more = true;
-        while more || !under_way.is_empty() {
+        while more || !in_flight.is_empty() {
             tokio::select! {
                 biased;
-                Some(answer) = under_way.next() => self.count(&mut tally, &answer),
-                next = due.recv(), if more && under_way.len() < max_in_flight => match next {
+                Some(sample) = in_flight.next() => self.count(&mut tally, &sample),
+                next = due.recv(), if more && in_flight.len() < max_in_flight => match next {
                     Some(due) => {
-                        under_way.push(self.caller.call(slot, due));
+                        in_flight.push(self.caller.call(slot, due));
                         slot = slot.wrapping_add(1);
                     }
                     None => more = false,
@@ -95,13 +95,13 @@ impl Shard {
         }
         // What is due and was not sent is abandoned like what was.
         due.close();
-        tally.abandon(under_way.len() + due.len());
+        tally.abandon(in_flight.len() + due.len());
         tally
     }
 
-    fn count(&self, tally: &mut Tally, answer: &Answer) {
-        tally.record(answer);
-        self.progress.count(answer.outcome.is_ok());
+    fn count(&self, tally: &mut Tally, sample: &Sample) {
+        tally.record(sample);
+        self.progress.count(sample.outcome.is_ok());
     }
 }
 

@@ -1,4 +1,4 @@
-//! The flags of `fanout load`, and the plan that follows from them.
+//! The flags of `fanout load`, and the workload that follows from them.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub struct LoadArgs {
 
 /// What to do.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Workload {
     /// Whom to ask for what.
     pub request: RequestArgs,
     /// The strategy, where it is not the gateway's to choose.
@@ -96,10 +96,10 @@ pub enum Limit {
     Duration(Duration),
 }
 
-// === impl Plan ===
+// === impl Workload ===
 
-impl Plan {
-    /// The plan that follows from the flags.
+impl Workload {
+    /// The workload that follows from the flags.
     pub fn new(args: &LoadArgs) -> Self {
         let chosen = match (args.requests, args.duration) {
             (Some(requests), _) => Some(Limit::Requests(requests)),
@@ -116,9 +116,9 @@ impl Plan {
                 Loop::Open { rate, quota, max_in_flight: size(args.max_in_flight) }
             }
         };
-        let mut plan = Self { request: args.request.clone(), strategy: args.strategy, connections: 1, load };
-        plan.connections = args.connections.map_or(plan.at_once().div_ceil(PER_CONNECTION), usize::from);
-        plan
+        let mut workload = Self { request: args.request.clone(), strategy: args.strategy, connections: 1, load };
+        workload.connections = args.connections.map_or(workload.at_once().div_ceil(PER_CONNECTION), usize::from);
+        workload
     }
 
     /// How many requests are under way at once at most.

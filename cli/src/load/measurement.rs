@@ -1,0 +1,16 @@
+//! What a load test measurement.
+
+use std::time::Duration;
+
+use crate::load::tally::Tally;
+
+/// What a load test measurement.
+#[derive(Debug)]
+pub struct Measurement {
+    /// The counts and latencies.
+    pub tally: Tally,
+    /// The time from the first request to the last reply.
+    pub elapsed: Duration,
+    /// Whether the test was ended early.
+    pub interrupted: bool,
+}
