@@ -6,13 +6,12 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from fanout_up import BINARY, DELAY, REPOSITORY, Up
+from fanout_up import DELAY, REPOSITORY, Up
 from reflected_client import ReflectedClient, open_channel
 
 
 @pytest.fixture(scope="session")
 def up(tmp_path_factory):
-    assert BINARY.exists(), f"there is no {BINARY}: build it with `cargo build`, or name another in FANOUT"
     up = Up(tmp_path_factory.mktemp("up") / "data", "--delay", f"{round(DELAY * 1000)}ms")
     try:
         up.wait_up()

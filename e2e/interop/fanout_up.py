@@ -1,7 +1,9 @@
 """`fanout up` as a process: where its services are, what it logs, how it ends."""
 
+import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -37,16 +39,29 @@ END = 30.0
 LOG = 10.0
 
 
+@functools.cache
+def services() -> list[str]:
+    """The services of the binary under test, in the order of its table; the gateway is the first."""
+    assert BINARY.exists(), f"there is no {BINARY}: build it with `cargo build`, or name another in FANOUT"
+    shown = subprocess.run([BINARY, "--help"], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"^  ([a-z-]+) +Runs the ", shown, re.MULTILINE)
+
+
+def backends() -> list[str]:
+    """The services that the gateway calls."""
+    return [service for service in services() if service != "gateway"]
+
+
 class Up:
     """A running `fanout up --json`. Both its streams are read to their ends by threads of their own."""
 
     def __init__(
         self, data_dir: Path, *flags: str, ports: dict[str, int] | None = None, environment: dict[str, str] | None = None
     ):
-        port = {"gateway": 0, "user": 0, "country": 0} | (ports or {})
-        ports_flags = [text for name, at in port.items() for text in (f"--{name}-port", str(at))]
+        all_ports = dict.fromkeys(services(), 0) | (ports or {})
+        port_flags = [f"--port={service}={port}" for service, port in all_ports.items()]
         self.process = subprocess.Popen(
-            [BINARY, "up", "--json", *ports_flags, "--data-dir", data_dir, *flags],
+            [BINARY, "up", "--json", *port_flags, "--data-dir", data_dir, *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -84,7 +99,7 @@ class Up:
             return line
 
     def wait_up(self) -> dict:
-        """The line that says that all three are healthy."""
+        """The line that says that all services are healthy."""
         return self.wait_line(START, message="up")
 
     def _of(self, service: str) -> dict:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from fanout_up import BINARY, END, START
 
-NAMES = ("gateway", "user-service", "country-service")
-
 
 def free_port() -> int:
     """A port that was free a moment ago."""
@@ -18,11 +16,21 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def own_flags(name: str, directory: Path) -> tuple[str, ...]:
+    """The flags without which a service does not keep to a test's directory."""
+    return ("--database", f"sqlite:{directory}/users.db", "--seed") if name == "user-service" else ()
+
+
+def url_flags(backends: "dict[str, list[Service]]") -> list[str]:
+    """The gateway's flags for the URLs of these backends, each with its replicas."""
+    urls = lambda replicas: ",".join(f"http://{replica.address}" for replica in replicas)
+    return [text for name, replicas in backends.items() for text in (f"--{name}", urls(replicas))]
+
+
 class Service:
     """A service that keeps its address over its restarts."""
 
     def __init__(self, name: str, log: Path, *flags: str, env: dict[str, str] | None = None):
-        assert name in NAMES
         self.name, self.flags, self.log, self.env = name, flags, log, env or {}
         self.address = f"127.0.0.1:{free_port()}"
         self.process: subprocess.Popen | None = None

@@ -7,8 +7,8 @@ import time
 import urllib.request
 
 import pytest
-from fanout_up import BINARY, SEEDED
-from service import Service, free_port
+from fanout_up import BINARY, SEEDED, backends
+from service import Service, free_port, own_flags, url_flags
 
 # The most that these may take on two cores; a debug build takes longer.
 BOUND = 120
@@ -16,18 +16,16 @@ BOUND = 120
 
 @pytest.fixture
 def stack(tmp_path):
-    """Starts a gateway in front of a user and a country service, with flags for each."""
+    """Starts a gateway in front of one replica of each backend, with flags for it and for them."""
     started = []
 
-    def start(gateway=(), backends=("--delay", "0"), env=None):
+    def start(gateway=(), backend=("--delay", "0"), env=None):
         def own(name, *flags):
             started.append(Service(name, tmp_path / f"{name}.log", *flags, env=env if name == "gateway" else None))
             return started[-1].start()
 
-        users = own("user-service", "--database", f"sqlite:{tmp_path}/users.db", "--seed", "--allow-overrides", *backends)
-        countries = own("country-service", "--allow-overrides", *backends)
-        urls = ("--user-service", f"http://{users.address}", "--country-service", f"http://{countries.address}")
-        return own("gateway", *urls, *gateway)
+        of = lambda name: own(name, *own_flags(name, tmp_path), "--allow-overrides", *backend)
+        return own("gateway", *url_flags({name: [of(name)] for name in backends()}), *gateway)
 
     yield start
     for service in started:
@@ -61,7 +59,7 @@ class Beside:
 
 
 def test_a_burst_of_ten_thousand_is_answered_whole(stack):
-    gateway = stack(backends=("--delay", "1s"))
+    gateway = stack(backend=("--delay", "1s"))
     before = gateway.memory("VmRSS")
     result = load(gateway, "--callers", "10000", "--connections", "50")
     each = (gateway.memory("VmHWM") - before) / 10_000
@@ -75,7 +73,7 @@ def test_a_burst_of_ten_thousand_is_answered_whole(stack):
 def test_a_request_that_waits_takes_less_than_16_kib(stack):
     port = free_port()
     metrics = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
-    gateway = stack(backends=("--delay", "8s"), env=metrics)
+    gateway = stack(backend=("--delay", "8s"), env=metrics)
     before = gateway.memory("VmRSS")
     with Beside(gateway, "--callers", "10000", "--connections", "50") as load:
         until = time.monotonic() + BOUND
@@ -90,7 +88,7 @@ def test_a_request_that_waits_takes_less_than_16_kib(stack):
 
 def test_fifty_thousand_calls_given_up_cost_no_other(stack):
     """By a deadline, a failed sibling, a lost hedge and a caller that goes: all over the connections of the steady load."""
-    gateway = stack(gateway=("--hedge", "20ms", "--hedge-budget", "100%"), backends=("--delay", "10ms"))
+    gateway = stack(gateway=("--hedge", "20ms", "--hedge-budget", "100%"), backend=("--delay", "10ms"))
     with Beside(gateway, "--callers", "8", "--requests", "4000", "--connections", "1") as steady:
         # Two calls each that a deadline cuts off, or one and a hedge of each.
         late = load(gateway, "--callers", "200", "--requests", "10000", "--timeout", "15ms", "--delay", "user=5s,country=5s")
@@ -116,7 +114,7 @@ def test_fifty_thousand_calls_given_up_cost_no_other(stack):
 
 def test_ten_times_too_much_leaves_the_rest_as_it_was(stack):
     # At most 50 requests of 100 ms: 500 a second.
-    gateway = stack(gateway=("--max-in-flight", "50"), backends=("--delay", "100ms"))
+    gateway = stack(gateway=("--max-in-flight", "50"), backend=("--delay", "100ms"))
     peak = load(gateway, "--callers", "50", "--duration", "5s")
     assert peak["codes"].keys() == {"OK"}
     rate = 10 * peak["throughput_per_second"]
@@ -132,6 +130,6 @@ def test_ten_times_too_much_leaves_the_rest_as_it_was(stack):
 
 def test_shared_answers_are_those_of_their_own(stack):
     """With and without sharing, thousands of callers get the same; the country service is called far less."""
-    gateway = stack(gateway=("--coalesce", "country"), backends=("--delay", "5ms"))
+    gateway = stack(gateway=("--coalesce", "country"), backend=("--delay", "5ms"))
     result = load(gateway, "--callers", "64", "--requests", "5000", "--user", SEEDED[0])
     assert result["codes"] == {"OK": 5_000}

@@ -5,33 +5,31 @@ import signal
 import socket
 
 import pytest
-from fanout_up import BINARY, is_running, wait_gone
+from fanout_up import BINARY, is_running, services, wait_gone
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from reflected_client import GATEWAY, ReflectedClient, open_channel
-
-SERVICES = ["gateway", "user-service", "country-service"]
 
 
 def test_start_names_every_service_and_how_long_it_took(up):
     line = up.wait_up()
-    assert sorted(running["service"] for running in line["services"]) == sorted(SERVICES)
+    assert sorted(running["service"] for running in line["services"]) == sorted(services())
     assert all(is_running(pid) for pid in up.pids())
     assert line["ready_ms"] > 0
     if "release" in BINARY.parts:
         assert line["ready_ms"] < 1000
 
 
-@pytest.mark.parametrize("flag", ["gateway", "user", "country"])
-def test_a_taken_port_is_said_in_one_line(own_up, flag):
+@pytest.mark.parametrize("service", services())
+def test_a_taken_port_is_said_in_one_line(own_up, service):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        up = own_up(ports={flag: port})
+        up = own_up(ports={service: port})
         assert up.wait_end() == 1
     assert up.lines == []
     [line] = up.errors
-    assert str(port) in line and f"--{flag}-port" in line
+    assert str(port) in line and f"--{service.removesuffix('-service')}-port" in line
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -61,7 +59,7 @@ def test_what_is_in_flight_finishes_and_health_says_that_no_more_is_taken(own_up
     assert up.wait_line(service="gateway", trace_id=trace.id)["code"] == "OK"
 
 
-@pytest.mark.parametrize("killed", SERVICES)
+@pytest.mark.parametrize("killed", services())
 def test_a_killed_service_ends_all_and_is_named(own_up, killed):
     up = own_up("--delay", "0")
     pids = up.pids()

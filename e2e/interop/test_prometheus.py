@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
-from fanout_up import START, Up
+from fanout_up import START, Up, services
 from metrics_files import dashboard_expressions, documented, metric_of, rule_expressions
 from prometheus_server import Prometheus, get
 from reflected_client import GATEWAY, ReflectedClient, open_channel
 
 # In the order of their ports for metrics.
-SERVICES = ["gateway", "user-service", "country-service"]
+SERVICES = services()
 GET_PROFILE, GET_HOME_COUNTRY = f"{GATEWAY}/GetProfile", f"{GATEWAY}/GetHomeCountry"
 BEST_EFFORT = 2
 DELAY = 0.1
@@ -45,22 +45,22 @@ def prometheus_is_installed():
     assert not missing, f"FANOUT_REQUIRE_PROMETHEUS is set, and there is no {missing}"
 
 
-def three_free_ports() -> int:
-    """The first of three ports in a row that were free a moment ago."""
-    for first in range(20_000, 30_000, 3):
+def free_ports_in_a_row(count: int) -> int:
+    """The first of so many consecutive ports that were free a moment ago."""
+    for first in range(20_000, 30_000, count):
         try:
-            for port in range(first, first + 3):
+            for port in range(first, first + count):
                 socket.create_server(("127.0.0.1", port)).close()
             return first
         except OSError:
             continue
-    raise AssertionError("no three ports in a row are free")
+    raise AssertionError(f"no {count} ports in a row are free")
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """`fanout up` with metrics, a Prometheus that scrapes all three, and a client of the gateway."""
-    port = three_free_ports()
+    port = free_ports_in_a_row(len(SERVICES))
     environment = SETTINGS | {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
     up = Up(tmp_path_factory.mktemp("up") / "data", "--delay", f"{DELAY}s", environment=environment)
     targets = {service: f"127.0.0.1:{port + at}" for at, service in enumerate(SERVICES)}

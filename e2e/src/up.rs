@@ -7,9 +7,9 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
-    time::Duration,
 };
 
+use fanout_cli::services::SERVICES;
 use fanout_proto::{
     gateway::v1::gateway_service_client::GatewayServiceClient, user::v1::user_service_client::UserServiceClient,
 };
@@ -56,8 +56,9 @@ impl Up {
     /// Starts it with the database in this directory.
     pub fn start_in(data: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut process = Command::new(binary::fanout())
-            .args(["up", "--json", "--gateway-port", "0", "--user-port", "0", "--country-port", "0", "--data-dir"])
+            .args(["up", "--json", "--data-dir"])
             .arg(data)
+            .args(SERVICES.iter().map(|service| format!("--port={}=0", service.name)))
             .args(args)
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
             .envs(env.iter().copied())

@@ -1,6 +1,6 @@
-//! A gateway in front of a user service and some country services, each a process.
+//! A gateway in front of replicas of the country service and one of each other backend, each a process.
 
-use e2e::service::Service;
+use e2e::{backends::Backends, service::Service};
 use serde_json::json;
 
 /// A country service that comes back where it was.
@@ -11,10 +11,9 @@ pub(crate) struct Replica {
 
 /// Processes that end with the test.
 pub(crate) struct Fleet {
-    _users: Service,
+    _others: Backends,
     pub(crate) countries: Vec<Replica>,
     pub(crate) gateway: Service,
-    _data: tempfile::TempDir,
 }
 
 // === impl Replica ===
@@ -50,23 +49,18 @@ impl Fleet {
 
     /// These country services, and others at these URLs.
     pub(crate) fn of(countries: Vec<Replica>, others: &[&str], gateway_args: &[&str]) -> Self {
-        let (data, users) = users();
+        let backends = Backends::start_except(&["country-service"]);
         let urls: Vec<_> = countries.iter().map(Replica::url).chain(others.iter().copied()).collect();
         let urls = urls.join(",");
-        let args = [&["--user-service", &users.url, "--country-service", &urls], gateway_args].concat();
+        let backend_args = backends.gateway_args();
+        let mut args = vec!["--country-service", &urls];
+        args.extend(backend_args.iter().map(String::as_str).chain(gateway_args.iter().copied()));
         // The gateway serves as soon as one replica of each backend is there. A test begins with all processes.
         let ready = |service: &Service| json!({ "message": "replica is ready", "replica": service.address() });
-        let mut lines = vec![json!({ "message": "serving" }), ready(&users)];
+        let mut lines = vec![json!({ "message": "serving" })];
+        lines.extend(backends.services().map(ready));
         lines.extend(countries.iter().map(|replica| ready(&replica.service)));
         let gateway = Service::start_until_all("gateway", &args, lines);
-        Self { _users: users, countries, gateway, _data: data }
+        Self { _others: backends, countries, gateway }
     }
-}
-
-/// A user service with the users that every new database begins with.
-pub(crate) fn users() -> (tempfile::TempDir, Service) {
-    let data = tempfile::tempdir().unwrap();
-    let database = format!("sqlite:{}", data.path().join("users.db").display());
-    let users = Service::start("user-service", &["--database", &database, "--seed", "--delay", "0"], "serving");
-    (data, users)
 }

@@ -6,9 +6,9 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     callers::{Callers, Rpc},
-    fleet::{Replica, users},
+    fleet::Replica,
 };
-use e2e::service::Service;
+use e2e::{backends::Backends, service::Service};
 
 /// A name that nobody else has (RFC 6761).
 const NAME: &str = "countries.test";
@@ -25,7 +25,8 @@ async fn a_name_resolves_to_nothing_and_to_others() {
         eprintln!("SKIPPED: this machine permits no mount namespaces");
         return;
     }
-    let (data, users) = users();
+    let data = tempfile::tempdir().unwrap();
+    let backends = Backends::start_except(&["country-service"]);
     // Replicas share the port of the URL, and have addresses of their own.
     let first = Replica::start_at("127.0.0.2:0", &["--delay", "2ms"]);
     let port = first.url().rsplit_once(':').unwrap().1.to_owned();
@@ -38,7 +39,9 @@ async fn a_name_resolves_to_nothing_and_to_others() {
     };
     resolve_to(&[]);
     let countries = format!("http://{NAME}:{port}");
-    let args = ["--user-service", &users.url, "--country-service", &countries, "--resolve-every", "200ms"];
+    let backend_args = backends.gateway_args();
+    let mut args = vec!["--country-service", &countries, "--resolve-every", "200ms"];
+    args.extend(backend_args.iter().map(String::as_str));
     let gateway = Service::run(&mut gateway_with(&hosts, &args), "listening");
 
     let callers = Callers::start(&gateway.url, Rpc::HomeCountry).await;

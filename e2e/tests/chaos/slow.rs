@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::service::Service;
+use e2e::{backends::Backends, service::Service};
 use fanout_proto::{country::v1::ListCountriesResponse, user::v1::User};
 use prost::Message as _;
 
@@ -42,8 +42,7 @@ async fn more_calls_than_a_connection_takes_get_more_connections() {
         let users = Fake::start(move |_| Answer::new(Duration::ZERO, user.clone())).await;
         let slow = |_| Answer::new(20 * USUAL, bytes::Bytes::new());
         let countries = Fake::start_taking(ON_EACH, slow).await;
-        let args = ["--user-service", &users.url, "--country-service", &countries.url, "--connections", most];
-        let gateway = Service::start("gateway", &args, "serving");
+        let (_others, gateway) = gateway(&users, &countries, &["--connections", most]);
         // More than all places: some callers are always between two calls.
         let callers = Callers::start_so_many(&gateway.url, Rpc::Profile, 240).await;
         let begun = std::time::Instant::now();
@@ -63,8 +62,7 @@ async fn with_tail(hedge: &str) -> (Seen, f64) {
     let user = User { id: "ada".to_owned(), ..User::default() }.encode_to_vec();
     let (users, countries) =
         (slow_at_times(user).await, slow_at_times(ListCountriesResponse::default().encode_to_vec()).await);
-    let args = ["--user-service", &users.url, "--country-service", &countries.url, "--hedge", hedge];
-    let gateway = Service::start("gateway", &args, "serving");
+    let (_others, gateway) = gateway(&users, &countries, &["--hedge", hedge]);
     let seen = call_many(&gateway.url, Rpc::Profile, 6000).await;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let calls = (users.calls() + countries.calls()) as f64 / (2 * seen.calls()) as f64;
@@ -78,4 +76,14 @@ async fn slow_at_times(message: Vec<u8>) -> Fake {
         Answer::new(after, message.clone())
     })
     .await
+}
+
+/// Starts a gateway in front of these two and one of each other backend.
+fn gateway(users: &Fake, countries: &Fake, args: &[&str]) -> (Backends, Service) {
+    let others = Backends::start_except(&["user-service", "country-service"]);
+    let other_args = others.gateway_args();
+    let mut all = vec!["--user-service", &users.url, "--country-service", &countries.url];
+    all.extend(other_args.iter().map(String::as_str).chain(args.iter().copied()));
+    let gateway = Service::start("gateway", &all, "serving");
+    (others, gateway)
 }
