@@ -29,6 +29,10 @@ use std::process::ExitCode;
 use command::Cli;
 
 /// The program's `main`: reads the command line and runs the command.
+///
+/// # Panics
+///
+/// Panics if the operating system provides no threads for the runtime.
 #[tokio::main]
 pub async fn main() -> ExitCode {
     let cli: Cli = usage::parse();

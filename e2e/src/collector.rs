@@ -1,4 +1,4 @@
-//! An OTLP collector that keeps the spans it gets, and the names of the metrics.
+//! An OTLP collector that keeps the spans and the names of the metrics that it receives.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,34 +23,45 @@ use opentelemetry_proto::tonic::{
 use tokio::{net::TcpListener, sync::Notify};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
-/// A collector on a port of its own.
+/// A collector on a free port.
 pub struct Collector {
+    /// Its URL.
     pub endpoint: String,
     received: Arc<Received>,
 }
 
 #[derive(Default)]
 struct Received {
-    spans: Mutex<Vec<Seen>>,
-    /// By service and name.
+    spans: Mutex<Vec<RecordedSpan>>,
+    /// The service and the name of each metric.
     metrics: Mutex<BTreeSet<(String, String)>>,
     changed: Notify,
 }
 
-/// A span with what the tests ask of it.
+/// A span that a service exported.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct RecordedSpan {
+    /// The exporting service.
     pub service: String,
+    /// The span's name.
     pub name: String,
+    /// Server, client or internal.
     pub kind: SpanKind,
+    /// The trace's id in hexadecimal.
     pub trace: String,
+    /// The span's id in hexadecimal.
     pub id: String,
+    /// The parent's id in hexadecimal; empty for a root.
     pub parent: String,
+    /// The start in nanoseconds of Unix time.
     pub start: u64,
+    /// The end in nanoseconds of Unix time.
     pub end: u64,
+    /// Whether the span's status is an error.
     pub failed: bool,
+    /// The values as text.
     pub attributes: BTreeMap<String, String>,
     /// The ids of the spans that it links to.
     pub links: Vec<String>,
@@ -61,6 +72,7 @@ struct Export(Arc<Received>);
 // === impl Collector ===
 
 impl Collector {
+    /// Starts the collector.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -72,23 +84,23 @@ impl Collector {
         Self { endpoint, received }
     }
 
-    /// The environment that sends a process's spans here, without waiting long for a batch.
+    /// Returns the environment with which a process exports its spans here, soon after they end.
     pub fn env(&self) -> [(&str, &str); 2] {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
     }
 
-    /// The metrics of this service so far, by name.
+    /// Returns the names of the metrics that this service has exported so far.
     pub fn metrics(&self, service: &str) -> Vec<String> {
         let metrics = self.received.metrics.lock().unwrap();
         metrics.iter().filter(|(of, _)| of == service).map(|(_, name)| name.clone()).collect()
     }
 
-    /// Waits until this trace has `count` spans that are `wanted`, and returns all it has.
-    pub async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+    /// Waits until `count` spans of the trace match `wanted`, and returns all spans of the trace.
+    pub async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&RecordedSpan) -> bool) -> Vec<RecordedSpan> {
         let found = async {
             loop {
                 let changed = self.received.changed.notified();
-                let spans: Vec<Seen> =
+                let spans: Vec<RecordedSpan> =
                     self.received.spans.lock().unwrap().iter().filter(|span| span.trace == id).cloned().collect();
                 if spans.iter().filter(|span| wanted(span)).count() >= count {
                     return spans;
@@ -96,7 +108,7 @@ impl Collector {
                 changed.await;
             }
         };
-        let found = tokio::time::timeout(PATIENCE, found).await;
+        let found = tokio::time::timeout(TIMEOUT, found).await;
         found.unwrap_or_else(|_| panic!("trace {id} is not complete: {:#?}", self.received.spans.lock().unwrap()))
     }
 }
@@ -112,7 +124,7 @@ impl TraceService for Export {
         for resource in request.into_inner().resource_spans {
             let service = service(resource.resource);
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            self.0.spans.lock().unwrap().extend(spans.map(|span| Seen::new(&service, span)));
+            self.0.spans.lock().unwrap().extend(spans.map(|span| RecordedSpan::new(&service, span)));
         }
         self.0.changed.notify_waiters();
         Ok(Response::new(ExportTraceServiceResponse::default()))
@@ -134,16 +146,16 @@ impl MetricsService for Export {
     }
 }
 
-/// Whose telemetry it is.
+/// Returns the name of the service that the telemetry is from.
 fn service(resource: Option<Resource>) -> String {
     let attributes = resource.unwrap_or_default().attributes;
     let service = attributes.iter().find(|attribute| attribute.key == "service.name");
     text(service.and_then(|service| service.value.as_ref()))
 }
 
-// === impl Seen ===
+// === impl RecordedSpan ===
 
-impl Seen {
+impl RecordedSpan {
     fn new(service: &str, span: Span) -> Self {
         let attributes =
             span.attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute.value.as_ref())));
@@ -162,10 +174,12 @@ impl Seen {
         }
     }
 
+    /// Returns whether both spans were open at the same moment.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
+    /// Returns the value of an attribute; empty if there is none.
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }

@@ -1,5 +1,4 @@
-//! SIGTERM: what is in flight ends well, and nothing holds the process for longer than
-//! its drain.
+//! SIGTERM: calls in flight complete, and the process ends within its drain time.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
@@ -13,7 +12,7 @@ async fn client(service: &Service) -> CountryServiceClient<Channel> {
     CountryServiceClient::connect(service.url.clone()).await.unwrap()
 }
 
-/// Starts a call, and returns when the service has it.
+/// Starts a call, and returns when the service has received it.
 async fn call_in_flight(service: &Service) -> tokio::task::JoinHandle<Result<String, tonic::Code>> {
     let mut client = client(service).await;
     let mut probe_client = client.clone();
@@ -23,8 +22,7 @@ async fn call_in_flight(service: &Service) -> tokio::task::JoinHandle<Result<Str
     });
     assert!(futures::poll!(&mut call).is_pending());
     let call = tokio::spawn(call);
-    // One connection keeps its requests in order: an answer to the second means that the
-    // first has arrived.
+    // One connection keeps requests in order: a reply to the second means that the first has arrived.
     let mut probe = tonic::Request::new(GetCountryRequest { code: "GB".into() });
     probe.metadata_mut().insert("baggage", "country.delay=0".parse().unwrap());
     probe_client.get_country(probe).await.unwrap();
@@ -32,7 +30,7 @@ async fn call_in_flight(service: &Service) -> tokio::task::JoinHandle<Result<Str
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_in_flight_is_answered() {
+async fn calls_in_flight_complete() {
     let mut service = Service::start("country-service", &["--delay", "500ms", "--allow-overrides"], "serving");
     let call = call_in_flight(&service).await;
     service.terminate();
@@ -41,7 +39,7 @@ async fn what_is_in_flight_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_is_bounded() {
+async fn a_drain_ends_in_time() {
     let args = ["--delay", "25s", "--allow-overrides", "--drain", "300ms"];
     let mut service = Service::start("country-service", &args, "serving");
     let _sent_nothing = TcpStream::connect(service.address()).unwrap();
@@ -50,6 +48,6 @@ async fn a_drain_is_bounded() {
     let begun = Instant::now();
     service.terminate();
     assert_eq!(service.wait(), Some(0));
-    assert!(begun.elapsed().as_secs() < 15, "the call's 25 s are not waited for: {:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 15, "does not wait for the call's 25 s: {:?}", begun.elapsed());
     assert!(call.await.unwrap().is_err());
 }

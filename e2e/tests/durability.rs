@@ -31,7 +31,7 @@ async fn kill_dash_nine_loses_no_acknowledged_user() {
                 let (acknowledged, url) = (Arc::clone(&acknowledged), service.url.clone());
                 tokio::spawn(async move {
                     let mut users = UserServiceClient::connect(url).await.unwrap();
-                    // Goes on until the service is killed under it.
+                    // Continues until the service is killed.
                     loop {
                         let user_id = format!("user-{round}-{}", next.fetch_add(1, Ordering::Relaxed));
                         let request = CreateUserRequest {
@@ -66,7 +66,7 @@ async fn kill_dash_nine_loses_no_acknowledged_user() {
     }
 }
 
-/// Every id that is stored, in order.
+/// Returns every stored id, in order.
 async fn all_ids(url: &str) -> Vec<String> {
     let mut users = UserServiceClient::connect(url.to_owned()).await.unwrap();
     let (mut ids, mut page_token) = (Vec::new(), String::new());

@@ -1,13 +1,13 @@
-//! What Prometheus, or a collector, gets of a process.
+//! The metrics that Prometheus or a collector gets from a process.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
 use std::{net::TcpStream, time::Instant};
 
 use e2e::{
-    PATIENCE,
+    TIMEOUT,
     collector::Collector,
-    scrape::{PROMETHEUS, get, series, until_series_are},
+    scrape::{PROMETHEUS, get, series, wait_for_series},
     service::Service,
     up::Up,
 };
@@ -60,14 +60,14 @@ async fn requests_are_counted_by_method_and_code() {
     for path in ["/fanout.country.v1.CountryService/A", "/fanout.country.v1.CountryService/B", "/made.up/Method"] {
         assert_eq!(call(&channel, path).await, Code::Unimplemented);
     }
-    health::check(&service.url, PATIENCE).await.unwrap();
-    // A caller makes no series by what it asks for, and neither does who asks for health.
+    health::check(&service.url, TIMEOUT).await.unwrap();
+    // Unknown methods and health checks create no series.
     let expected = [
         count("UNIMPLEMENTED", "_OTHER", "UNIMPLEMENTED", 2),
         count("", GET_COUNTRY, "NOT_FOUND", 1),
         count("", GET_COUNTRY, "OK", 3),
     ];
-    until_series_are(&service.metrics, SERVER_COUNT, &expected);
+    wait_for_series(&service.metrics, SERVER_COUNT, &expected);
 
     let ok = format!("rpc_method=\"{GET_COUNTRY}\",rpc_response_status_code=\"OK\"");
     let buckets = series(&service.metrics, "rpc_server_call_duration_seconds_bucket");
@@ -83,16 +83,16 @@ async fn requests_are_counted_by_method_and_code() {
     }
     assert!(get(service.metrics.trim_end_matches("metrics")).0.starts_with("HTTP/1.1 404 "));
 
-    // Who asks and says nothing more holds nobody.
+    // A silent connection does not delay the end.
     let _silent = TcpStream::connect(service.metrics.trim_start_matches("http://").trim_end_matches("/metrics"));
     let begun = Instant::now();
     service.terminate();
     assert_eq!(service.wait(), Some(0));
-    assert!(begun.elapsed().as_secs() < 8, "the drain's 10 s are not used up: {:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 8, "ends before the drain's 10 s are over: {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_refused_is_counted_too() {
+async fn refused_calls_are_counted() {
     let args = ["--delay", "20s", "--max-in-flight", "1"];
     let service = Service::start_with("country-service", &args, &PROMETHEUS, "serving");
     let channel = channel(&service).await;
@@ -100,24 +100,25 @@ async fn what_is_refused_is_counted_too() {
         let channel = channel.clone();
         async move { get_country(&channel, "GB").await }
     });
-    until_series_are(&service.metrics, "fanout_server_in_flight", &["fanout_server_in_flight 1".to_owned()]);
+    wait_for_series(&service.metrics, "fanout_server_in_flight", &["fanout_server_in_flight 1".to_owned()]);
     for _ in 0..2 {
         assert_eq!(get_country(&channel, "GB").await, Err(Code::ResourceExhausted));
     }
-    until_series_are(&service.metrics, "fanout_server_shed_total", &["fanout_server_shed_total 2".to_owned()]);
-    until_series_are(&service.metrics, SERVER_COUNT, &[count("", GET_COUNTRY, "RESOURCE_EXHAUSTED", 2)]);
-    // A caller that goes away leaves its place, and is counted.
+    wait_for_series(&service.metrics, "fanout_server_shed_total", &["fanout_server_shed_total 2".to_owned()]);
+    wait_for_series(&service.metrics, SERVER_COUNT, &[count("", GET_COUNTRY, "RESOURCE_EXHAUSTED", 2)]);
+    // A caller that goes away releases its permit and is counted.
     waiting.abort();
     let expected = [count("", GET_COUNTRY, "CANCELLED", 1), count("", GET_COUNTRY, "RESOURCE_EXHAUSTED", 2)];
-    until_series_are(&service.metrics, SERVER_COUNT, &expected);
-    until_series_are(&service.metrics, "fanout_server_in_flight", &["fanout_server_in_flight 0".to_owned()]);
+    wait_for_series(&service.metrics, SERVER_COUNT, &expected);
+    wait_for_series(&service.metrics, "fanout_server_in_flight", &["fanout_server_in_flight 0".to_owned()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_counts_its_calls_by_backend() {
     let up = Up::start_with(&["--delay", "0"], &PROMETHEUS);
-    let is_it = |line: &serde_json::Value| line["service"] == "gateway" && line["message"] == "metrics can be scraped";
-    let line = up.logged("where the gateway's metrics are", is_it).await;
+    let is_metrics_line =
+        |line: &serde_json::Value| line["service"] == "gateway" && line["message"] == "metrics can be scraped";
+    let line = up.wait_for_log("the URL of the gateway's metrics", is_metrics_line).await;
     let mut gateway = up.gateway().await;
     for _ in 0..2 {
         gateway.get_profile(GetProfileRequest { user_id: "ada".into(), ..Default::default() }).await.unwrap();
@@ -134,7 +135,7 @@ async fn a_gateway_counts_its_calls_by_backend() {
              server_address=\"{address}\",server_port=\"{port}\"}} 2"
         )
     });
-    until_series_are(line["url"].as_str().unwrap(), CLIENT_COUNT, &expected);
+    wait_for_series(line["url"].as_str().unwrap(), CLIENT_COUNT, &expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +143,7 @@ async fn a_collector_gets_the_last_figures_before_the_process_ends() {
     let collector = Collector::start().await;
     let mut service = Service::start_with("country-service", &["--delay", "0"], &collector.env(), "serving");
     get_country(&channel(&service).await, "GB").await.unwrap();
-    // Long before the first minute is over.
+    // Long before the first periodic export, which is after a minute.
     service.terminate();
     let ended = tokio::task::spawn_blocking(move || service.wait());
     assert_eq!(ended.await.unwrap(), Some(0));

@@ -1,5 +1,5 @@
-//! Every strategy under every policy, against the real services: what comes back, what
-//! the report says, and how long it took in proportion.
+//! Every strategy under every failure policy, against the real services: the reply, the report, and the times in
+//! proportion.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
@@ -75,7 +75,7 @@ async fn fail_fast_answers_with_the_call_that_failed() {
         let begun = Instant::now();
         let request = profile("nobody", strategy, FailurePolicy::FailFast);
         let status = gateway.get_profile(with_baggage(request, "user.delay=50ms")).await.unwrap_err();
-        assert!(begun.elapsed() < Duration::from_secs(10), "the country service's 20 s are not waited for");
+        assert!(begun.elapsed() < Duration::from_secs(10), "does not wait for the country service's 20 s");
         assert_eq!(status.code(), Code::NotFound, "{status:?}");
         assert!(status.message().contains("nobody"), "{}", status.message());
         assert_eq!(status.get_details_resource_info().unwrap().resource_name, "nobody");
@@ -102,7 +102,7 @@ async fn best_effort_answers_with_what_came() {
         assert_eq!(states(&report), [CallState::Failed, CallState::Ok], "{strategy:?}");
         assert_eq!(report.calls[0].error.as_ref().unwrap().code, i32::from(Code::NotFound));
 
-        // What is late counts as missing too, and the rest still comes in time.
+        // A late reply counts as missing, and the rest still arrives in time.
         let mut request =
             with_baggage(profile("ada", strategy, FailurePolicy::BestEffort), "user.delay=10ms,country.delay=20s");
         request.metadata_mut().insert("grpc-timeout", "2S".parse().unwrap());
@@ -164,7 +164,7 @@ async fn stream(up: &Up, request: StreamUsersRequest) -> (Vec<StreamUsersRespons
     }
 }
 
-/// How many calls ran at once at most, by the report.
+/// Returns the largest number of calls that ran at the same time, according to the report.
 fn most_at_once(report: &FanOutReport) -> usize {
     let time = |call: &CallReport| (ms(call.start), ms(call.start) + ms(call.duration));
     let times: Vec<_> = report.calls.iter().map(time).collect();
@@ -191,7 +191,7 @@ async fn a_stream_is_as_wide_as_asked_for() {
         let mut asked_for = user_ids.clone();
         answered.sort();
         asked_for.sort();
-        assert_eq!(answered, asked_for, "each once for each time it was named");
+        assert_eq!(answered, asked_for, "a reply for each time that an id was named");
         for message in messages {
             assert!(matches!(message.content, Some(Content::User(user)) if user.id == message.user_id));
         }
@@ -232,7 +232,7 @@ async fn a_stream_goes_on_or_ends_with_a_failure_as_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_that_is_too_long_for_a_trailer_names_the_failure() {
+async fn a_report_too_long_for_a_trailer_names_the_failure() {
     let up = Up::start(&["--delay", "0"]);
     let mut user_ids = vec!["ada".to_owned(); 999];
     user_ids.push("nobody".to_owned());
@@ -250,7 +250,7 @@ async fn a_report_that_is_too_long_for_a_trailer_names_the_failure() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_is_gone_is_named() {
     let countries = Service::start("country-service", &["--delay", "20s"], "serving");
-    // Nobody listens on the discard port of the loopback.
+    // Nothing listens on the discard port of the loopback.
     let args = ["--user-service", "http://127.0.0.1:9", "--country-service", &countries.url];
     let gateway = Service::start("gateway", &args, "waiting for a service");
     let channel = tonic::transport::Channel::from_shared(gateway.url.clone()).unwrap().connect().await.unwrap();

@@ -1,4 +1,4 @@
-//! A service whose database is not there yet: it waits, and says so.
+//! A service whose database cannot be reached yet waits and reports that.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
@@ -7,8 +7,8 @@ use fanout_proto::user::v1::{GetUserRequest, user_service_client::UserServiceCli
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_not_there_is_waited_for() {
-    // Nobody listens on the discard port of the loopback.
+async fn an_unreachable_database_is_waited_for() {
+    // Nothing listens on the discard port of the loopback.
     let args = ["--database", "postgres://ada:secret@127.0.0.1:9/users", "--delay", "0"];
     let service = Service::start("user-service", &args, "waiting for the database");
     let mut users = UserServiceClient::connect(service.url.clone()).await.unwrap();

@@ -65,9 +65,9 @@ impl Args for Ports {
 impl FromArgMatches for Ports {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         let port = |service: &Service| {
-            let by_name = matches.get_many::<ServicePort>(PORT).unwrap_or_default();
+            let mut by_name = matches.get_many::<ServicePort>(PORT).unwrap_or_default();
             let own = || matches.get_one(&port_flag(service)).copied();
-            let last = by_name.filter(|entry| entry.service.name == service.name).next_back();
+            let last = by_name.rfind(|entry| entry.service.name == service.name);
             last.map(|entry| entry.port).or_else(own).unwrap_or(service.port)
         };
         Ok(Self { ports: SERVICES.iter().map(port).collect() })

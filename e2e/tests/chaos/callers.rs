@@ -1,4 +1,4 @@
-//! Callers that go on until they are told to stop, and what they saw.
+//! Callers that call without a pause until they are stopped, and what they observe.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::PATIENCE;
+use e2e::TIMEOUT;
 use fanout_proto::gateway::v1::{
     GetHomeCountryRequest, GetProfileRequest, gateway_service_client::GatewayServiceClient,
 };
@@ -17,19 +17,19 @@ use tokio::{sync::Notify, task::JoinSet};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-/// How many callers there are, each with one call at a time.
+/// The number of callers by default, each with one call at a time.
 pub(crate) const CALLERS: usize = 16;
 
-/// What they call.
+/// The method that callers call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rpc {
     /// A user, then that user's country.
     HomeCountry,
-    /// A user and the countries, at once.
+    /// A user and the list of countries, concurrently.
     Profile,
 }
 
-/// Callers at work.
+/// Running callers.
 pub(crate) struct Callers {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
@@ -37,14 +37,14 @@ pub(crate) struct Callers {
 
 #[derive(Default)]
 struct Shared {
-    seen: Mutex<Seen>,
+    observed: Mutex<Observed>,
     ended: Notify,
     stop: AtomicBool,
 }
 
-/// What callers saw: each status with its reason, how often, and how long each call took.
+/// What callers observed: how often each status with its reason, and how long each call took.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     pub(crate) statuses: BTreeMap<String, usize>,
     pub(crate) took: Vec<Duration>,
 }
@@ -52,12 +52,13 @@ pub(crate) struct Seen {
 // === impl Callers ===
 
 impl Callers {
-    /// Calls the gateway at this URL.
+    /// Starts the default number of callers of the gateway at this URL.
     pub(crate) async fn start(gateway: &str, rpc: Rpc) -> Self {
-        Self::start_so_many(gateway, rpc, CALLERS).await
+        Self::start_many(gateway, rpc, CALLERS).await
     }
 
-    pub(crate) async fn start_so_many(gateway: &str, rpc: Rpc, callers: usize) -> Self {
+    /// Starts callers of the gateway at this URL.
+    pub(crate) async fn start_many(gateway: &str, rpc: Rpc, callers: usize) -> Self {
         let (shared, mut tasks) = (Arc::<Shared>::default(), JoinSet::new());
         for _ in 0..callers {
             let mut client = GatewayServiceClient::connect(gateway.to_owned()).await.unwrap();
@@ -66,50 +67,50 @@ impl Callers {
                 while !shared.stop.load(Ordering::Relaxed) {
                     let begun = Instant::now();
                     let status =
-                        call(&mut client, rpc).await.map_or_else(|status| words(&status), |()| "OK".to_owned());
-                    shared.note(status, begun.elapsed());
+                        call(&mut client, rpc).await.map_or_else(|status| describe(&status), |()| "OK".to_owned());
+                    shared.record(status, begun.elapsed());
                 }
             });
         }
         Self { shared, tasks }
     }
 
-    /// Waits until so many more calls have ended.
-    pub(crate) async fn make(&self, calls: usize) {
+    /// Waits until this many more calls have ended.
+    pub(crate) async fn wait_for_calls(&self, calls: usize) {
         let goal = self.count() + calls;
-        self.wait_until(&format!("{goal} calls"), |shared| shared.seen.lock().unwrap().took.len() >= goal).await;
+        self.wait(&format!("{goal} calls"), |shared| shared.observed.lock().unwrap().took.len() >= goal).await;
     }
 
-    /// Waits until this is so; asks after each call.
-    pub(crate) async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
-        self.wait_until(what, |_| is_so()).await;
+    /// Waits until the condition is true, which is checked after each call.
+    pub(crate) async fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
+        self.wait(what, |_| condition()).await;
     }
 
-    async fn wait_until(&self, what: &str, is_so: impl Fn(&Shared) -> bool) {
+    async fn wait(&self, what: &str, condition: impl Fn(&Shared) -> bool) {
         let wait = async {
             loop {
                 let ended = self.shared.ended.notified();
-                if is_so(&self.shared) {
+                if condition(&self.shared) {
                     return;
                 }
                 ended.await;
             }
         };
-        let seen = || self.shared.seen.lock().unwrap().statuses.clone();
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not yet: {what}: {:?}", seen()));
+        let observed = || self.shared.observed.lock().unwrap().statuses.clone();
+        tokio::time::timeout(TIMEOUT, wait).await.unwrap_or_else(|_| panic!("timed out: {what}: {:?}", observed()));
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.shared.seen.lock().unwrap().took.len()
+        self.shared.observed.lock().unwrap().took.len()
     }
 
-    /// What was seen since the last time this was asked.
-    pub(crate) fn take(&self) -> Seen {
-        std::mem::take(&mut *self.shared.seen.lock().unwrap())
+    /// Returns what was observed since the last call of this method.
+    pub(crate) fn take(&self) -> Observed {
+        std::mem::take(&mut *self.shared.observed.lock().unwrap())
     }
 
-    /// Stops them, and returns what they saw.
-    pub(crate) async fn stop(mut self) -> Seen {
+    /// Stops them, and returns what they observed since the last [`Callers::take`].
+    pub(crate) async fn stop(mut self) -> Observed {
         self.shared.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
@@ -118,10 +119,10 @@ impl Callers {
     }
 }
 
-/// Calls until this many have ended.
-pub(crate) async fn call_many(gateway: &str, rpc: Rpc, calls: usize) -> Seen {
+/// Calls the gateway until this many calls have ended.
+pub(crate) async fn call_many(gateway: &str, rpc: Rpc, calls: usize) -> Observed {
     let callers = Callers::start(gateway, rpc).await;
-    callers.make(calls).await;
+    callers.wait_for_calls(calls).await;
     callers.stop().await
 }
 
@@ -138,8 +139,8 @@ async fn call(client: &mut GatewayServiceClient<Channel>, rpc: Rpc) -> Result<()
     Ok(())
 }
 
-/// The status and its reason, as in `UNAVAILABLE BACKEND_UNREACHABLE`.
-fn words(status: &Status) -> String {
+/// Returns the status and its reason, such as `UNAVAILABLE BACKEND_UNREACHABLE`.
+fn describe(status: &Status) -> String {
     let code = service_kit::trace::code_name(status.code());
     match status.get_details_error_info() {
         Some(info) if status.code() != Code::Ok => format!("{code} {}", info.reason),
@@ -150,18 +151,18 @@ fn words(status: &Status) -> String {
 // === impl Shared ===
 
 impl Shared {
-    fn note(&self, status: String, took: Duration) {
-        let mut seen = self.seen.lock().unwrap();
-        *seen.statuses.entry(status).or_default() += 1;
-        seen.took.push(took);
-        drop(seen);
+    fn record(&self, status: String, took: Duration) {
+        let mut observed = self.observed.lock().unwrap();
+        *observed.statuses.entry(status).or_default() += 1;
+        observed.took.push(took);
+        drop(observed);
         self.ended.notify_waiters();
     }
 }
 
-// === impl Seen ===
+// === impl Observed ===
 
-impl Seen {
+impl Observed {
     pub(crate) fn calls(&self) -> usize {
         self.took.len()
     }
@@ -174,7 +175,7 @@ impl Seen {
         self.calls() - self.ok()
     }
 
-    /// How long all but a share of the calls took at most.
+    /// Returns the duration that this share of the calls did not exceed.
     pub(crate) fn percentile(&self, share: f64) -> Duration {
         let mut took = self.took.clone();
         took.sort_unstable();
@@ -183,13 +184,13 @@ impl Seen {
         took[index.min(took.len() - 1)]
     }
 
-    /// Prints a line of the table, and fails unless these statuses alone were seen.
+    /// Prints a line of the table, and fails if a status other than these was observed.
     #[track_caller]
-    pub(crate) fn report(&self, case: &str, may_see: &[&str]) {
-        let saw: Vec<_> = self.statuses.iter().map(|(status, times)| format!("{status} × {times}")).collect();
-        println!("| {case} | {} | {} | {} |", self.calls(), self.failed(), saw.join(", "));
+    pub(crate) fn report(&self, case: &str, allowed: &[&str]) {
+        let statuses: Vec<_> = self.statuses.iter().map(|(status, times)| format!("{status} × {times}")).collect();
+        println!("| {case} | {} | {} | {} |", self.calls(), self.failed(), statuses.join(", "));
         for status in self.statuses.keys() {
-            assert!(may_see.contains(&status.as_str()), "{case}: {:?}", self.statuses);
+            assert!(allowed.contains(&status.as_str()), "{case}: {:?}", self.statuses);
         }
     }
 }

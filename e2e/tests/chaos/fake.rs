@@ -1,4 +1,4 @@
-//! A backend that answers as a test wants, where no real one would.
+//! Servers that misbehave as a test needs.
 
 use std::{
     sync::{
@@ -16,47 +16,51 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A gRPC server over h2 itself, without health: it counts its connections and calls.
-pub(crate) struct Fake {
+/// A gRPC server over h2 itself, without health checks. It counts its connections and calls.
+pub(crate) struct FakeBackend {
     pub(crate) url: String,
     connections: Arc<AtomicUsize>,
     calls: Arc<AtomicUsize>,
 }
 
-/// What a call gets, and when.
+/// The reply to a call.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct FakeReply {
+    /// The delay of the reply.
     pub(crate) after: Duration,
     pub(crate) message: Bytes,
-    /// UNAVAILABLE instead of the message, with this for `grpc-retry-pushback-ms`.
+    /// If set, the reply is UNAVAILABLE, with this value of `grpc-retry-pushback-ms`.
     pub(crate) unavailable: Option<&'static str>,
 }
 
-impl Answer {
+impl FakeReply {
     pub(crate) fn new(after: Duration, message: Bytes) -> Self {
         Self { after, message, unavailable: None }
     }
 }
 
-// === impl Fake ===
+// === impl FakeBackend ===
 
-impl Fake {
-    /// Answers each call by its number, from 0.
-    pub(crate) async fn start(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
-        Self::start_taking(u32::MAX, answer).await
+impl FakeBackend {
+    /// Starts a server that replies to each call by its number, from 0.
+    pub(crate) async fn start(reply_to: impl Fn(usize) -> FakeReply + Send + Sync + 'static) -> Self {
+        Self::start_with_streams(u32::MAX, reply_to).await
     }
 
-    /// Takes so many calls at once on each connection.
-    pub(crate) async fn start_taking(streams: u32, answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
+    /// Starts a server that accepts this many concurrent calls on each connection.
+    pub(crate) async fn start_with_streams(
+        streams: u32,
+        reply_to: impl Fn(usize) -> FakeReply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (connections, calls) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let (opened, counted, answer) = (Arc::clone(&connections), Arc::clone(&calls), Arc::new(answer));
+        let (opened, counted, reply_to) = (Arc::clone(&connections), Arc::clone(&calls), Arc::new(reply_to));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
                 opened.fetch_add(1, Ordering::Relaxed);
-                let (counted, answer) = (Arc::clone(&counted), Arc::clone(&answer));
+                let (counted, reply_to) = (Arc::clone(&counted), Arc::clone(&reply_to));
                 tokio::spawn(async move {
                     let mut settings = h2::server::Builder::new();
                     settings.max_concurrent_streams(streams);
@@ -66,8 +70,8 @@ impl Fake {
                             status(respond, "12", None);
                             continue;
                         }
-                        let answer = answer(counted.fetch_add(1, Ordering::Relaxed));
-                        tokio::spawn(reply(request, respond, answer));
+                        let reply = reply_to(counted.fetch_add(1, Ordering::Relaxed));
+                        tokio::spawn(send(request, respond, reply));
                     }
                 });
             }
@@ -88,7 +92,7 @@ fn head() -> Response<()> {
     Response::builder().header("content-type", "application/grpc").body(()).unwrap()
 }
 
-/// Answers with a status alone.
+/// Replies with a status and no message.
 fn status(mut respond: SendResponse<Bytes>, code: &'static str, pushback: Option<&'static str>) {
     let mut head = head();
     head.headers_mut().insert("grpc-status", HeaderValue::from_static(code));
@@ -98,24 +102,24 @@ fn status(mut respond: SendResponse<Bytes>, code: &'static str, pushback: Option
     let _ = respond.send_response(head, true);
 }
 
-/// A caller that has gone meanwhile needs no answer.
-async fn reply(_request: Request<RecvStream>, mut respond: SendResponse<Bytes>, answer: Answer) {
-    tokio::time::sleep(answer.after).await;
-    if answer.unavailable.is_some() {
-        return status(respond, "14", answer.unavailable);
+/// Replies; ignores that the caller may have gone.
+async fn send(_request: Request<RecvStream>, mut respond: SendResponse<Bytes>, reply: FakeReply) {
+    tokio::time::sleep(reply.after).await;
+    if reply.unavailable.is_some() {
+        return status(respond, "14", reply.unavailable);
     }
     let Ok(mut body) = respond.send_response(head(), false) else { return };
     let mut frame = BytesMut::new();
     frame.put_u8(0);
-    frame.put_u32(u32::try_from(answer.message.len()).unwrap());
-    frame.put(answer.message);
+    frame.put_u32(u32::try_from(reply.message.len()).unwrap());
+    frame.put(reply.message);
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
     let _ = body.send_data(frame.freeze(), false).and_then(|()| body.send_trailers(trailers));
 }
 
-/// A server that speaks no HTTP/2: it greets every connection with something else.
-pub(crate) async fn no_http2() -> String {
+/// Starts a server that does not speak HTTP/2.
+pub(crate) async fn not_http2() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -126,14 +130,14 @@ pub(crate) async fn no_http2() -> String {
     url
 }
 
-/// A way to a server that breaks each connection, with a reset, once so many bytes of replies went over it.
-pub(crate) async fn breaking(to: &str, after: usize) -> String {
+/// Starts a proxy that resets each connection after it has forwarded this many bytes of replies.
+pub(crate) async fn resetting_proxy(to: &str, after: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let to = to.trim_start_matches("http://").to_owned();
     tokio::spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
-            // Nobody is there any more when the test ends.
+            // The server may already be stopped when the test ends.
             let Ok(far) = TcpStream::connect(&to).await else { continue };
             tokio::spawn(forward(near, far, after));
         }
@@ -142,7 +146,7 @@ pub(crate) async fn breaking(to: &str, after: usize) -> String {
 }
 
 async fn forward(near: TcpStream, far: TcpStream, after: usize) {
-    // Closing such a socket sends a reset, not a goodbye.
+    // Closing a socket with this option sends RST in place of FIN.
     near.set_zero_linger().unwrap();
     let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
     let there = tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });

@@ -3,13 +3,13 @@
 use e2e::{backends::Backends, service::Service};
 use serde_json::json;
 
-/// A country service that comes back where it was.
+/// A country service that can be restarted at the same address.
 pub(crate) struct Replica {
     pub(crate) service: Service,
     address: String,
 }
 
-/// Processes that end with the test.
+/// Running processes. They end when this is dropped.
 pub(crate) struct Fleet {
     _others: Backends,
     pub(crate) countries: Vec<Replica>,
@@ -33,7 +33,7 @@ impl Replica {
         &self.service.url
     }
 
-    /// Starts anew at the same address; the old process has ended.
+    /// Starts it again at the same address, after the old process has ended.
     pub(crate) fn restart(&mut self, args: &[&str]) {
         self.service = Service::start_at("country-service", &self.address, args, "serving");
     }
@@ -42,12 +42,12 @@ impl Replica {
 // === impl Fleet ===
 
 impl Fleet {
-    /// So many country services with these flags, and a gateway with those.
+    /// Starts this many country services with `country_args`, and a gateway with `gateway_args`.
     pub(crate) fn start(countries: usize, country_args: &[&str], gateway_args: &[&str]) -> Self {
         Self::of((0..countries).map(|_| Replica::start(country_args)).collect(), &[], gateway_args)
     }
 
-    /// These country services, and others at these URLs.
+    /// Starts a gateway in front of these country services and of others at these URLs.
     pub(crate) fn of(countries: Vec<Replica>, others: &[&str], gateway_args: &[&str]) -> Self {
         let backends = Backends::start_except(&["country-service"]);
         let urls: Vec<_> = countries.iter().map(Replica::url).chain(others.iter().copied()).collect();
@@ -55,7 +55,7 @@ impl Fleet {
         let backend_args = backends.gateway_args();
         let mut args = vec!["--country-service", &urls];
         args.extend(backend_args.iter().map(String::as_str).chain(gateway_args.iter().copied()));
-        // The gateway serves as soon as one replica of each backend is there. A test begins with all processes.
+        // The gateway serves once one replica of each backend is ready; tests start with all of them.
         let ready = |service: &Service| json!({ "message": "replica is ready", "replica": service.address() });
         let mut lines = vec![json!({ "message": "serving" })];
         lines.extend(backends.services().map(ready));

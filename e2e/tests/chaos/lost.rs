@@ -1,4 +1,4 @@
-//! Replicas that die, hang, and come back.
+//! Replicas that die, hang and recover.
 
 use std::time::Duration;
 
@@ -11,50 +11,50 @@ use crate::{
 
 const DELAY: [&str; 2] = ["--delay", "2ms"];
 
-/// Callers see nothing: what was in flight is sent to another replica, and the dead one takes part again when it is back.
+/// No call fails: calls in flight are sent to another replica, and the killed one gets calls again after its restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_is_killed_and_comes_back() {
     let mut fleet = Fleet::start(3, &DELAY, &[]);
     let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
     for _ in 0..3 {
-        callers.make(500).await;
+        callers.wait_for_calls(500).await;
         fleet.countries[0].service.kill();
-        callers.make(500).await;
+        callers.wait_for_calls(500).await;
         fleet.countries[0].restart(&DELAY);
-        callers.until("the replica is called again", || fleet.countries[0].service.served() >= 50).await;
+        callers.wait_until("the replica is called again", || fleet.countries[0].service.served() >= 50).await;
     }
     callers.stop().await.report("one of three replicas: kill -9, back again, three times", &["OK"]);
     for replica in &fleet.countries {
-        assert!(replica.service.served() > 0, "each has its part");
+        assert!(replica.service.served() > 0, "every replica gets calls");
     }
 }
 
-/// Callers see nothing but a wait: the keepalive finds the black hole, and what it held is sent to the other.
+/// No call fails, some take longer: the keepalive detects the stopped replica, and its calls are sent to the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_stops_answering_and_wakes_up() {
     let fleet = Fleet::start(2, &DELAY, &["--keepalive", "200ms", "--keepalive-timeout", "300ms"]);
     let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
-    callers.make(500).await;
-    let hole = &fleet.countries[0].service;
-    hole.signal(Signal::STOP);
-    let before = hole.served();
-    callers.make(2000).await;
-    hole.signal(Signal::CONT);
-    callers.until("it is called again", || hole.served() >= before + 100).await;
-    let seen = callers.stop().await;
-    seen.report("one of two replicas: SIGSTOP, then SIGCONT", &["OK"]);
-    let longest = seen.percentile(1.0);
-    assert!(longest < Duration::from_secs(5), "half a second to find it, and one more try: {longest:?}");
+    callers.wait_for_calls(500).await;
+    let stopped = &fleet.countries[0].service;
+    stopped.signal(Signal::STOP);
+    let before = stopped.served();
+    callers.wait_for_calls(2000).await;
+    stopped.signal(Signal::CONT);
+    callers.wait_until("it is called again", || stopped.served() >= before + 100).await;
+    let observed = callers.stop().await;
+    observed.report("one of two replicas: SIGSTOP, then SIGCONT", &["OK"]);
+    let longest = observed.percentile(1.0);
+    assert!(longest < Duration::from_secs(5), "half a second to detect it, and one retry: {longest:?}");
 }
 
-/// Callers are told at once, and by whom; nothing hangs. When a replica is back, all goes on without a restart.
+/// Calls fail at once and name the backend. After the replicas' restart calls succeed; the gateway is not restarted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_are_killed_and_come_back() {
     let mut fleet = Fleet::start(2, &DELAY, &[]);
     call_many(&fleet.gateway.url, Rpc::HomeCountry, 100).await.report("(before)", &["OK"]);
     fleet.countries.iter_mut().for_each(|replica| replica.service.kill());
     let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
-    callers.make(3000).await;
+    callers.wait_for_calls(3000).await;
     let down = callers.take();
     down.report(
         "all replicas killed: connections are refused",
@@ -66,14 +66,14 @@ async fn all_are_killed_and_come_back() {
         replica.restart(&DELAY);
     }
     callers
-        .until("both are called again", || fleet.countries.iter().all(|replica| replica.service.served() > 50))
+        .wait_until("both are called again", || fleet.countries.iter().all(|replica| replica.service.served() > 50))
         .await;
     let _ = callers.take();
-    callers.make(500).await;
+    callers.wait_for_calls(500).await;
     callers.stop().await.report("… and back again", &["OK"]);
 }
 
-/// With everything down, no more is sent than what the budget's floor pays for.
+/// If all calls fail, no more retries are sent than the budget's floor allows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_not_multiplied() {
     const CALLS: usize = 3000;
@@ -84,16 +84,20 @@ async fn an_outage_is_not_multiplied() {
         let mut fleet = Fleet::start(2, &["--delay", "0", "--error-rate", "1"], &args);
         let begun = std::time::Instant::now();
         let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
-        callers.make(CALLS).await;
-        let seen = callers.stop().await;
-        seen.report(case, &["UNAVAILABLE INJECTED_FAULT"]);
-        // The floor of ten seconds can be spent at once, and again when these ten are forgotten.
+        callers.wait_for_calls(CALLS).await;
+        let observed = callers.stop().await;
+        observed.report(case, &["UNAVAILABLE INJECTED_FAULT"]);
+        // The floor of ten seconds can be used at once, and again when those ten seconds have passed.
         let floor: usize = floor.parse().unwrap();
         let tens = usize::try_from(begun.elapsed().as_secs() / 8 + 1).unwrap();
-        // Callers that ask at the same moment may each get the last one.
+        // Concurrent callers may each take the last retry.
         let retries = if floor == 0 { 0 } else { floor * 10 * tens + CALLERS };
         let sent = fleet.countries.iter_mut().map(|replica| replica.service.stop_and_count()).sum();
-        println!("  {} calls became {sent} at the backends", seen.calls());
-        assert!((seen.calls()..=seen.calls() + retries).contains(&sent), "{sent} of {} and {retries}", seen.calls());
+        println!("  {} calls became {sent} at the backends", observed.calls());
+        assert!(
+            (observed.calls()..=observed.calls() + retries).contains(&sent),
+            "{sent} of {} and {retries}",
+            observed.calls()
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! A name that stands for other replicas from one moment to the next.
+//! A name whose addresses change.
 //!
-//! The gateway runs in a mount namespace of its own, where the test's file is `/etc/hosts`.
+//! The gateway runs in its own mount namespace, in which a file of the test is mounted as `/etc/hosts`.
 
 use std::{fs, path::Path, process::Command};
 
@@ -10,11 +10,11 @@ use crate::{
 };
 use e2e::{backends::Backends, service::Service};
 
-/// A name that nobody else has (RFC 6761).
+/// A name reserved for tests (RFC 6761).
 const NAME: &str = "countries.test";
 
-/// Without an address calls fail at once and say why; replicas that come get calls, those that go lose them, and no
-/// restart is needed for any of it.
+/// Calls fail at once with the reason while the name has no address. New replicas get calls, removed ones get none, and
+/// nothing is restarted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_resolves_to_nothing_and_to_others() {
     if !may_unshare() {
@@ -27,14 +27,14 @@ async fn a_name_resolves_to_nothing_and_to_others() {
     }
     let data = tempfile::tempdir().unwrap();
     let backends = Backends::start_except(&["country-service"]);
-    // Replicas share the port of the URL, and have addresses of their own.
+    // All replicas listen on the URL's port, at different addresses.
     let first = Replica::start_at("127.0.0.2:0", &["--delay", "2ms"]);
     let port = first.url().rsplit_once(':').unwrap().1.to_owned();
     let second = Replica::start_at(&format!("127.0.0.3:{port}"), &["--delay", "2ms"]);
     let hosts = data.path().join("hosts");
     let resolve_to = |addresses: &[&str]| {
         let lines: Vec<_> = addresses.iter().map(|address| format!("{address} {NAME}\n")).collect();
-        // In place: a file that takes this one's place would not be the one that is mounted.
+        // Overwrites in place: a new file with the same name would not be the mounted one.
         fs::write(&hosts, lines.concat()).unwrap();
     };
     resolve_to(&[]);
@@ -42,24 +42,24 @@ async fn a_name_resolves_to_nothing_and_to_others() {
     let backend_args = backends.gateway_args();
     let mut args = vec!["--country-service", &countries, "--resolve-every", "200ms"];
     args.extend(backend_args.iter().map(String::as_str));
-    let gateway = Service::run(&mut gateway_with(&hosts, &args), "listening");
+    let gateway = Service::spawn(&mut gateway_with(&hosts, &args), "listening");
 
     let callers = Callers::start(&gateway.url, Rpc::HomeCountry).await;
-    callers.make(2000).await;
+    callers.wait_for_calls(2000).await;
     callers
         .take()
         .report("a name without an address", &["UNAVAILABLE BACKEND_UNREACHABLE", "UNAVAILABLE BACKEND_CIRCUIT_OPEN"]);
     resolve_to(&["127.0.0.2"]);
-    callers.until("the first is called", || first.service.served() > 100).await;
+    callers.wait_until("the first is called", || first.service.served() > 100).await;
     let _ = callers.take();
     resolve_to(&["127.0.0.2", "127.0.0.3"]);
-    callers.until("the second is called too", || second.service.served() > 300).await;
+    callers.wait_until("the second is called too", || second.service.served() > 300).await;
     resolve_to(&["127.0.0.3"]);
     let mut before = first.service.served();
-    callers.make(1000).await;
-    // It gets none once the name has been asked for again: count until it has stood still for a thousand calls.
+    callers.wait_for_calls(1000).await;
+    // It gets no calls once the name has been resolved again: repeat until a thousand calls have not reached it.
     loop {
-        callers.make(1000).await;
+        callers.wait_for_calls(1000).await;
         let now = first.service.served();
         if now == before {
             break;
@@ -73,7 +73,7 @@ fn may_unshare() -> bool {
     Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success())
 }
 
-/// The gateway, with this file for `/etc/hosts` and no other source of names.
+/// Returns a command that starts the gateway with this file as `/etc/hosts` and no other source of names.
 fn gateway_with(hosts: &Path, args: &[&str]) -> Command {
     let order = hosts.with_file_name("nsswitch.conf");
     fs::write(&order, "hosts: files\n").unwrap();

@@ -7,17 +7,17 @@ use fanout_proto::{country::v1::ListCountriesResponse, user::v1::User};
 use prost::Message as _;
 
 use crate::{
-    callers::{Callers, Rpc, Seen, call_many},
-    fake::{Answer, Fake},
+    callers::{Callers, Observed, Rpc, call_many},
+    fake::{FakeBackend, FakeReply},
 };
 
 const USUAL: Duration = Duration::from_millis(10);
 
-/// How many calls there are for each that takes a hundred times as long.
+/// One call of so many is slow.
 const ONE_IN: usize = 100;
 
-/// One in a hundred calls takes a hundred times as long: so do two in a hundred requests, which make two calls each.
-/// Hedging cuts the tail, for a few calls more.
+/// One in a hundred calls takes a hundred times as long, and so do two in a hundred requests, which make two calls each.
+/// Hedging cuts this tail for a few additional calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hedging_cuts_a_long_tail() {
     let (plain, plain_calls) = with_tail("off").await;
@@ -27,26 +27,26 @@ async fn hedging_cuts_a_long_tail() {
     let (before, after) = (plain.percentile(0.99), hedged.percentile(0.99));
     let more = hedged_calls - 1.0;
     println!("  p99 {before:?} became {after:?}, for {:.1} % more calls", more * 100.0);
-    assert!((plain_calls - 1.0).abs() < 1e-9, "without hedging each call is one");
+    assert!((plain_calls - 1.0).abs() < 1e-9, "no additional calls without hedging");
     assert!(before >= 5 * after, "{before:?} became {after:?}");
     assert!(more <= 0.05, "{:.1} % more calls", more * 100.0);
 }
 
-/// Where a replica takes no more calls on a connection, more connections are opened, up to the bound; calls beyond that wait.
+/// More connections to a replica are opened, up to the limit, when the others have no free stream. Calls beyond that wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_calls_than_a_connection_takes_get_more_connections() {
-    const ON_EACH: u32 = 20;
+    const STREAMS: u32 = 20;
     let mut walls = Vec::new();
     for (most, opened) in [("1", 1), ("8", 8)] {
         let user = bytes::Bytes::from(User { id: "ada".to_owned(), ..User::default() }.encode_to_vec());
-        let users = Fake::start(move |_| Answer::new(Duration::ZERO, user.clone())).await;
-        let slow = |_| Answer::new(20 * USUAL, bytes::Bytes::new());
-        let countries = Fake::start_taking(ON_EACH, slow).await;
+        let users = FakeBackend::start(move |_| FakeReply::new(Duration::ZERO, user.clone())).await;
+        let slow = |_| FakeReply::new(20 * USUAL, bytes::Bytes::new());
+        let countries = FakeBackend::start_with_streams(STREAMS, slow).await;
         let (_others, gateway) = gateway(&users, &countries, &["--connections", most]);
-        // More than all places: some callers are always between two calls.
-        let callers = Callers::start_so_many(&gateway.url, Rpc::Profile, 240).await;
+        // More than there are streams: some callers are always between two calls.
+        let callers = Callers::start_many(&gateway.url, Rpc::Profile, 240).await;
         let begun = std::time::Instant::now();
-        callers.make(1000).await;
+        callers.wait_for_calls(1000).await;
         walls.push(begun.elapsed());
         callers
             .stop()
@@ -54,32 +54,32 @@ async fn more_calls_than_a_connection_takes_get_more_connections() {
             .report(&format!("240 callers, 20 calls a connection, {most} connections at most"), &["OK"]);
         assert_eq!(countries.connections(), opened);
     }
-    assert!(walls[0] > 3 * walls[1], "eight times the places: {walls:?}");
+    assert!(walls[0] > 3 * walls[1], "eight times the streams: {walls:?}");
 }
 
-/// What callers saw, and how many calls reached each backend for each of theirs.
-async fn with_tail(hedge: &str) -> (Seen, f64) {
+/// Returns what callers observed, and how many calls reached each backend for each of theirs.
+async fn with_tail(hedge: &str) -> (Observed, f64) {
     let user = User { id: "ada".to_owned(), ..User::default() }.encode_to_vec();
     let (users, countries) =
         (slow_at_times(user).await, slow_at_times(ListCountriesResponse::default().encode_to_vec()).await);
     let (_others, gateway) = gateway(&users, &countries, &["--hedge", hedge]);
-    let seen = call_many(&gateway.url, Rpc::Profile, 6000).await;
+    let observed = call_many(&gateway.url, Rpc::Profile, 6000).await;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-    let calls = (users.calls() + countries.calls()) as f64 / (2 * seen.calls()) as f64;
-    (seen, calls)
+    let calls = (users.calls() + countries.calls()) as f64 / (2 * observed.calls()) as f64;
+    (observed, calls)
 }
 
-async fn slow_at_times(message: Vec<u8>) -> Fake {
+async fn slow_at_times(message: Vec<u8>) -> FakeBackend {
     let message = bytes::Bytes::from(message);
-    Fake::start(move |number| {
+    FakeBackend::start(move |number| {
         let after = if number % ONE_IN == ONE_IN - 1 { 100 * USUAL } else { USUAL };
-        Answer::new(after, message.clone())
+        FakeReply::new(after, message.clone())
     })
     .await
 }
 
 /// Starts a gateway in front of these two and one of each other backend.
-fn gateway(users: &Fake, countries: &Fake, args: &[&str]) -> (Backends, Service) {
+fn gateway(users: &FakeBackend, countries: &FakeBackend, args: &[&str]) -> (Backends, Service) {
     let others = Backends::start_except(&["user-service", "country-service"]);
     let other_args = others.gateway_args();
     let mut all = vec!["--user-service", &users.url, "--country-service", &countries.url];
