@@ -1,11 +1,11 @@
-//! `fanout compare`: the same request with each strategy, and what that saves.
+//! `fanout compare`: the same request with each strategy, and what joining saves.
 //!
 //! # Layout
 //!
-//! * [`run`]: what came of one request; [`measure`] makes the requests.
-//! * [`waterfall`]: the calls as bars on one axis; [`elision`]: which of them get a row.
-//! * [`table`], [`verdict`]: the figures, and what they mean in a sentence.
-//! * [`json`]: all of it for a program to read.
+//! * [`run`]: the result of one request; [`measure`] makes the requests.
+//! * [`waterfall`]: the calls as bars on one axis; [`elision`]: which calls get a row.
+//! * [`table`], [`verdict`]: the figures, and their meaning in a sentence.
+//! * [`json`]: the same for programs.
 
 pub mod elision;
 pub mod json;
@@ -52,11 +52,11 @@ pub struct CompareArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// Runs the command: requests, then their pictures and figures on standard output.
+/// Runs the command: makes the requests, then prints drawings and figures.
 ///
 /// # Errors
 ///
-/// Where nobody answers at the gateway's address, or standard output cannot be written.
+/// Returns an error if nothing answers at the gateway's address, or if standard output cannot be written.
 pub async fn compare(args: &CompareArgs) -> Result<Completion, ClientError> {
     let runs = measure(&args.request, &args.strategies).await?;
     let text = if args.output.json {
@@ -65,31 +65,31 @@ pub async fn compare(args: &CompareArgs) -> Result<Completion, ClientError> {
         screen(args, &runs, args.output.terminal())
     };
     stdout::print(&text)?;
-    let well = runs.iter().all(|run| run.outcome.is_ok());
-    Ok(if well { Completion::Success } else { Completion::RequestsFailed })
+    let all_ok = runs.iter().all(|run| run.result.is_ok());
+    Ok(if all_ok { Completion::Success } else { Completion::RequestsFailed })
 }
 
 /// Makes the request once with each strategy, one after another on one connection.
 ///
 /// # Errors
 ///
-/// Where nobody answers at the gateway's address. A request that fails is a run that says so.
+/// Returns an error if nothing answers at the gateway's address. A failed request is a run with an error.
 pub async fn measure(request: &RequestArgs, strategies: &[Strategy]) -> Result<Vec<Run>, Unreachable> {
     let channel = request.gateway.connect().await?;
     let mut runs = Vec::with_capacity(strategies.len());
     for &strategy in strategies {
         let live = LiveLine::start(move |elapsed| progress(strategy, elapsed));
         let began = Instant::now();
-        // tonic's own timer does not cover the wait for the connection.
+        // tonic's timer does not cover the wait for the connection.
         let reply = tokio::time::timeout(request.timeout, call(channel.clone(), request, strategy)).await;
         let waited = began.elapsed();
         live.finish().await;
-        let outcome = match reply {
+        let result = match reply {
             Ok(Ok(report)) => Ok(report.map(Report::from)),
             Ok(Err(status)) => Err(RpcError::new(&status)),
             Err(_) => Err(RpcError::deadline_exceeded()),
         };
-        runs.push(Run { strategy, waited, outcome });
+        runs.push(Run { strategy, waited, result });
     }
     Ok(runs)
 }
@@ -110,7 +110,7 @@ async fn call(channel: Channel, request: &RequestArgs, strategy: Strategy) -> Re
 }
 
 fn progress(strategy: Strategy, elapsed: Duration) -> String {
-    // Tenths: more would flicker. Human figures only for waits that are long.
+    // Tenths of a second: more digits would flicker.
     match elapsed {
         long if long > Duration::from_mins(10) => format!("{} ... {}", strategy.name(), human(long)),
         short => format!("{} ... {:.1} s", strategy.name(), short.as_secs_f64()),
@@ -118,7 +118,7 @@ fn progress(strategy: Strategy, elapsed: Duration) -> String {
 }
 
 fn screen(args: &CompareArgs, runs: &[Run], Terminal { width, style }: Terminal) -> String {
-    let title = format!("{} at {}", args.request.in_words(), args.request.gateway);
+    let title = format!("{} at {}", args.request.describe(), args.request.gateway);
     let mut text = style.paint(Role::Quiet, &title) + "\n\n";
     text.push_str(&waterfall::waterfall(runs, width, style));
     text.push('\n');

@@ -1,23 +1,22 @@
 //! `fanout load`: many requests, counted by status code and timed.
 //!
-//! Two ways to load a server, and two questions that they sample:
+//! There are two ways to load a server, which answer two questions:
 //!
-//! * **Closed loop** (`--callers N`): each caller sends, waits for its reply, and sends the
-//!   next. How fast are so many callers served? A server that stalls stalls its callers too.
-//! * **Open loop** (`--rate R`): requests are due at fixed instants, whatever the server does,
-//!   as those of users who know nothing of one another. A latency counts **from the instant
-//!   at which the request was due**, so that a stall is in the figures of all requests that fell
-//!   into it, and not in one figure only. To leave that out is "coordinated omission"; source:
+//! * **Closed loop** (`--callers N`): each caller sends a request, waits for its reply, and sends the next. How fast are
+//!   this many callers served? A server that stalls stalls its callers too.
+//! * **Open loop** (`--rate R`): requests are due at fixed instants, whatever the server does, like those of independent
+//!   users. Latency counts **from the instant at which a request was due**, so that a stall shows in the latency of all
+//!   requests that were due during it, and not of one only. Leaving it out is called coordinated omission; source:
 //!   Gil Tene, "How NOT to Measure Latency", and the documentation of his `HdrHistogram`
-//!   (<https://hdrhistogram.github.io/HdrHistogram/>), which also keeps the figures here.
+//!   (<https://hdrhistogram.github.io/HdrHistogram/>), which also holds the latencies here.
 //!
 //! # Layout
 //!
-//! * [`workload`]: flags, and the workload that follows from them.
-//! * [`caller`]: one request: the message is encoded once, of a reply only status and times are read.
-//! * [`worker`]: a task that drives many requests at once and counts them without a lock.
+//! * [`workload`]: the flags, and the workload that they describe.
+//! * [`caller`]: makes one request, with little work of its own.
+//! * [`worker`]: a task that runs many requests concurrently and counts them without a lock.
 //! * [`pacer`]: the instants at which an open loop's requests are due.
-//! * [`tally`], [`latencies`]: what is counted; merged at the end.
+//! * [`tally`], [`latencies`]: the counts and latencies of a worker, merged at the end; [`measurement`]: the result.
 //! * [`histogram`], [`summary`], [`json`]: the result, for people and for programs.
 
 pub mod caller;
@@ -56,17 +55,17 @@ use crate::{
     terminal::{live_line::LiveLine, stdout, text_layout::grouped},
 };
 
-/// Runs the command: requests, then their figures on standard output. Ctrl-C ends the
-/// requests early, and what was measured until then is shown.
+/// Runs the command: makes the requests, then prints the figures. Ctrl-C ends the requests early; what was measured
+/// until then is printed.
 ///
 /// # Errors
 ///
-/// Where nobody answers at the gateway's address, or standard output cannot be written.
+/// Returns an error if nothing answers at the gateway's address, or if standard output cannot be written.
 pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
     let workload = Workload::new(args);
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
-        // Without a handler Ctrl-C would end the process: that it cannot be set up only loses the early end.
+        // If the handler cannot be installed, only the early end is lost: Ctrl-C ends the process as usual.
         if tokio::signal::ctrl_c().await.is_ok() {
             let _ = stop.send(true);
         } else {
@@ -83,15 +82,15 @@ pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
     Ok(if measurement.tally.succeeded() > 0 { Completion::Success } else { Completion::RequestsFailed })
 }
 
-/// Makes the requests of the workload, until they are done or `stopped` turns true.
+/// Makes the requests of the workload until they are done or `stopped` becomes true.
 ///
 /// # Errors
 ///
-/// Where nobody answers at the gateway's address. Requests that fail are counted.
+/// Returns an error if nothing answers at the gateway's address. Failed requests are counted.
 ///
 /// # Panics
 ///
-/// Where one of its tasks did, which none does.
+/// Panics if a worker panics, which is a bug.
 pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Result<Measurement, Unreachable> {
     let mut channels = Vec::with_capacity(workload.connections);
     for _ in 0..workload.connections {
@@ -100,7 +99,7 @@ pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Res
     let progress = Arc::new(Progress::default());
     let live = live_line(Arc::clone(&progress));
     let caller = Arc::new(Caller::new(&workload.request, workload.strategy, channels));
-    let workers = available_parallelism().map_or(1, usize::from).min(workload.at_once());
+    let workers = available_parallelism().map_or(1, usize::from).min(workload.max_concurrency());
     let worker = |index| Worker {
         caller: Arc::clone(&caller),
         index,
@@ -132,7 +131,7 @@ pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Res
     Ok(Measurement { tally, elapsed, interrupted })
 }
 
-/// How many of the whole fall to a part, such that no two differ by more than one.
+/// Returns the share of one of `parts`, such that no two shares differ by more than one.
 fn share(whole: usize, parts: usize, part: usize) -> usize {
     whole / parts + usize::from(part < whole % parts)
 }

@@ -5,24 +5,23 @@ use std::{error::Error, fmt, str::FromStr, time::Duration};
 use http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
-/// Longer than any connection takes that will come about, shorter than a person's patience.
+/// Longer than any successful connection takes, shorter than a person waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Room for replies that have arrived and are not read yet. A peer that holds many
-/// small frames unread is taken for an attack by h2 and loses the connection with
-/// every request on it; the allowance follows these windows.
+/// Flow-control windows for replies that have arrived and are not read yet. h2 closes a connection, with every request
+/// on it, if many small frames stay unread; how many it allows depends on these windows.
 const CONNECTION_WINDOW: u32 = 64 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
 
-/// How many of the calls that we gave up are remembered for a moment. What the gateway still sends for one that is
-/// forgotten is a fault to h2, and by default 1,024 of those end the connection, with every request on it.
-const MAX_GIVEN_UP: usize = 10_000;
+/// How many reset streams h2 remembers. A frame for a stream that it has forgotten is an error to h2, and by default
+/// 1,024 of those close the connection, with every request on it.
+const MAX_RESET_STREAMS: usize = 10_000;
 
-/// The address of a gateway: `http`, a host and a port.
+/// The address of a gateway: `http`, host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayAddress(Uri);
 
-/// Nobody answers at the address.
+/// Nothing answers at the address.
 #[derive(Debug, thiserror::Error)]
 #[error("no gateway at {address} ({reason}): start one with `fanout up`, or name another with --gateway")]
 pub struct Unreachable {
@@ -37,14 +36,14 @@ impl GatewayAddress {
     ///
     /// # Errors
     ///
-    /// Where nobody answers at the address.
+    /// Returns an error if nothing answers at the address.
     pub async fn connect(&self) -> Result<Channel, Unreachable> {
         Endpoint::from(self.0.clone())
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_stream_window_size(STREAM_WINDOW)
-            .http2_max_concurrent_reset_streams(MAX_GIVEN_UP)
+            .http2_max_concurrent_reset_streams(MAX_RESET_STREAMS)
             .http2_max_local_error_reset_streams(None)
             .connect()
             .await
@@ -56,13 +55,13 @@ impl FromStr for GatewayAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "http://HOST:PORT is wanted, such as http://127.0.0.1:50051";
-        // A bare host and port can only mean one thing.
+        const FORM: &str = "expected http://HOST:PORT, such as http://127.0.0.1:50051";
+        // A host and port without a scheme can only mean http.
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = whole.parse().map_err(|_| FORM)?;
         match (uri.scheme_str(), uri.path()) {
             (Some("http"), "/" | "") if uri.query().is_none() => Ok(Self(uri)),
-            (Some("https"), _) => Err("https is not supported: http://HOST:PORT is wanted".to_owned()),
+            (Some("https"), _) => Err("https is not supported: expected http://HOST:PORT".to_owned()),
             _ => Err(FORM.to_owned()),
         }
     }
@@ -74,13 +73,13 @@ impl fmt::Display for GatewayAddress {
     }
 }
 
-/// The message of the cause at the end of the chain: what the operating system says.
+/// Returns the message at the end of the source chain, which is the operating system's.
 fn innermost(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    // "Connection refused (os error 111)": the number helps nobody here.
+    // "Connection refused (os error 111)": the number is of no use here.
     let text = cause.to_string();
     text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_lowercase()
 }
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_http_with_a_host() {
+    fn addresses_are_http_with_a_host() {
         for (text, shown) in [
             ("http://127.0.0.1:50051", "http://127.0.0.1:50051"),
             ("http://gateway:50051/", "http://gateway:50051"),

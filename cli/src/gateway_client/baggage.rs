@@ -1,4 +1,4 @@
-//! W3C Baggage: properties of a request that flow through the gateway to its services.
+//! W3C Baggage: properties of a request that the gateway passes on to the backends.
 //!
 //! Source: <https://www.w3.org/TR/baggage/>.
 
@@ -8,25 +8,25 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use service_kit::delay::Distribution;
 use tonic::metadata::{Ascii, MetadataValue};
 
-/// What may not stand in a value as it is. The percent sign starts what is encoded.
+/// The characters that are percent-encoded in a value. The percent sign is one, because it starts an encoded one.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
 
-/// One `key=value` of a baggage header.
+/// A `key=value` of a baggage header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaggageEntry {
     key: String,
-    /// As meant, not as encoded.
+    /// Not encoded.
     value: String,
 }
 
-/// The delay that one service shall answer after.
+/// A delay to ask of one backend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DelayOverride {
     service: String,
     delay: Distribution,
 }
 
-/// The header's value, or none without entries.
+/// Returns the header's value, or `None` if there are no entries.
 pub(crate) fn header(entries: &[BaggageEntry]) -> Option<MetadataValue<Ascii>> {
     let list: Vec<String> = entries.iter().map(BaggageEntry::encoded).collect();
     (!list.is_empty()).then(|| list.join(",").parse().expect("keys are tokens, values are percent-encoded"))
@@ -46,7 +46,7 @@ impl FromStr for BaggageEntry {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
             Some((key, value)) if is_token(key) => Ok(Self { key: key.to_owned(), value: value.to_owned() }),
-            _ => Err("KEY=VALUE is wanted, such as user.delay=500ms".to_owned()),
+            _ => Err("expected KEY=VALUE, such as user.delay=500ms".to_owned()),
         }
     }
 }
@@ -54,7 +54,7 @@ impl FromStr for BaggageEntry {
 // === impl DelayOverride ===
 
 impl DelayOverride {
-    /// The entry that carries it: `user.delay=500ms`.
+    /// Returns the baggage entry for it, such as `user.delay=500ms`.
     pub fn entry(&self) -> BaggageEntry {
         BaggageEntry { key: format!("{}.delay", self.service), value: self.delay.to_string() }
     }
@@ -64,18 +64,18 @@ impl FromStr for DelayOverride {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = |wrong: &str| format!("{wrong}: SERVICE=DELAY is wanted, such as user=500ms or user=300ms±30ms");
-        let (service, delay) = text.split_once('=').ok_or_else(|| form("there is no ="))?;
+        let explain = |wrong: &str| format!("{wrong}: expected SERVICE=DELAY, such as user=500ms or user=300ms±30ms");
+        let (service, delay) = text.split_once('=').ok_or_else(|| explain("there is no ="))?;
         let service = service.trim();
         if !is_token(service) {
-            return Err(form("there is no service"));
+            return Err(explain("there is no service"));
         }
-        let delay = delay.trim().parse::<Distribution>().map_err(|error| form(&error.to_string()))?;
+        let delay = delay.trim().parse::<Distribution>().map_err(|error| explain(&error.to_string()))?;
         Ok(Self { service: service.to_owned(), delay })
     }
 }
 
-/// Whether it is a token of HTTP, as keys have to be.
+/// Returns whether the text is an HTTP token, as keys must be.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_an_example() {
+    fn errors_contain_an_example() {
         for wrong in ["user", "user=", "user=soon", "=1s", "us er=1s", "user=1s±1s±1s"] {
             assert!(wrong.parse::<DelayOverride>().unwrap_err().contains("user=500ms"), "{wrong}");
         }

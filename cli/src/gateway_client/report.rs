@@ -1,4 +1,4 @@
-//! What the gateway reports of a request, in the types of this program.
+//! The gateway's report on a request, in the types of this program.
 
 use std::time::Duration;
 
@@ -10,38 +10,38 @@ use service_kit::trace::code_name;
 /// How the calls of one request overlapped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// The request's trace, for the trace viewer.
+    /// The id of the request's trace.
     pub trace_id: String,
     /// From the first call's start to the last call's end.
     pub wall: Duration,
     /// The sum of the calls' durations.
     pub total: Duration,
-    /// What overlapping saved.
+    /// The time that overlapping saved.
     pub saved: Duration,
-    /// What joining would still save.
+    /// The time that joining would still save.
     pub avoidable: Duration,
-    /// The calls in the order in which the request names them.
+    /// The calls, in the order of the request.
     pub calls: Vec<Call>,
 }
 
-/// One call to a service.
+/// A call to a backend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// Such as "user".
+    /// The backend, such as "user".
     pub name: String,
-    /// Such as "fanout.user.v1.UserService/GetUser".
+    /// The method, such as "fanout.user.v1.UserService/GetUser".
     pub method: String,
     /// How it ended.
     pub state: CallState,
-    /// When it started, since the fan-out began. Zero where it never did.
+    /// When it started, since the start of the fan-out. Zero if it was never started.
     pub start: Duration,
     /// How long it took.
     pub duration: Duration,
-    /// How often it was sent.
+    /// How many times it was sent.
     pub attempts: u32,
-    /// How many of them were hedges.
+    /// How many of the attempts were hedges.
     pub hedges: u32,
-    /// Whether a hedge answered.
+    /// Whether the reply came from a hedge.
     pub hedge_won: bool,
     /// Whether it ended last.
     pub critical: bool,
@@ -50,11 +50,11 @@ pub struct Call {
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallState {
-    /// The service answered.
+    /// The backend replied with OK.
     Ok,
-    /// The service answered with an error, or not in time, or not at all.
+    /// The backend replied with an error, too late or not at all.
     Failed {
-        /// The gRPC status code's name.
+        /// The name of the gRPC status code.
         code: &'static str,
         /// What went wrong.
         message: String,
@@ -70,14 +70,14 @@ pub enum CallState {
 // === impl Report ===
 
 impl Report {
-    /// Whether two calls ran at the same time at some moment.
+    /// Returns whether two calls ran at the same time.
     pub fn overlaps(&self) -> bool {
         let mut ran: Vec<_> = self.calls.iter().filter(|call| call.state != CallState::Skipped).collect();
         ran.sort_by_key(|call| call.start);
         ran.windows(2).any(|pair| pair[1].start < pair[0].end())
     }
 
-    /// How many calls ended in which way: "2 ok" or "1 ok, 1 failed".
+    /// Counts the calls by state, such as "2 ok" or "1 ok, 1 failed".
     pub fn counts(&self) -> String {
         count_states(&self.calls)
     }
@@ -96,7 +96,7 @@ impl From<proto::FanOutReport> for Report {
     }
 }
 
-/// How many of the calls ended in which way, in words.
+/// Counts the calls by state, in words.
 pub fn count_states<'a>(calls: impl IntoIterator<Item = &'a Call>) -> String {
     let words: Vec<&str> = calls.into_iter().map(|call| call.state.word()).collect();
     let counts = CallState::WORDS.map(|word| (words.iter().filter(|other| **other == word).count(), word));
@@ -108,7 +108,7 @@ pub fn count_states<'a>(calls: impl IntoIterator<Item = &'a Call>) -> String {
 // === impl Call ===
 
 impl Call {
-    /// When it ended, since the fan-out began.
+    /// Returns when it ended, since the start of the fan-out.
     pub fn end(&self) -> Duration {
         self.start.saturating_add(self.duration)
     }
@@ -143,10 +143,10 @@ impl From<proto::CallReport> for Call {
 // === impl CallState ===
 
 impl CallState {
-    /// All words of [`CallState::word`].
+    /// All values of [`CallState::word`].
     pub const WORDS: [&str; 5] = ["ok", "failed", "cancelled", "skipped", "unknown"];
 
-    /// The state in a word.
+    /// Returns the state as a word.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -158,7 +158,7 @@ impl CallState {
     }
 }
 
-/// A duration of the wire. A negative one is nothing: no clock of a report runs backwards.
+/// Converts a duration of the contract. A negative one becomes zero.
 fn duration(duration: Option<prost_types::Duration>) -> Duration {
     duration.and_then(|duration| duration.try_into().ok()).unwrap_or_default()
 }

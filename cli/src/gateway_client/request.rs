@@ -1,4 +1,4 @@
-//! What is asked of the gateway: the flags that `compare` and `load` share.
+//! A request to the gateway: the flags that `compare` and `load` share.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::gateway_client::{
     baggage::{self, BaggageEntry, DelayOverride},
 };
 
-/// Whom to ask for what.
+/// The flags that describe a request.
 #[derive(Args, Clone, Debug)]
 pub struct RequestArgs {
-    /// Where the gateway is
+    /// The address of the gateway
     #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL", default_value = "http://127.0.0.1:50051")]
     pub gateway: GatewayAddress,
 
@@ -25,15 +25,15 @@ pub struct RequestArgs {
     #[arg(long, value_enum, default_value_t)]
     pub method: Method,
 
-    /// The id of the user to ask for
+    /// The id of the requested user
     #[arg(long, value_name = "ID", default_value = "ada")]
     pub user: UserId,
 
-    /// What one call's failure does to the others [default: the gateway chooses]
+    /// What a failed call does to the others [default: the gateway chooses]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub failure_policy: Option<FailurePolicy>,
 
-    /// Delays to ask of the services, such as user=500ms,country=1s (sent as W3C baggage)
+    /// Delays of the backends for this request, such as user=500ms,country=1s (sent as W3C baggage)
     #[arg(long, value_name = "SERVICE=TIME", value_delimiter = ',')]
     pub delay: Vec<DelayOverride>,
 
@@ -41,7 +41,7 @@ pub struct RequestArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub baggage: Vec<BaggageEntry>,
 
-    /// How long to wait for a reply: sent as the deadline of the request
+    /// How long to wait for a reply; sent as the request's deadline
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
     pub timeout: Duration,
 }
@@ -49,7 +49,7 @@ pub struct RequestArgs {
 /// The RPCs of the gateway that this program calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Method {
-    /// A user and the list of countries: two calls that do not depend on each other
+    /// A user and the list of countries: two independent calls
     #[default]
     GetProfile,
     /// A user, then that user's country: the second call needs the first
@@ -59,7 +59,7 @@ pub enum Method {
 /// How the gateway runs the calls of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Strategy {
-    /// Await one call, then the next
+    /// One call after the other
     Sequential,
     /// All calls in one task, joined
     Concurrent,
@@ -67,23 +67,23 @@ pub enum Strategy {
     Spawned,
 }
 
-/// What one call's failure does to the others.
+/// What a failed call does to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FailurePolicy {
-    /// The first failure fails the whole
+    /// The first failure fails the request
     FailFast,
-    /// Answer with what arrived
+    /// The reply contains what arrived
     BestEffort,
 }
 
-/// A user's id of the right form.
+/// A valid user id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserId(String);
 
 // === impl RequestArgs ===
 
 impl RequestArgs {
-    /// The message that asks for a profile.
+    /// Returns the request message for a profile.
     pub fn profile(&self, strategy: Option<Strategy>) -> proto::GetProfileRequest {
         proto::GetProfileRequest {
             user_id: self.user.to_string(),
@@ -92,7 +92,7 @@ impl RequestArgs {
         }
     }
 
-    /// The message that asks for a user's country.
+    /// Returns the request message for a user's country.
     pub fn home_country(&self, strategy: Option<Strategy>) -> proto::GetHomeCountryRequest {
         proto::GetHomeCountryRequest {
             user_id: self.user.to_string(),
@@ -101,20 +101,20 @@ impl RequestArgs {
         }
     }
 
-    /// The `baggage` header of the delays and the other entries, if there are any.
+    /// Returns the `baggage` header for the delays and the other entries, if there are any.
     pub fn baggage_header(&self) -> Option<MetadataValue<Ascii>> {
         let delays = self.delay.iter().map(DelayOverride::entry);
         let entries: Vec<_> = delays.chain(self.baggage.iter().cloned()).collect();
         baggage::header(&entries)
     }
 
-    /// What is asked for, in words: `GetProfile of ada`.
-    pub fn in_words(&self) -> String {
+    /// Describes the request, such as `GetProfile of ada`.
+    pub fn describe(&self) -> String {
         format!("{} of {}", self.method.rpc(), self.user)
     }
 }
 
-/// A message as it is sent, with its baggage and its deadline.
+/// Returns the request with its baggage and its deadline.
 pub fn with_metadata<M>(message: M, baggage: Option<&MetadataValue<Ascii>>, timeout: Duration) -> Request<M> {
     let mut request = Request::new(message);
     request.set_timeout(timeout);
@@ -124,15 +124,15 @@ pub fn with_metadata<M>(message: M, baggage: Option<&MetadataValue<Ascii>>, time
     request
 }
 
-/// Reads a duration that is longer than nothing.
+/// Parses a duration above 0.
 ///
 /// # Errors
 ///
-/// In words, for the command line, where it is no duration or none that could be waited for.
+/// Returns a message for the command line if the text is not a duration, or one of 0 or above 24 hours.
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) | Err(_) => Err("a time above 0 is wanted, such as 500ms, 30s or 2m".to_owned()),
-        // What `grpc-timeout` can carry, and far beyond any wait.
+        Ok(Duration::ZERO) | Err(_) => Err("expected a time above 0, such as 500ms, 30s or 2m".to_owned()),
+        // `grpc-timeout` can represent it, and it is longer than anybody waits.
         Ok(duration) if duration > Duration::from_hours(24) => Err("at most 24h is allowed".to_owned()),
         Ok(duration) => Ok(duration),
     }
@@ -141,7 +141,7 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
 // === impl Method ===
 
 impl Method {
-    /// The name of the RPC in the contract.
+    /// Returns the name of the RPC in the contract.
     pub fn rpc(self) -> &'static str {
         match self {
             Self::GetProfile => "GetProfile",
@@ -153,10 +153,10 @@ impl Method {
 // === impl Strategy ===
 
 impl Strategy {
-    /// All strategies, in the order in which they are best explained.
+    /// All strategies, in the order in which they are shown.
     pub const ALL: [Self; 3] = [Self::Sequential, Self::Concurrent, Self::Spawned];
 
-    /// The strategy's name, as on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sequential => "sequential",
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_above_nothing_and_fits_the_header() {
+    fn a_timeout_is_above_0_and_at_most_a_day() {
         assert_eq!(positive_duration("1500ms"), Ok(Duration::from_millis(1500)));
         assert!(positive_duration("0s").unwrap_err().contains("above 0"));
         assert!(positive_duration("soon").unwrap_err().contains("30s"));

@@ -1,4 +1,4 @@
-//! An RPC that failed: its code, its message and, from the gateway, its report.
+//! The error of a failed RPC: code, message and the gateway's report.
 
 use std::error::Error as _;
 
@@ -7,48 +7,49 @@ use tonic::{Code, Status, TimeoutExpired};
 
 use crate::gateway_client::report::Report;
 
-/// The trailer in which the gateway sends the report of a request that failed.
+/// The trailer in which the gateway sends the report of a failed request.
 const REPORT_TRAILER: &str = "fanout-report-bin";
 
-/// What is said where the time ran out here, without a word from the gateway.
-const LATE: &str = "no reply within --timeout";
+/// The message if the timeout passes here before the gateway replies.
+const NO_REPLY: &str = "no reply within --timeout";
 
 /// Why an RPC failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpcError {
     /// The gRPC status code. Never [`Code::Ok`].
     pub code: Code,
-    /// What went wrong, in words for a developer.
+    /// What went wrong.
     pub message: String,
-    /// What was called until then, where the gateway said so.
+    /// The calls until the failure, if the gateway sent a report.
     pub report: Option<Report>,
 }
 
 // === impl RpcError ===
 
 impl RpcError {
-    /// Reads a status and its trailers.
+    /// Reads the status and its trailers.
     pub fn new(status: &Status) -> Self {
         let trailer = status.metadata().get_bin(REPORT_TRAILER).and_then(|value| value.to_bytes().ok());
-        // A trailer that cannot be read is like none: the failure itself is what matters.
+        // A report that cannot be decoded is ignored: the failure itself matters more.
         let report = trailer.and_then(|bytes| fanout_proto::gateway::v1::FanOutReport::decode(bytes).ok());
         let (code, message) = read(status);
         Self { code, message, report: report.map(Report::from) }
     }
 
-    /// No reply came in time.
+    /// Returns the error for a reply that did not arrive in time.
     pub fn deadline_exceeded() -> Self {
-        Self { code: Code::DeadlineExceeded, message: LATE.to_owned(), report: None }
+        Self { code: Code::DeadlineExceeded, message: NO_REPLY.to_owned(), report: None }
     }
 }
 
-/// The code and the message, where tonic's own timer is told from a cancellation: it ends
-/// a call as CANCELLED, though what passed is the deadline.
+/// Returns the code and the message of a status.
+///
+/// tonic's own timer ends a call with `CANCELLED`; this returns `DEADLINE_EXCEEDED` for it.
 pub fn read(status: &Status) -> (Code, String) {
     let mut cause = status.source();
     while let Some(error) = cause {
         if error.is::<TimeoutExpired>() {
-            return (Code::DeadlineExceeded, LATE.to_owned());
+            return (Code::DeadlineExceeded, NO_REPLY.to_owned());
         }
         cause = error.source();
     }

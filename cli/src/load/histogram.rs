@@ -12,15 +12,16 @@ use crate::{
     },
 };
 
-/// How many rows a histogram has, about.
+/// The approximate number of rows.
 const ROWS: u32 = 10;
-/// From this ratio of the longest to the shortest on, rows grow with what they stand for.
+/// If the longest latency is more than this many times the shortest, the ranges of rows grow with the latency.
 const WIDE_RANGE: u32 = 10;
-/// Longer bars show nothing more.
+/// The longest bar.
 const MAX_CELLS: usize = 50;
 
-/// Draws the distribution: a row for each range of latencies, as long as they are many.
-/// Nothing where all are in the same range: then there is nothing to see.
+/// Draws the distribution: a row for each range of latencies, with a bar in proportion to their number.
+///
+/// Returns an empty text if all are in the same range.
 pub fn histogram(latencies: &Latencies, columns: usize, style: Style) -> String {
     let edges = edges(latencies.min(), latencies.max());
     let names: Vec<String> = edges.iter().map(|edge| style.duration(*edge)).collect();
@@ -52,9 +53,9 @@ pub fn histogram(latencies: &Latencies, columns: usize, style: Style) -> String 
     text
 }
 
-/// Round edges of ranges that together hold all from the shortest to the longest.
+/// Returns round edges of ranges that contain everything from the shortest to the longest.
 fn edges(min: Duration, max: Duration) -> Vec<Duration> {
-    // Finer than half a percent, a row would be noise, and in the end its edges would read the same.
+    // Rows finer than half a percent would show noise, and their edges would look the same.
     let finest = round_up(max / 200);
     if max > min.saturating_mul(WIDE_RANGE) {
         let mut edges = vec![round_down(min)];
@@ -68,9 +69,9 @@ fn edges(min: Duration, max: Duration) -> Vec<Duration> {
     (first..=last).map(|index| Duration::from_nanos(u64::try_from(index * step).unwrap_or(u64::MAX))).collect()
 }
 
-/// The largest round duration that is not above this one.
+/// Returns the largest round duration that is not longer than this one.
 fn round_down(duration: Duration) -> Duration {
-    // Steps of 1, 2 and 5 are at most 2.5 apart, those of time too: what is above a fifth and not above the whole.
+    // Consecutive round durations differ by a factor of at most 2.5, so there is one above a fifth of this one.
     let mut round = round_up(duration / 5);
     loop {
         let next = round_up(round + Duration::from_nanos(1));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_round_and_hold_everything() {
+    fn edges_are_round_and_contain_everything() {
         assert_eq!(millis(6001, 6004), [6000, 6050]);
         assert_eq!(millis(100, 190), [100, 110, 120, 130, 140, 150, 160, 170, 180, 190, 200]);
         assert_eq!(millis(3, 1000), [2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]);

@@ -17,15 +17,15 @@
 //! }
 //! ```
 //!
-//! * `strategy`: null where the gateway chose. `loop`: `closed` with `callers`, or `open` with
+//! * `strategy`: null if the gateway chose it. `loop`: `closed` with `callers`, or `open` with
 //!   `rate_per_second` and `max_in_flight`; what does not apply is null.
-//! * `requests`: those that are over, which `codes` splits by gRPC status code; not `abandoned`,
-//!   which were given up when the load was ended early (`interrupted`).
-//! * `latency_ms`: of an open loop from the instant at which a request was due. `ok` and `failed` have
-//!   the members of `all`; each is null where there is no such request.
-//! * `late`: sent more than a millisecond after they were due, by `latest_ms` at most; `unsent`: their time
-//!   had run out before they could be sent, and they count as `DEADLINE_EXCEEDED`.
-//! * `overlap`: means over the gateway's reports; null where there is none.
+//! * `requests`: the completed ones, which `codes` counts by gRPC status code; without `abandoned`, those that were not
+//!   complete when the test was ended early (`interrupted`).
+//! * `latency_ms`: in an open loop, from the instant at which a request was due. `ok` and `failed` have the members of
+//!   `all`; each is null if there is no such request.
+//! * `late`: requests sent more than a millisecond after they were due, by `latest_ms` at most; `unsent`: requests whose
+//!   timeout had passed before they could be sent, counted as `DEADLINE_EXCEEDED`.
+//! * `overlap`: means over the gateway's reports; null if there are none.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +95,7 @@ struct OverlapDocument {
 // === impl Document ===
 
 impl Document {
-    /// The document of what was measurement.
+    /// Creates the document of a measurement.
     pub fn new(workload: &Workload, measurement: &Measurement) -> Self {
         let tally = &measurement.tally;
         let (name, callers, rate, max_in_flight) = match workload.load {

@@ -1,10 +1,10 @@
-//! What a load test measurement.
+//! The result of a load test.
 
 use std::time::Duration;
 
 use crate::load::tally::Tally;
 
-/// What a load test measurement.
+/// The result of a load test.
 #[derive(Debug)]
 pub struct Measurement {
     /// The counts and latencies.

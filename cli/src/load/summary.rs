@@ -1,4 +1,4 @@
-//! The result of a load as it is shown to people.
+//! The result of a load test as text.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::terminal::{
     text_layout::{align, counted, cut, grouped, pad, pad_left, printable, width, wrap},
 };
 
-/// The percentiles that are told, and their names.
+/// The percentiles that are shown, and their names.
 const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
 
-/// Everything on the screen.
+/// Returns the whole text.
 pub fn screen(workload: &Workload, measurement: &Measurement, Terminal { width, style }: Terminal) -> String {
     let tally = &measurement.tally;
     let mut parts = vec![style.paint(Role::Quiet, &wrap(&title(workload), width, 0))];
-    let sentences = in_words(workload, measurement, style);
+    let sentences = sentences(workload, measurement, style);
     parts.push(sentences.iter().map(|sentence| wrap(sentence, width, 0)).collect::<Vec<_>>().join("\n"));
     if tally.done() > 0 {
         parts.push(latencies(tally, width, style));
@@ -36,13 +36,13 @@ pub fn screen(workload: &Workload, measurement: &Measurement, Terminal { width, 
     }
     let histogram = histogram(&tally.ok.with(&tally.failed), width, style);
     if !histogram.is_empty() {
-        let heading = style.paint(Role::Quiet, "how many took how long");
+        let heading = style.paint(Role::Quiet, "distribution of latencies");
         parts.push(format!("{heading}\n{}", histogram.trim_end()));
     }
     parts.join("\n\n") + "\n"
 }
 
-/// Requests per second, with three significant digits.
+/// Formats requests per second with three significant digits.
 pub fn per_second(requests: u64, elapsed: Duration) -> String {
     #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
     let rate = requests as f64 / elapsed.as_secs_f64().max(1e-9);
@@ -64,11 +64,11 @@ pub fn per_second(requests: u64, elapsed: Duration) -> String {
 fn title(workload: &Workload) -> String {
     let strategy = workload.strategy.map_or(String::new(), |strategy| format!(", {}", strategy.name()));
     let connections = counted(workload.connections as u64, "connection");
-    format!("{}{strategy} at {} over {connections}", workload.request.in_words(), workload.request.gateway)
+    format!("{}{strategy} at {} over {connections}", workload.request.describe(), workload.request.gateway)
 }
 
-/// What happened, in sentences.
-fn in_words(workload: &Workload, measurement: &Measurement, style: Style) -> Vec<String> {
+/// Returns what happened, in sentences.
+fn sentences(workload: &Workload, measurement: &Measurement, style: Style) -> Vec<String> {
     let tally = &measurement.tally;
     let elapsed = style.duration(measurement.elapsed);
     let rate = per_second(tally.done(), measurement.elapsed);
@@ -96,17 +96,17 @@ fn in_words(workload: &Workload, measurement: &Measurement, style: Style) -> Vec
     }
     if measurement.interrupted {
         let abandoned = counted(tally.abandoned, "request");
-        sentences.push(format!("ended early: {abandoned} under way or due given up, and not in the figures"));
+        sentences.push(format!("ended early: the figures do not include {abandoned} that were in flight or due"));
     }
     sentences
 }
 
-/// Whether callers waited for one another.
+/// Says that callers did not wait for one another, if the times show it.
 fn overlap_of_callers(callers: u64, measurement: &Measurement, style: Style) -> Option<String> {
     let in_turn = measurement.tally.sum;
-    // Between the two lies what the eye should judge, not a sentence.
+    // Values in between allow no clear statement.
     let apart = measurement.elapsed < in_turn.mul_f64(0.75);
-    // Of one request each only: under steady load a latency holds the wait for all the others.
+    // Only with one request each: under steady load a latency includes waiting for the others.
     (callers > 1 && measurement.tally.done() == callers && apart).then(|| {
         format!("callers did not wait for one another: in turn it would have been {}", style.duration(in_turn))
     })
@@ -120,20 +120,19 @@ fn lateness(tally: &Tally, style: Style) -> Vec<String> {
     }
     if tally.unsent > 0 {
         let unsent = grouped(tally.unsent);
-        sentences
-            .push(format!("{unsent} never sent: --timeout had passed before there was room among --max-in-flight"));
+        sentences.push(format!("{unsent} never sent: --timeout passed while --max-in-flight requests were in flight"));
     }
     sentences
 }
 
-/// The shortest to the longest latency; one figure where they read the same.
+/// Returns the range of latencies, or one figure if both ends look the same.
 fn range(tally: &Tally, style: Style) -> String {
     let all = tally.ok.with(&tally.failed);
     let (min, max) = (style.duration(all.min()), style.duration(all.max()));
     if min == max { max } else { format!("{min} to {max}") }
 }
 
-/// The percentiles: of all, and where some failed of either kind too.
+/// Returns the percentiles of all requests, and those of successful and failed ones if there are both.
 fn latencies(tally: &Tally, columns: usize, style: Style) -> String {
     let names = PERCENTILES.iter().map(|(name, _)| *name);
     let heading = ["latency", "min"].into_iter().chain(names).chain(["max"]).map(str::to_owned).collect();
@@ -161,7 +160,7 @@ fn latencies(tally: &Tally, columns: usize, style: Style) -> String {
     lines.join("\n")
 }
 
-/// How many ended with which code, and what the first of each said.
+/// Returns the number of replies by status code, with the first message of each.
 fn codes(tally: &Tally, columns: usize, style: Style) -> String {
     let codes = tally.codes();
     let names = codes.iter().map(|(code, _)| code_name(*code).len()).max().unwrap_or(0).max("latency".len());

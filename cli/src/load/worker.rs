@@ -1,7 +1,7 @@
-//! A task that drives many requests at once.
+//! A task that runs many requests concurrently.
 //!
-//! There are as many as processors, each with a tally of its own: counting takes no lock, and
-//! ten thousand callers need no ten thousand histograms.
+//! There is a worker for each processor, each with its own tally: counting takes no lock, and ten thousand callers share
+//! a few histograms.
 
 use std::{
     sync::{
@@ -20,34 +20,34 @@ use crate::load::{
     workload::Limit,
 };
 
-/// What a worker works with.
+/// A worker.
 #[derive(Debug)]
 pub struct Worker {
     /// Makes the requests.
     pub caller: Arc<Caller>,
-    /// Which worker it is: workers spread over the connections by it.
+    /// The worker's number, by which workers spread over the connections.
     pub index: usize,
-    /// Turns true where all shall end.
+    /// Becomes true when the test shall end early.
     pub stopped: watch::Receiver<bool>,
-    /// What is shown while it runs.
+    /// The progress that is shown.
     pub progress: Arc<Progress>,
 }
 
-/// How many requests may still be sent in a closed loop: all workers take from it.
+/// The requests that may be sent in a closed loop, shared by all workers.
 #[derive(Debug)]
 pub struct Quota {
-    /// How many were allowed.
+    /// How many were taken.
     pub issued: AtomicU64,
-    /// When it is enough.
+    /// When to stop.
     pub limit: Limit,
-    /// When it began.
+    /// When the test began.
     pub began: Instant,
 }
 
 // === impl Worker ===
 
 impl Worker {
-    /// Closed loop: each of the callers has one request at a time.
+    /// Runs a closed loop: each of the callers has one request at a time.
     pub async fn closed(mut self, callers: usize, quota: Arc<Quota>) -> Tally {
         let mut tally = Tally::new();
         let mut in_flight = FuturesUnordered::new();
@@ -58,7 +58,7 @@ impl Worker {
         }
         loop {
             let sample = tokio::select! {
-                // Replies first: the look at `stopped` takes a lock, and is left to moments without one.
+                // Replies first: checking `stopped` takes a lock, so it is checked only when there are none.
                 biased;
                 sample = in_flight.next() => sample,
                 true = is_stopped(&mut self.stopped) => break,
@@ -73,7 +73,7 @@ impl Worker {
         tally
     }
 
-    /// Open loop: each request when it is due, or as soon as fewer than `max_in_flight` are under way.
+    /// Runs an open loop: sends each request when it is due, or later when fewer than `max_in_flight` are in flight.
     pub async fn open(mut self, max_in_flight: usize, mut due: mpsc::UnboundedReceiver<Instant>) -> Tally {
         let mut tally = Tally::new();
         let mut in_flight = FuturesUnordered::new();
@@ -93,7 +93,7 @@ impl Worker {
                 true = is_stopped(&mut self.stopped) => break,
             }
         }
-        // What is due and was not sent is abandoned like what was.
+        // Requests that are due and not sent are abandoned too.
         due.close();
         tally.abandon(in_flight.len() + due.len());
         tally
@@ -101,11 +101,11 @@ impl Worker {
 
     fn count(&self, tally: &mut Tally, sample: &Sample) {
         tally.record(sample);
-        self.progress.count(sample.outcome.is_ok());
+        self.progress.count(sample.result.is_ok());
     }
 }
 
-/// Waits for the end to be asked for; false where nobody can ask any more.
+/// Waits until the test shall end early. Returns false if that cannot happen any more.
 async fn is_stopped(stopped: &mut watch::Receiver<bool>) -> bool {
     stopped.wait_for(|stopped| *stopped).await.is_ok()
 }
@@ -113,10 +113,10 @@ async fn is_stopped(stopped: &mut watch::Receiver<bool>) -> bool {
 // === impl Quota ===
 
 impl Quota {
-    /// Whether one more may be sent.
+    /// Takes one request, and returns whether it may be sent.
     fn take(&self) -> bool {
         match self.limit {
-            // Overshoots by the number of callers at the most: far from wrapping around.
+            // Overshoots by the number of callers at most, which is far from overflow.
             Limit::Requests(requests) => self.issued.fetch_add(1, Ordering::Relaxed) < requests,
             Limit::Duration(duration) => self.began.elapsed() < duration,
         }

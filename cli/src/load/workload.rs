@@ -1,4 +1,4 @@
-//! The flags of `fanout load`, and the workload that follows from them.
+//! The flags of `fanout load`, and the workload that they describe.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::{
     terminal::output::OutputArgs,
 };
 
-/// Requests at once on one connection, beyond which another is opened: servers commonly
-/// allow 100 to 200 streams, and what waits for a stream would be counted as slow.
+/// Concurrent requests for each connection: servers commonly allow 100 to 200 streams, and a request that waits for a
+/// stream would count as slow.
 const PER_CONNECTION: usize = 100;
-/// How long an open loop runs where nobody says.
+/// The default duration of an open loop.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// The flags of `fanout load`.
@@ -25,27 +25,27 @@ pub struct LoadArgs {
     #[arg(long, value_enum)]
     strategy: Option<Strategy>,
 
-    /// How many callers, each with one request at a time
+    /// The number of callers, each with one request at a time
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     callers: u32,
 
-    /// How many requests in all [default: one for each caller]
+    /// The number of requests in all [default: one for each caller]
     #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
 
-    /// How long to send requests; those under way are awaited
+    /// How long to send requests; those in flight at the end are awaited
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     duration: Option<Duration>,
 
-    /// Send so many requests per second, whatever the replies do: an open loop [default duration: 10s]
+    /// Requests per second, whether or not replies arrive: an open loop [default duration: 10s]
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "callers", value_parser = rate)]
     rate: Option<f64>,
 
-    /// With --rate: how many requests may be under way at once; others are late, and counted so
+    /// With --rate: how many requests may be in flight; others are sent late and counted as late
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_in_flight: u32,
 
-    /// How many connections to spread the requests over [default: one for each 100 at once]
+    /// The number of connections [default: one for each 100 concurrent requests]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     connections: Option<u16>,
 
@@ -53,14 +53,14 @@ pub struct LoadArgs {
     pub(crate) output: OutputArgs,
 }
 
-/// What to do.
+/// What a load test does.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// Whom to ask for what.
+    /// The request.
     pub request: RequestArgs,
-    /// The strategy, where it is not the gateway's to choose.
+    /// The strategy, or `None` if the gateway chooses.
     pub strategy: Option<Strategy>,
-    /// How many connections.
+    /// The number of connections.
     pub connections: usize,
     /// When requests are sent.
     pub load: Loop,
@@ -69,37 +69,37 @@ pub struct Workload {
 /// When requests are sent.
 #[derive(Clone, Copy, Debug)]
 pub enum Loop {
-    /// Each caller's next request follows on its last reply.
+    /// Each caller sends its next request after the reply to the last one.
     Closed {
-        /// How many callers.
+        /// The number of callers.
         callers: usize,
-        /// When it is enough.
+        /// When to stop.
         quota: Limit,
     },
     /// At fixed instants.
     Open {
         /// Requests per second.
         rate: f64,
-        /// When it is enough.
+        /// When to stop.
         quota: Limit,
-        /// How many may be under way at once.
+        /// How many requests may be in flight.
         max_in_flight: usize,
     },
 }
 
-/// When it is enough.
+/// When to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// After so many requests.
+    /// After this many requests.
     Requests(u64),
-    /// After so long.
+    /// After this time.
     Duration(Duration),
 }
 
 // === impl Workload ===
 
 impl Workload {
-    /// The workload that follows from the flags.
+    /// Returns the workload that the flags describe.
     pub fn new(args: &LoadArgs) -> Self {
         let chosen = match (args.requests, args.duration) {
             (Some(requests), _) => Some(Limit::Requests(requests)),
@@ -117,12 +117,13 @@ impl Workload {
             }
         };
         let mut workload = Self { request: args.request.clone(), strategy: args.strategy, connections: 1, load };
-        workload.connections = args.connections.map_or(workload.at_once().div_ceil(PER_CONNECTION), usize::from);
+        workload.connections =
+            args.connections.map_or(workload.max_concurrency().div_ceil(PER_CONNECTION), usize::from);
         workload
     }
 
-    /// How many requests are under way at once at most.
-    pub fn at_once(&self) -> usize {
+    /// Returns the largest number of requests in flight.
+    pub fn max_concurrency(&self) -> usize {
         match self.load {
             Loop::Closed { callers, .. } => callers,
             Loop::Open { max_in_flight, .. } => max_in_flight,
@@ -130,10 +131,10 @@ impl Workload {
     }
 }
 
-/// Reads a rate in requests per second.
+/// Parses a rate in requests per second.
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
-    rate.ok_or_else(|| "a number of requests per second is wanted, 0.001 to 1000000".to_owned())
+    rate.ok_or_else(|| "expected requests per second, 0.001 to 1000000".to_owned())
 }
 
 fn size(number: u32) -> usize {

@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn an_unknown_service_is_named_with_those_that_there_are() {
-        let error = parse(&["--port", "currency=1"]).unwrap_err().to_string();
-        assert!(error.contains("'currency'") && error.contains("gateway, user-service, country-service"), "{error}");
+        let error = parse(&["--port", "nowhere=1"]).unwrap_err().to_string();
+        assert!(error.contains("'nowhere'") && error.contains("gateway, user-service, country-service"), "{error}");
         assert!(parse(&["--port", "gateway"]).unwrap_err().to_string().contains("SERVICE=PORT"));
         assert!(parse(&["--port", "gateway=70000"]).unwrap_err().to_string().contains("65535"));
     }

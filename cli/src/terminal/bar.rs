@@ -1,25 +1,25 @@
-//! A horizontal bar on a row of character cells, to an eighth of a cell.
+//! A horizontal bar on a row of character cells, with a resolution of an eighth of a cell.
 
 use crate::terminal::style::{Charset, Role, Style};
 
-/// Eighths of a cell, which is the finest that block elements can show.
+/// The resolution of block elements: eighths of a cell.
 pub const PER_CELL: usize = 8;
 
-/// Blocks that fill a cell from the left, by eighths.
+/// The blocks that fill a cell from the left, by eighths.
 const FROM_LEFT: [&str; 9] = [" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"];
 
-/// What a bar is filled with.
+/// The fill of a bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
-    /// Full blocks with edges to an eighth.
+    /// Full blocks, with edges at eighths of a cell.
     Solid,
-    /// One character for each cell, Unicode and ASCII: a texture that differs without colour too.
+    /// A character for each cell, in Unicode and in ASCII: distinct without colour too.
     Texture(&'static str, &'static str),
 }
 
-/// Draws a bar from one eighth to another on a row of `cells`; it fills the row with spaces.
+/// Draws a bar from one eighth to another on a row of `cells`, padded with spaces.
 ///
-/// A bar is never invisible: without length it is one eighth, or one cell of texture.
+/// A bar of no length is drawn as one eighth, or as one cell of texture, so that it stays visible.
 pub fn draw(from: usize, to: usize, cells: usize, fill: Fill, role: Role, style: Style) -> String {
     let end = cells * PER_CELL;
     let from = from.min(end.saturating_sub(1));
@@ -47,16 +47,17 @@ fn solid(from: usize, to: usize, cells: usize, role: Role, style: Style) -> Stri
         return row(first, &style.paint(role, &blocks), after);
     }
     if first == last {
-        // Within one cell and at neither of its sides: Unicode has no such block, the nearest starts at the left.
+        // Within one cell and at neither of its edges: Unicode has no such block; the nearest one starts at the left.
         return row(first, &style.paint(role, FROM_LEFT[rest - offset]), after);
     }
     let blocks = "█".repeat(last - first - 1) + if rest > 0 { FROM_LEFT[rest] } else { "" };
     row(first, &(right_part(offset, role, style) + &style.paint(role, &blocks)), after)
 }
 
-/// A cell that is filled at its right, all but so many eighths. Unicode has blocks from
-/// the left in all sizes, from the right in two: with colours, the others are blocks from
-/// the left of which foreground and background are exchanged.
+/// Returns a cell whose first `empty` eighths are empty.
+///
+/// Unicode has blocks from the left in all sizes, but from the right in two. With colours, the others are blocks from
+/// the left with foreground and background exchanged.
 fn right_part(empty: usize, role: Role, style: Style) -> String {
     if style.colour {
         return style.paint_inverted(role, FROM_LEFT[empty]);
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_are_to_the_eighth_where_unicode_has_them() {
+    fn edges_are_at_eighths_if_unicode_has_the_block() {
         assert_eq!(plain(0, 32), "████");
         assert_eq!(plain(0, 13), "█▋  ");
         assert_eq!(plain(8, 16), " █  ");
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_ever_invisible_or_outside() {
+    fn a_bar_is_always_visible_and_inside() {
         assert_eq!(plain(0, 0), "▏   ");
         assert_eq!(plain(32, 32), "   ▕");
         assert_eq!(plain(40, 50), "   ▕");
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn with_colours_the_left_edge_is_to_the_eighth_too() {
+    fn with_colours_the_left_edge_is_at_eighths_too() {
         let colourful = Style { colour: true, ..Style::PLAIN };
         let bar = draw(5, 16, 3, Fill::Solid, Role::Good, colourful);
         assert_eq!(bar, "\u{1b}[7m\u{1b}[36m▋\u{1b}[0m\u{1b}[36m█\u{1b}[0m ");

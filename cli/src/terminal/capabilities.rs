@@ -1,4 +1,4 @@
-//! Finds out what the terminal at hand can show.
+//! What the terminal can show.
 
 use std::{
     env,
@@ -9,11 +9,11 @@ use clap::ValueEnum;
 
 use crate::terminal::style::{Charset, Style};
 
-/// Below this nothing readable fits, and lines are left to the terminal to break.
+/// Narrower output would not be readable; a narrower terminal breaks the lines itself.
 const MIN_WIDTH: usize = 40;
-/// Beyond this the eye loses the row.
+/// Rows wider than this are hard to follow.
 const MAX_WIDTH: usize = 160;
-/// Where the width is not known.
+/// The width if it is unknown.
 const DEFAULT_WIDTH: usize = 80;
 
 /// When to use colours.
@@ -28,10 +28,10 @@ pub enum ColorChoice {
     Never,
 }
 
-/// How and how wide to draw on standard output.
+/// The width and style of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
-    /// The columns there are.
+    /// The number of columns.
     pub width: usize,
     /// What can be shown.
     pub style: Style,
@@ -40,7 +40,7 @@ pub struct Terminal {
 // === impl Terminal ===
 
 impl Terminal {
-    /// What standard output can show, by its size and the environment
+    /// Detects what standard output can show, from its size and the environment
     /// (`COLUMNS`, `LC_ALL`, `LC_CTYPE`, `LANG`, `NO_COLOR`, `TERM`).
     pub fn of_stdout(choice: ColorChoice, ascii: bool) -> Self {
         let size = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
@@ -51,12 +51,12 @@ impl Terminal {
     }
 }
 
-/// Whether standard error is a terminal that can rewrite a line.
+/// Returns whether standard error is a terminal that can rewrite a line.
 pub fn stderr_is_live() -> bool {
     io::stderr().is_terminal() && variable("TERM").as_deref() != Some("dumb")
 }
 
-/// An environment variable, where it is set to something.
+/// Returns an environment variable, unless it is unset or empty.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -66,7 +66,7 @@ fn width(variable: impl Fn(&str) -> Option<String>, size: Option<usize>) -> usiz
     columns.or(size).unwrap_or(DEFAULT_WIDTH).clamp(MIN_WIDTH, MAX_WIDTH)
 }
 
-/// By POSIX the first of the three that is set decides.
+/// Returns whether the locale uses UTF-8. By POSIX, the first of the three variables that is set decides.
 fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable).is_some_and(|locale| {
         let locale = locale.to_ascii_lowercase();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_for_terminals_unless_somebody_says_otherwise() {
+    fn colours_are_for_terminals_by_default() {
         let nothing = environment(&[]);
         assert!(wants_colour(ColorChoice::Auto, true, &nothing));
         assert!(!wants_colour(ColorChoice::Auto, false, &nothing));

@@ -1,9 +1,8 @@
-//! Durations as people read them: three significant digits and a unit.
+//! Durations for people: three significant digits and a unit.
 
 use std::time::Duration;
 
-/// The units, each with its length in seconds and the figure from which the next
-/// one reads better.
+/// The units, each with its length in seconds and the figure from which the next unit is used.
 const UNITS: [(&str, f64, f64); 6] = [
     ("ns", 1e-9, 1000.0),
     ("µs", 1e-6, 1000.0),
@@ -13,7 +12,7 @@ const UNITS: [(&str, f64, f64); 6] = [
     ("h", 3600.0, f64::INFINITY),
 ];
 
-/// A duration with three significant digits: "312 ms", "6.00 s", "12.5 min".
+/// Formats a duration with three significant digits: "312 ms", "6.00 s", "12.5 min".
 pub fn human(duration: Duration) -> String {
     if duration.is_zero() {
         return "0 s".to_owned();
@@ -21,7 +20,7 @@ pub fn human(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     let (unit, figure) = UNITS
         .iter()
-        // Half a digit before the limit, because what is rounded up to it belongs to the next unit.
+        // Half a digit below the limit, because a figure that is rounded up to it belongs to the next unit.
         .find(|(_, length, limit)| seconds / length < limit - 0.5)
         .map_or(("h", seconds / 3600.0), |(unit, length, _)| (*unit, seconds / length));
     let decimals = match figure {
@@ -33,7 +32,7 @@ pub fn human(duration: Duration) -> String {
     format!("{figure:.decimals$} {unit}")
 }
 
-/// A duration without the zeros that say nothing, for round figures: "1.5 s", "2 s".
+/// Formats a duration without trailing zeros, for round figures: "1.5 s", "2 s".
 pub fn short(duration: Duration) -> String {
     let text = human(duration);
     let Some((figure, unit)) = text.split_once(' ').filter(|(figure, _)| figure.contains('.')) else {
@@ -42,7 +41,7 @@ pub fn short(duration: Duration) -> String {
     format!("{} {unit}", figure.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A duration in milliseconds, as all JSON documents of this program state it: to the microsecond.
+/// Returns the milliseconds, to the microsecond, as in all JSON documents of this program.
 pub fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_significant_digits_in_the_unit_that_reads_best() {
+    fn durations_have_three_significant_digits() {
         for (nanos, text) in [
             (0, "0 s"),
             (7, "7 ns"),
@@ -75,14 +74,14 @@ mod tests {
     }
 
     #[test]
-    fn a_round_figure_is_short() {
+    fn round_durations_have_no_trailing_zeros() {
         for (millis, text) in [(0, "0 s"), (100, "100 ms"), (1500, "1.5 s"), (2000, "2 s"), (30_000, "30 s")] {
             assert_eq!(short(Duration::from_millis(millis)), text);
         }
     }
 
     #[test]
-    fn json_has_milliseconds_to_the_microsecond() {
+    fn milliseconds_are_rounded_to_the_microsecond() {
         assert!((milliseconds(Duration::from_nanos(1_234_567_890)) - 1234.568).abs() < 1e-9);
     }
 }

@@ -1,4 +1,4 @@
-//! One line on standard error that tells what is being waited for.
+//! A line of progress on standard error.
 
 use std::{
     io::{self, Write as _},
@@ -12,13 +12,12 @@ use tokio::{
 
 use crate::terminal::{capabilities, style::Style, text_layout::cut};
 
-/// Often enough for tenths of a second.
+/// The line shows tenths of a second.
 const REFRESH: Duration = Duration::from_millis(100);
-/// ANSI: to the start of the line, which is then erased.
+/// The ANSI sequence that moves to the start of the line and erases it.
 const ERASE: &str = "\r\u{1b}[2K";
 
-/// A line that is rewritten until it is dropped or finished. Shows nothing where
-/// standard error is no terminal.
+/// A line that is rewritten until it is finished or dropped. Shows nothing if standard error is not a terminal.
 pub struct LiveLine {
     task: Option<JoinHandle<()>>,
 }
@@ -26,7 +25,7 @@ pub struct LiveLine {
 // === impl LiveLine ===
 
 impl LiveLine {
-    /// Starts to show what `text` says of the time since the start.
+    /// Starts to show `text`, which gets the time since the start.
     pub fn start(text: impl Fn(Duration) -> String + Send + 'static) -> Self {
         if !capabilities::stderr_is_live() {
             return Self { task: None };
@@ -38,18 +37,18 @@ impl LiveLine {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 ticks.tick().await;
-                // One column less: a full line would wrap, and erasing would leave its first half.
+                // One column less: a full line would wrap, and only its second half would be erased.
                 write(&cut(&text(began.elapsed()), columns.saturating_sub(1), Style::ASCII));
             }
         });
         Self { task: Some(task) }
     }
 
-    /// Takes the line away, so that what follows starts on a clean one.
+    /// Erases the line, and waits until nothing more is written to it.
     pub async fn finish(mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
-            // Only once the task has ended can it write nothing more.
+            // An aborted task may still write until it has ended.
             let _ = task.await;
             write("");
         }
@@ -66,6 +65,6 @@ impl Drop for LiveLine {
 }
 
 fn write(text: &str) {
-    // What cannot be shown is only progress.
+    // A failure loses only progress.
     let _ = write!(io::stderr().lock(), "{ERASE}{text}");
 }

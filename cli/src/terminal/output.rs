@@ -1,13 +1,13 @@
-//! How results are shown: the flags that all commands share.
+//! The flags for output that all commands share.
 
 use clap::Args;
 
 use crate::terminal::capabilities::{ColorChoice, Terminal};
 
-/// How to show the results.
+/// The flags for output.
 #[derive(Args, Clone, Debug)]
 pub struct OutputArgs {
-    /// Print one JSON document instead
+    /// Print one JSON document in place of text
     #[arg(long)]
     pub json: bool,
 
@@ -15,7 +15,7 @@ pub struct OutputArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: ColorChoice,
 
-    /// Draw with ASCII characters only, as without a UTF-8 locale
+    /// Draw with ASCII characters only (the default unless the locale is UTF-8)
     #[arg(long)]
     pub ascii: bool,
 }
@@ -23,7 +23,7 @@ pub struct OutputArgs {
 // === impl OutputArgs ===
 
 impl OutputArgs {
-    /// What standard output can show, as far as the flags allow.
+    /// Returns what standard output can show, within what the flags allow.
     pub fn terminal(&self) -> Terminal {
         Terminal::of_stdout(self.color, self.ascii)
     }

@@ -1,12 +1,12 @@
-//! An axis of time: where a moment falls, and which moments are worth a tick.
+//! An axis of time: the position of a moment, and the ticks.
 
 use std::time::Duration;
 
-/// Steps above a second, in seconds: people count in sixties there.
+/// Steps above a second, in seconds: fractions of minutes and hours.
 const LONG_STEPS: [u64; 14] = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200];
 
-/// The smallest round duration that is not below this one: 1, 2 or 5 times a power of
-/// ten up to a second, then what divides minutes and hours.
+/// Returns the smallest round duration that is not shorter than this one: 1, 2 or 5 times a power of ten up to a second,
+/// then fractions of minutes and hours.
 pub fn round_up(duration: Duration) -> Duration {
     let nanos = duration.as_nanos().max(1);
     let mut power: u128 = 1;
@@ -19,11 +19,11 @@ pub fn round_up(duration: Duration) -> Duration {
         power *= 10;
     }
     let long = LONG_STEPS.into_iter().map(Duration::from_secs).find(|step| *step >= duration);
-    // Days, should anybody ever wait for them.
+    // Whole days beyond that.
     long.unwrap_or_else(|| Duration::from_hours(24 * (duration.as_secs() / 86_400 + 1)))
 }
 
-/// Times from zero to an end on a row of so many parts.
+/// Maps times from zero to an end to positions on a row of equal parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     end: Duration,
@@ -33,12 +33,12 @@ pub struct Scale {
 // === impl Scale ===
 
 impl Scale {
-    /// Spreads the times from zero to `end` over `parts`.
+    /// Maps the times from zero to `end` to `parts`.
     pub fn new(end: Duration, parts: usize) -> Self {
         Self { end, parts }
     }
 
-    /// The part at whose start the moment is: 0 for zero, `parts` for the end.
+    /// Returns the position nearest to the moment: 0 for zero, `parts` for the end.
     pub fn position(self, moment: Duration) -> usize {
         let end = self.end.as_nanos();
         if end == 0 {
@@ -49,7 +49,7 @@ impl Scale {
         usize::try_from((nanos * parts + end / 2) / end).unwrap_or(self.parts)
     }
 
-    /// Round moments from zero to the end, at least `apart` parts from one another.
+    /// Returns round moments from zero to the end, at least `apart` parts from one another.
     pub fn ticks(self, apart: usize) -> Vec<Duration> {
         let gaps = (self.parts / apart.max(1)).max(1);
         let step = round_up(self.end / u32::try_from(gaps).unwrap_or(u32::MAX));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn round_durations_are_those_that_people_use() {
+    fn durations_are_rounded_up_to_usual_steps() {
         for (millis, round) in [(1, 1), (3, 5), (60, 100), (501, 1000), (1200, 2000), (6000, 10_000), (21_000, 30_000)]
         {
             assert_eq!(round_up(Duration::from_millis(millis)), Duration::from_millis(round));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_fall_on_the_nearest_part() {
+    fn positions_are_rounded_to_the_nearest_part() {
         let scale = Scale::new(Duration::from_secs(6), 48);
         let at = |secs| scale.position(Duration::from_secs_f64(secs));
         assert_eq!([at(0.0), at(3.0), at(6.0), at(7.0), at(0.06), at(0.07)], [0, 24, 48, 48, 0, 1]);

@@ -1,42 +1,42 @@
-//! What the terminal can show, and how this program uses it: glyphs and colours.
+//! Glyphs and colours.
 
 use anstyle::{AnsiColor, Style as Ansi};
 use std::time::Duration;
 
 use crate::terminal::duration_format;
 
-/// Which characters the terminal can show.
+/// The characters that the terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Charset {
     /// Block elements and box drawing.
     Unicode,
-    /// Nothing beyond ASCII.
+    /// ASCII only.
     Ascii,
 }
 
-/// How text is drawn. Every rendering is a pure function of its data, a width and this.
+/// How text is drawn. Every drawing is a pure function of its data, a width and a style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     /// The characters to draw with.
     pub charset: Charset,
-    /// Whether to use ANSI colours. Nothing is ever said by colour alone.
+    /// Whether to use ANSI colours. Colour never carries meaning on its own.
     pub colour: bool,
 }
 
-/// What a piece of text is, from which follows its colour.
+/// The role of a piece of text, which determines its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The name of a part.
+    /// A heading.
     Heading,
-    /// What matters less: axes, labels, trace ids.
+    /// Secondary text: axes, labels, trace ids.
     Quiet,
-    /// A call that went well.
+    /// A successful call.
     Good,
-    /// The same, where it is the one to look at.
+    /// The successful call that ended last.
     Critical,
     /// A failure.
     Bad,
-    /// A call that was stopped.
+    /// A cancelled call.
     Stopped,
 }
 
@@ -48,29 +48,29 @@ impl Style {
     /// ASCII without colour.
     pub const ASCII: Self = Self { charset: Charset::Ascii, colour: false };
 
-    /// The text in the colour of its role, where there are colours.
+    /// Returns the text in the colour of its role if colours are used.
     pub fn paint(self, role: Role, text: &str) -> String {
         self.paint_with(role.ansi(), text)
     }
 
-    /// The text in the colour of its role, with foreground and background exchanged.
+    /// Returns the text in the colour of its role with foreground and background exchanged.
     ///
-    /// Only where there are colours: a caller that depends on it asks first.
+    /// Without colours it returns the text as it is; a caller that needs the exchange checks `colour` first.
     pub fn paint_inverted(self, role: Role, text: &str) -> String {
         self.paint_with(role.ansi().invert(), text)
     }
 
-    /// A duration with three significant digits.
+    /// Formats a duration with three significant digits.
     pub fn duration(self, duration: Duration) -> String {
         self.plain(duration_format::human(duration))
     }
 
-    /// A round duration: see [`duration_format::short`].
+    /// Formats a round duration: see [`duration_format::short`].
     pub fn short_duration(self, duration: Duration) -> String {
         self.plain(duration_format::short(duration))
     }
 
-    /// The glyph, or what stands for it in ASCII.
+    /// Returns the glyph, or its replacement in ASCII.
     pub fn glyph(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         match self.charset {
             Charset::Unicode => unicode,
@@ -86,7 +86,7 @@ impl Style {
     }
 
     fn paint_with(self, ansi: Ansi, text: &str) -> String {
-        // An empty piece would be escapes around nothing.
+        // An empty text needs no escape sequences.
         if self.colour && !text.is_empty() { format!("{ansi}{text}{ansi:#}") } else { text.to_owned() }
     }
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_colour_the_text_is_what_it_was() {
+    fn without_colour_the_text_is_unchanged() {
         assert_eq!(Style::PLAIN.paint(Role::Bad, "x"), "x");
         let colourful = Style { colour: true, ..Style::PLAIN };
         assert_eq!(colourful.paint(Role::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");

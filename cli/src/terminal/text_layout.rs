@@ -1,17 +1,17 @@
-//! Text in columns: padding, cutting, breaking and aligning by what a terminal shows.
+//! Text in columns: padding, cutting, wrapping and aligning by the width that a terminal shows.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::terminal::style::Style;
 
-/// How many columns the text takes.
+/// Returns how many columns the text takes.
 pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// The text with control characters made visible.
+/// Escapes control characters.
 ///
-/// Names and messages come from servers: an escape sequence in one must not reach the terminal.
+/// Names and messages come from servers; an escape sequence in one must not reach the terminal.
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -24,17 +24,17 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
-/// The text, filled with spaces to the width.
+/// Pads the text with spaces at its right.
 pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
-/// The text at the right of the width.
+/// Pads the text with spaces at its left.
 pub fn pad_left(text: &str, columns: usize) -> String {
     format!("{}{text}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
-/// The text, cut with an ellipsis where it is wider than the columns there are.
+/// Cuts a text that is wider than `columns`, and marks the cut with an ellipsis.
 pub fn cut(text: &str, columns: usize, style: Style) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -49,8 +49,7 @@ pub fn cut(text: &str, columns: usize, style: Style) -> String {
     kept.collect::<String>() + ellipsis
 }
 
-/// The text broken at spaces into lines of at most the width, all after the first
-/// behind an indent. A word that is wider than that stays whole.
+/// Breaks the text at spaces into lines of at most `columns`; all lines but the first are indented. Words are never broken.
 pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
     let mut lines = String::new();
     let mut used = 0;
@@ -70,7 +69,7 @@ pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
     lines
 }
 
-/// Rows of cells as lines: the first column at the left, the others at the right.
+/// Aligns rows of cells: the first column to the left, the others to the right.
 pub fn align(rows: &[Vec<String>], gap: usize) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
@@ -85,7 +84,7 @@ pub fn align(rows: &[Vec<String>], gap: usize) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// A number with its thousands apart: "12,345".
+/// Formats a number with separators: "12,345".
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -98,7 +97,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// "1 call", "2 calls".
+/// Formats a number with its noun: "1 call", "2 calls".
 pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_break_at_spaces_behind_the_indent() {
+    fn lines_break_at_spaces_and_are_indented() {
         assert_eq!(wrap("  one two three", 10, 2), "  one two\n  three");
         assert_eq!(wrap("averyverylongword x", 8, 2), "averyverylongword\n  x");
     }
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_have_separators() {
         assert_eq!([grouped(0), grouped(999), grouped(1000), grouped(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([counted(1, "call"), counted(1000, "call")], ["1 call", "1,000 calls"]);
     }

@@ -1,4 +1,4 @@
-//! The exact text of what `compare` draws, for given runs.
+//! The exact text that `compare` draws for given runs.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn report(calls: Vec<Call>) -> Report {
 
 fn run(strategy: Strategy, calls: Vec<Call>) -> Run {
     let report = report(calls);
-    Run { strategy, waited: report.wall + Duration::from_millis(8), outcome: Ok(Some(report)) }
+    Run { strategy, waited: report.wall + Duration::from_millis(8), result: Ok(Some(report)) }
 }
 
 fn profile() -> Vec<Run> {
@@ -74,7 +74,7 @@ fn failure() -> Vec<Run> {
     ];
     let message = "no user \"x\" is known to the service, which has looked in all of its places".to_owned();
     let error = RpcError { code: Code::NotFound, message, report: Some(report(calls)) };
-    vec![Run { strategy: Strategy::Concurrent, waited: Duration::from_millis(1260), outcome: Err(error) }]
+    vec![Run { strategy: Strategy::Concurrent, waited: Duration::from_millis(1260), result: Err(error) }]
 }
 
 #[test]
@@ -173,7 +173,7 @@ concurrent   3.01 s   3.00 s   6.00 s   3.00 s         0 s    2 ok
 }
 
 #[test]
-fn nothing_is_wider_than_the_terminal() {
+fn no_line_is_wider_than_the_terminal() {
     let mut runs = profile();
     runs.push(run(
         Strategy::Spawned,
@@ -207,31 +207,31 @@ fn a_thousand_calls_are_elided_and_counted() {
 }
 
 #[test]
-fn calls_without_duration_are_still_seen() {
+fn calls_of_no_duration_are_visible() {
     let text =
         waterfall(&[run(Strategy::Concurrent, vec![call("user", 0, 0), call("country", 0, 0)])], 60, Style::PLAIN);
     assert!(text.contains("  user     ▏ ") && text.contains("  country  ▏ ") && text.contains("0 s"), "{text}");
 }
 
 #[test]
-fn a_run_without_calls_or_report_says_so() {
-    let none = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, outcome: Ok(None) };
+fn a_run_without_calls_or_report_is_explained() {
+    let none = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, result: Ok(None) };
     assert_eq!(waterfall(&[none], 60, Style::PLAIN), "spawned  waited 0 s\n  the reply holds no report\n");
     assert_eq!(waterfall(&[], 60, Style::PLAIN), "");
     let error = RpcError { code: Code::Unavailable, message: "gone".to_owned(), report: None };
-    let failed = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, outcome: Err(error) };
+    let failed = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, result: Err(error) };
     assert_eq!(waterfall(&[failed], 60, Style::ASCII), "spawned  waited 0 s\n  x UNAVAILABLE: gone\n");
 }
 
 #[test]
-fn the_verdict_is_of_what_was_measured() {
-    let said = |runs: &[Run]| verdict(runs, Style::PLAIN);
-    assert_eq!(said(&profile()), "joining saves 3.00 s: 6.00 s in turn, 3.00 s together");
-    assert_eq!(said(&profile()[..1]), "joining would save 3.00 s of 6.00 s");
-    assert_eq!(said(&profile()[1..]), "joining saved 3.00 s: 3.00 s together, 6.00 s if in turn");
+fn the_verdict_follows_the_measured_times() {
+    let text = |runs: &[Run]| verdict(runs, Style::PLAIN);
+    assert_eq!(text(&profile()), "joining saves 3.00 s: 6.00 s in turn, 3.00 s together");
+    assert_eq!(text(&profile()[..1]), "joining would save 3.00 s of 6.00 s");
+    assert_eq!(text(&profile()[1..]), "joining saved 3.00 s: 3.00 s together, 6.00 s if in turn");
     let chain = |strategy| run(strategy, vec![call("user", 0, 3000), call("country", 3000, 3000)]);
     assert_eq!(
-        said(&Strategy::ALL.map(chain)),
+        text(&Strategy::ALL.map(chain)),
         "joining saves nothing: 6.00 s in turn, 6.00 s together; the calls depend on one another\n\
          a task for each call changes nothing: 6.00 s, 6.00 s in one task"
     );
@@ -239,7 +239,7 @@ fn the_verdict_is_of_what_was_measured() {
         run(Strategy::Sequential, vec![call("user", 0, 3000), call("country", 3000, 10)]),
         run(Strategy::Spawned, vec![call("user", 0, 3000), call("country", 0, 10)]),
     ];
-    assert!(said(&lopsided).ends_with("one call takes nearly all of the time"));
+    assert!(text(&lopsided).ends_with("one call takes nearly all of the time"));
     let partial = run(Strategy::Sequential, vec![ended(not_found(), call("user", 0, 1))]);
-    assert!(said(&[partial]).starts_with("nothing to compare"));
+    assert!(text(&[partial]).starts_with("nothing to compare"));
 }
