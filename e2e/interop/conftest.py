@@ -1,4 +1,4 @@
-"""One `fanout up` for all tests that leave it as it was, and clients of its three services."""
+"""A `fanout up` shared by all tests that do not change it, and clients of its services."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ def up(tmp_path_factory):
 
 @pytest.fixture
 def own_up(tmp_path):
-    """Starts more of them, for tests that end what they started."""
+    """Starts a `fanout up` for one test, which may end it."""
     started = []
 
     def start(*flags, **keywords):
@@ -50,15 +50,15 @@ countries = client_of("country-service")
 
 @pytest.fixture
 def trace():
-    """A trace that the client has begun: its id, and the metadata that hands it on."""
+    """A trace that the client has started: its id, and the metadata that propagates it."""
     trace_id = secrets.token_hex(16)
     return SimpleNamespace(id=trace_id, metadata=[("traceparent", f"00-{trace_id}-{secrets.token_hex(8)}-01")])
 
 
 @pytest.fixture(scope="session")
 def buf():
-    """The path of buf: BUF, on PATH, or where .ci/run installs it. Without it tests fail: a skip would pass unseen."""
+    """The path of buf: BUF, on PATH, or where .ci/run installs it. Tests fail without it, because a skip is easily missed."""
     path = os.environ.get("BUF") or shutil.which("buf")
     path = path or shutil.which("buf", path=REPOSITORY / "target/ci/npm/node_modules/.bin")
-    assert path, "buf is missing: `npm install --prefix target/ci/npm @bufbuild/buf`, or name it in BUF"
+    assert path, "buf is missing: `npm install --prefix target/ci/npm @bufbuild/buf`, or set BUF to its path"
     return path

@@ -14,10 +14,10 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("FANOUT", REPOSITORY / "target/debug/fanout")).absolute()
 
-# What the services of the shared `fanout up` take to answer, in seconds.
+# The delay of the backends of the shared `fanout up`, in seconds.
 DELAY = 0.3
 
-# The users that every new database begins with.
+# The users of every new database.
 SEEDED = [
     "ada",
     "alan",
@@ -33,7 +33,7 @@ SEEDED = [
     "radia",
 ]
 
-# Bounds, not waits: far beyond what a slow machine needs.
+# Upper bounds, far above what a slow machine needs.
 START = 30.0
 END = 30.0
 LOG = 10.0
@@ -42,7 +42,7 @@ LOG = 10.0
 @functools.cache
 def services() -> list[str]:
     """The services of the binary under test, in the order of its table; the gateway is the first."""
-    assert BINARY.exists(), f"there is no {BINARY}: build it with `cargo build`, or name another in FANOUT"
+    assert BINARY.exists(), f"there is no {BINARY}: build it with `cargo build`, or set FANOUT to the path of another"
     shown = subprocess.run([BINARY, "--help"], capture_output=True, text=True, check=True).stdout
     return re.findall(r"^  ([a-z-]+) +Runs the ", shown, re.MULTILINE)
 
@@ -53,7 +53,7 @@ def backends() -> list[str]:
 
 
 class Up:
-    """A running `fanout up --json`. Both its streams are read to their ends by threads of their own."""
+    """A running `fanout up --json`. Threads read its standard output and standard error to the end."""
 
     def __init__(
         self, data_dir: Path, *flags: str, ports: dict[str, int] | None = None, environment: dict[str, str] | None = None
@@ -70,7 +70,7 @@ class Up:
         )
         self.lines: list[dict] = []  # standard output, each line parsed
         self.errors: list[str] = []  # standard error
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._open = 2
         for stream, keep in [
             (self.process.stdout, lambda line: self.lines.append(json.loads(line))),
@@ -81,25 +81,25 @@ class Up:
     def _read(self, stream, keep: Callable[[str], None]):
         try:
             for line in stream:
-                with self._news:
+                with self._changed:
                     keep(line)
-                    self._news.notify_all()
+                    self._changed.notify_all()
         finally:
-            with self._news:
+            with self._changed:
                 self._open -= 1
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def wait_line(self, timeout: float = LOG, **fields) -> dict:
-        """The first line of standard output with these fields."""
+        """Waits for a line of standard output with these fields, and returns the first."""
         found = lambda: next((line for line in self.lines if fields.items() <= line.items()), None)
-        with self._news:
-            self._news.wait_for(lambda: found() or self._open == 0, timeout)
+        with self._changed:
+            self._changed.wait_for(lambda: found() or self._open == 0, timeout)
             line = found()
             assert line, f"no line with {fields} in {timeout} s; stdout: {self.lines[-20:]}, stderr: {self.errors}"
             return line
 
     def wait_up(self) -> dict:
-        """The line that says that all services are healthy."""
+        """Waits until all services are healthy, and returns the line that reports it."""
         return self.wait_line(START, message="up")
 
     def _of(self, service: str) -> dict:
@@ -114,20 +114,20 @@ class Up:
     def pids(self) -> list[int]:
         return [running["pid"] for running in self.wait_up()["services"]]
 
-    def tell(self, number: signal.Signals):
+    def send_signal(self, number: signal.Signals):
         self.process.send_signal(number)
 
     def wait_end(self) -> int:
-        """The exit code, once it has ended and all that it said has been read."""
+        """Waits until it has ended and all of its output is read, and returns the exit code."""
         code = self.process.wait(END)
-        with self._news:
-            assert self._news.wait_for(lambda: self._open == 0, END), "somebody still holds the output of an ended `up`"
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._open == 0, END), "another process still has the output of the ended `up` open"
         return code
 
     def stop(self):
-        """Ends it, whatever state it is in."""
+        """Ends it in whatever state it is."""
         if self.process.poll() is None:
-            self.tell(signal.SIGTERM)
+            self.send_signal(signal.SIGTERM)
         try:
             self.wait_end()
         except (subprocess.TimeoutExpired, AssertionError):
@@ -136,7 +136,7 @@ class Up:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process is there and more than a zombie that nobody has waited for."""
+    """Whether the process exists and is not a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -145,7 +145,7 @@ def is_running(pid: int) -> bool:
 
 
 def wait_gone(pids: list[int], timeout: float = END):
-    """Polls: only a parent is told of a process's end."""
+    """Waits until the processes have ended. Polls, because only a parent is notified of a process's end."""
     until = time.monotonic() + timeout
     while left := [pid for pid in pids if is_running(pid)]:
         assert time.monotonic() < until, f"processes {left} still run after {timeout} s"

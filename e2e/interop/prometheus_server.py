@@ -1,4 +1,4 @@
-"""A real Prometheus, as deploy/metrics/prometheus.yml sets it up, that scrapes processes of this machine."""
+"""A real Prometheus with deploy/metrics/prometheus.yml, which scrapes processes on this machine."""
 
 import json
 import shutil
@@ -13,9 +13,9 @@ from fanout_up import START
 from metrics_files import METRICS
 from service import free_port
 
-# Often, so that no test has to wait for long.
+# Short, so that tests need not wait long.
 EVERY = "500ms"
-# Through no proxy: it is on this machine.
+# No proxy: the server is on this machine.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -25,13 +25,13 @@ def get(url: str) -> str:
 
 
 class Prometheus:
-    """A running Prometheus. Its data is in the directory, and nothing else of it is kept."""
+    """A running Prometheus, whose files are all in the directory."""
 
     def __init__(self, directory: Path, targets: dict[str, str]):
         config = yaml.safe_load((METRICS / "prometheus.yml").read_text())
         config["global"] = {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY}
         (job,) = config["scrape_configs"]
-        # There is no DNS that would know the names.
+        # No DNS server knows the names.
         del job["dns_sd_configs"], job["relabel_configs"]
         job["static_configs"] = [{"targets": [at], "labels": {"service": service}} for service, at in targets.items()]
         shutil.copy(METRICS / "alerts.yml", directory)
@@ -52,7 +52,7 @@ class Prometheus:
             )
 
     def ask(self, path: str, **parameters: str):
-        """What the HTTP API answers."""
+        """The data of a reply of the HTTP API."""
         query = urllib.parse.urlencode(parameters)
         return json.loads(get(f"{self.url}/api/v1/{path}?{query}"))["data"]
 
@@ -62,13 +62,13 @@ class Prometheus:
         return [(series["metric"], float(series["value"][1])) for series in result]
 
     def value(self, expression: str) -> float | None:
-        """The value of the only series; nothing where there is none."""
+        """The value of the only series, or None if there is no series."""
         found = self.query(expression)
         assert len(found) <= 1, found
         return found[0][1] if found else None
 
     def wait_for(self, expression: str, timeout: float = START) -> list[tuple[dict[str, str], float]]:
-        """What an expression gives, as soon as it gives something. Polls: Prometheus tells nobody."""
+        """Waits until an expression has a result, and returns it. Polls, because Prometheus sends no notification."""
         until = time.monotonic() + timeout
         while True:
             assert self.process.poll() is None, self._log.read_text()[-2000:]
@@ -76,7 +76,7 @@ class Prometheus:
                 if found := self.query(expression):
                     return found
             except OSError:
-                pass  # it does not listen yet
+                pass  # not listening yet
             assert time.monotonic() < until, f"no {expression} in {timeout} s; {self._log.read_text()[-1000:]}"
             time.sleep(0.1)
 

@@ -1,10 +1,10 @@
-"""A gRPC client that knows nothing of the contract but what server reflection tells."""
+"""A gRPC client that knows the contract only by server reflection."""
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-# A bound that keeps a broken server from hanging the tests.
+# An upper bound, so that a broken server does not hang the tests.
 TIMEOUT = 20.0
 
 USERS = "fanout.user.v1.UserService"
@@ -17,7 +17,7 @@ def open_channel(address: str) -> grpc.Channel:
 
 
 class ReflectedClient:
-    """Calls methods by their names, on one channel."""
+    """Calls methods by name, on one channel."""
 
     def __init__(self, channel: grpc.Channel):
         self.channel = channel
@@ -32,7 +32,7 @@ class ReflectedClient:
         return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(name))
 
     def method(self, path: str):
-        """The method of this name as a callable of gRPC's, and its request's class."""
+        """The method as a callable, and the class of its request."""
         service, _, name = path.partition("/")
         method = self.pool.FindServiceByName(service).FindMethodByName(name)
         request = message_factory.GetMessageClass(method.input_type)
@@ -41,33 +41,33 @@ class ReflectedClient:
         return kind(f"/{path}", request.SerializeToString, reply.FromString), request
 
     def call(self, path: str, timeout: float = TIMEOUT, metadata=(), **fields):
-        """The reply; of a method that streams, an iterator of replies."""
+        """Calls the method, and returns the reply, or an iterator of replies for a stream."""
         method, request = self.method(path)
         return method(request(**fields), timeout=timeout, metadata=metadata)
 
     def start(self, path: str, timeout: float = TIMEOUT, metadata=(), **fields) -> grpc.Future:
-        """A call that goes on while the test does."""
+        """Starts a call without waiting for its reply."""
         method, request = self.method(path)
         return method.future(request(**fields), timeout=timeout, metadata=metadata)
 
     def error(self, path: str, timeout: float = TIMEOUT, metadata=(), **fields) -> grpc.RpcError:
-        """The error of a call that has to fail."""
+        """The error of a call that must fail."""
         try:
             reply = self.call(path, timeout, metadata, **fields)
             if hasattr(reply, "__next__"):
                 reply = list(reply)
         except grpc.RpcError as error:
             return error
-        raise AssertionError(f"{path} answered: {str(reply)[:500]}")
+        raise AssertionError(f"{path} replied: {str(reply)[:500]}")
 
 
 def raw_error(channel: grpc.Channel, path: str, payload: bytes) -> grpc.RpcError:
-    """The error of a call whose message is these bytes, whatever they are."""
+    """The error of a call whose message is these bytes."""
     try:
         reply = channel.unary_unary(f"/{path}")(payload, timeout=TIMEOUT)
     except grpc.RpcError as error:
         return error
-    raise AssertionError(f"{path} answered: {reply[:500]!r}")
+    raise AssertionError(f"{path} replied: {reply[:500]!r}")
 
 
 def seconds(duration) -> float:

@@ -1,4 +1,4 @@
-"""The details of an error, as gRPC's own package reads them."""
+"""The details of an error, as read by grpcio-status."""
 
 import grpc
 from google.rpc import error_details_pb2
@@ -6,7 +6,7 @@ from grpc_status import rpc_status
 
 
 def details(error: grpc.RpcError) -> dict:
-    """The details by the names of their types. A type comes once at most (google.aip.dev/193)."""
+    """The details by type name. A type occurs at most once (google.aip.dev/193)."""
     status = rpc_status.from_call(error)
     assert status, f"no details in {error}"
     assert status.code == error.code().value[0]
@@ -21,5 +21,5 @@ def details(error: grpc.RpcError) -> dict:
 
 
 def violations(error: grpc.RpcError) -> set[str]:
-    """The fields that its google.rpc.BadRequest names."""
+    """The fields in its google.rpc.BadRequest."""
     return {violation.field for violation in details(error)["BadRequest"].field_violations}

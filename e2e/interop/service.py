@@ -1,4 +1,4 @@
-"""One service as a process of its own, at a port of its own, that can be ended and started again."""
+"""One service as a process on a free port, which can be ended and started again."""
 
 import os
 import signal
@@ -17,18 +17,18 @@ def free_port() -> int:
 
 
 def own_flags(name: str, directory: Path) -> tuple[str, ...]:
-    """The flags without which a service does not keep to a test's directory."""
+    """The flags that keep a service's files in a test's directory."""
     return ("--database", f"sqlite:{directory}/users.db", "--seed") if name == "user-service" else ()
 
 
 def url_flags(backends: "dict[str, list[Service]]") -> list[str]:
-    """The gateway's flags for the URLs of these backends, each with its replicas."""
+    """The gateway's flags for the URLs of the replicas of each backend."""
     urls = lambda replicas: ",".join(f"http://{replica.address}" for replica in replicas)
     return [text for name, replicas in backends.items() for text in (f"--{name}", urls(replicas))]
 
 
 class Service:
-    """A service that keeps its address over its restarts."""
+    """A service that keeps its address when it is restarted."""
 
     def __init__(self, name: str, log: Path, *flags: str, env: dict[str, str] | None = None):
         self.name, self.flags, self.log, self.env = name, flags, log, env or {}
@@ -57,33 +57,33 @@ class Service:
         return subprocess.run(check, capture_output=True).returncode == 0
 
     def wait_served(self, requests: int):
-        """Returns when it has answered so many since it was started. Polls its log."""
+        """Waits until it has finished this many requests since its start. Polls its log."""
         until = time.monotonic() + START
         while self.served() < requests:
-            assert time.monotonic() < until, f"{self.name} at {self.address} answered {self.served()} requests"
+            assert time.monotonic() < until, f"{self.name} at {self.address} finished {self.served()} requests"
             time.sleep(0.01)
 
     def served(self) -> int:
-        """How many requests it has answered since it was started."""
+        """The number of requests that it has finished since its start."""
         with self.log.open("rb") as log:
             log.seek(self._begun)
             return log.read().count(b"request finished")
 
-    def tell(self, number: signal.Signals):
+    def send_signal(self, number: signal.Signals):
         self.process.send_signal(number)
 
     def stop(self) -> int:
-        """Ends it as an orchestrator does, and returns its exit code."""
-        self.tell(signal.SIGTERM)
+        """Ends it with SIGTERM, and returns its exit code."""
+        self.send_signal(signal.SIGTERM)
         return self.process.wait(END)
 
     def kill(self):
-        """Ends it, whatever state it is in."""
+        """Ends it in whatever state it is."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait(END)
 
     def memory(self, line: str) -> int:
-        """A line of /proc/…/status in bytes, such as VmHWM: the most that was ever resident."""
+        """A line of /proc/…/status in bytes, such as VmHWM, the peak of the resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(text.split()[1]) * 1024 for text in status.splitlines() if text.startswith(f"{line}:"))

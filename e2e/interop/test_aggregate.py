@@ -1,4 +1,4 @@
-"""The question fanout answers, asked by a client that nobody here wrote."""
+"""Aggregates with each strategy, called by grpcio."""
 
 import pytest
 from fanout_up import DELAY
@@ -14,7 +14,7 @@ def name_of(report):
 
 
 def check_sums(report):
-    """What holds to the nanosecond, however busy the machine is."""
+    """Checks the relations that hold to the nanosecond, however busy the machine is."""
     starts = [nanos(call.start) for call in report.calls]
     ends = [nanos(call.start) + nanos(call.duration) for call in report.calls]
     wall, total = nanos(report.wall_time), nanos(report.total_time)
@@ -30,7 +30,7 @@ def check_calls(report, *methods):
     assert [(call.name, call.method, call.state, call.attempts) for call in report.calls] == [
         (name, method, ok, 1) for name, method in methods
     ]
-    # What a service does while nobody waits cannot be shorter than its delay.
+    # No call is shorter than the delay of its backend.
     assert all(seconds(call.duration) >= DELAY for call in report.calls)
 
 
@@ -51,7 +51,7 @@ def check_profile(reply):
     )
 
 
-def test_in_turn_costs_the_sum(gateway):
+def test_sequential_calls_take_the_sum(gateway):
     reply = profile(gateway, SEQUENTIAL)
     check_profile(reply)
     report = reply.report
@@ -62,13 +62,13 @@ def test_in_turn_costs_the_sum(gateway):
     assert nanos(country.start) >= nanos(user.start) + nanos(user.duration), "they overlap"
     assert total <= wall <= 1.2 * total
     assert seconds(report.saved_time) == 0
-    # Joined, only the slowest would be left to wait for.
+    # Joined, they would take as long as the slowest.
     assert seconds(report.avoidable_time) == pytest.approx(wall - slowest, abs=1e-8)
     assert seconds(report.avoidable_time) == pytest.approx(shorter, rel=0.4)
 
 
 @pytest.mark.parametrize("strategy", JOINED)
-def test_joined_costs_the_slowest(gateway, strategy):
+def test_joined_calls_take_the_slowest(gateway, strategy):
     reply = profile(gateway, strategy)
     check_profile(reply)
     report = reply.report
@@ -81,7 +81,7 @@ def test_joined_costs_the_slowest(gateway, strategy):
     assert seconds(report.avoidable_time) < 0.2 * shorter
 
 
-def test_the_server_chooses_to_join(gateway):
+def test_calls_are_joined_by_default(gateway):
     assert name_of(profile(gateway).report) == CONCURRENT
 
 
@@ -91,8 +91,8 @@ def test_two_equal_calls_take_half_the_time_when_joined(gateway):
         assert wall[SEQUENTIAL] / wall[strategy] == pytest.approx(2, rel=0.25), wall
 
 
-def test_two_callers_at_once_wait_as_long_as_one(gateway):
-    """A sequential handler holds up its own caller only."""
+def test_two_callers_wait_as_long_as_one(gateway):
+    """A sequential handler delays only its own caller."""
     calls = [gateway.start(f"{GATEWAY}/GetProfile", user_id=user, strategy=SEQUENTIAL) for user in ("ada", "alan")]
     replies = [call.result() for call in calls]
     assert [reply.user.id for reply in replies] == ["ada", "alan"]
@@ -101,7 +101,7 @@ def test_two_callers_at_once_wait_as_long_as_one(gateway):
 
 
 @pytest.mark.parametrize("strategy", ALL)
-def test_calls_that_need_one_another_cannot_be_joined(gateway, strategy):
+def test_dependent_calls_cannot_be_joined(gateway, strategy):
     reply = gateway.call(f"{GATEWAY}/GetHomeCountry", user_id="ada", strategy=strategy)
     assert (reply.user.id, reply.country.code, reply.country.alpha3_code) == ("ada", "GB", "GBR")
     assert reply.country.numeric_code == 826
@@ -129,7 +129,7 @@ def test_the_trace_is_named_in_header_and_report(gateway):
     assert trace_id == reply.report.trace_id
 
 
-def test_the_clients_trace_goes_on_through_every_process(gateway, up, trace):
+def test_the_clients_trace_continues_through_every_process(gateway, up, trace):
     method, request = gateway.method(f"{GATEWAY}/GetProfile")
     reply, call = method.with_call(request(user_id="ada"), timeout=10, metadata=trace.metadata)
     assert reply.report.trace_id == trace.id

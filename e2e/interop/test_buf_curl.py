@@ -1,4 +1,4 @@
-"""buf's client, with reflection: what a person types."""
+"""`buf curl` with reflection, as a person uses it."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def curl(buf, up):
 
 
 def documents(text):
-    """The JSON documents of a stream, one after the other."""
+    """The JSON documents of a stream."""
     decoder, found = json.JSONDecoder(), []
     while text := text.lstrip():
         document, end = decoder.raw_decode(text)
@@ -67,11 +67,11 @@ def test_stream_users(curl):
 
 
 def test_baggage_sets_the_delays_of_one_request(curl):
-    # A header each: buf takes a comma in -H for the end of the header.
+    # Two headers: buf ends a header at a comma in -H.
     flags = ["-H", "baggage: user.delay=10ms", "-H", "baggage: country.delay=600ms"]
     report = only(curl("GetProfile", {"userId": "ada", "strategy": "STRATEGY_SEQUENTIAL"}, *flags))["report"]
     user, country = (seconds(call["duration"]) for call in report["calls"])
-    assert 0.01 <= user < 0.3, "shorter than the services' own delay"
+    assert 0.01 <= user < 0.3, "shorter than the backend's own delay"
     assert 0.6 <= country < 1.2
 
 
@@ -85,7 +85,7 @@ def test_an_error_as_json(curl):
     assert {detail["type"] for detail in error["details"]} == {"google.rpc.ErrorInfo", "google.rpc.ResourceInfo"}
 
 
-def test_a_field_that_the_contract_lacks_is_found_by_reflection(curl):
+def test_an_unknown_field_is_detected_by_reflection(curl):
     done = curl("GetProfile", {"user": "ada"})
     assert done.returncode != 0
     assert "user" in done.stderr

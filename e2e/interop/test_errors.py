@@ -14,7 +14,7 @@ def report_of(gateway, error):
 
 
 @pytest.mark.parametrize("method", ["GetProfile", "GetHomeCountry", "StreamUsers"])
-def test_a_missing_user_is_told_through_the_gateway(gateway, method):
+def test_a_missing_user_is_reported_through_the_gateway(gateway, method):
     fields = {"user_ids": ["nobody"]} if method == "StreamUsers" else {"user_id": "nobody"}
     error = gateway.error(f"{GATEWAY}/{method}", **fields)
     assert error.code() == grpc.StatusCode.NOT_FOUND
@@ -42,7 +42,7 @@ def test_the_report_of_a_failure_is_in_the_trailer(gateway, trace, strategy, oth
     assert (user.name, user.state, user.attempts) == ("user", FAILED, 1)
     assert (country.name, country.state) == ("country", other)
     assert user.error.code == grpc.StatusCode.NOT_FOUND.value[0]
-    assert report.wall_time.seconds < 10, "it waited for the call that no longer mattered"
+    assert report.wall_time.seconds < 10, "does not wait for the other call"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_report_of_a_failure_is_in_the_trailer(gateway, trace, strategy, oth
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_every_field_that_is_wrong_is_named(gateway, method, fields, wrong):
+def test_every_invalid_field_is_named(gateway, method, fields, wrong):
     error = gateway.error(f"{GATEWAY}/{method}", **fields)
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert violations(error) == wrong
@@ -70,7 +70,7 @@ def test_every_field_that_is_wrong_is_named(gateway, method, fields, wrong):
     ("code", "status", "detail"),
     [("XX", grpc.StatusCode.NOT_FOUND, "ResourceInfo"), ("G1", grpc.StatusCode.INVALID_ARGUMENT, "BadRequest")],
 )
-def test_a_country_that_is_none(countries, code, status, detail):
+def test_an_unknown_or_invalid_country(countries, code, status, detail):
     error = countries.error(f"{COUNTRIES}/GetCountry", code=code)
     assert error.code() == status
     assert detail in details(error)
@@ -84,28 +84,28 @@ def test_a_country_that_is_none(countries, code, status, detail):
         ("user.error-rate=2", "user.error-rate"),
     ],
 )
-def test_baggage_that_cannot_be_followed_names_its_key(gateway, baggage, key):
+def test_invalid_baggage_names_its_key(gateway, baggage, key):
     error = gateway.error(f"{GATEWAY}/GetProfile", metadata=[("baggage", baggage)], user_id="ada")
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert key in error.details()
     assert violations(error) == {f"baggage: {key}"}
 
 
-def test_baggage_that_is_somebody_elses_is_left_alone(gateway):
+def test_foreign_baggage_is_ignored(gateway):
     metadata = [("baggage", "tenant=7;ttl=soon,user.id=ada")]
     assert gateway.call(f"{GATEWAY}/GetProfile", metadata=metadata, user_id="ada").user.id == "ada"
 
 
 @pytest.mark.parametrize("service", ["gateway", "users", "countries"])
 @pytest.mark.parametrize("path", ["{own}/NoSuchMethod", "fanout.nobody.v1.NoService/Get"])
-def test_a_method_that_is_not_here_is_unimplemented(service, path, request):
+def test_an_unknown_method_is_unimplemented(service, path, request):
     client = request.getfixturevalue(service)
     own = {"gateway": GATEWAY, "users": USERS, "countries": COUNTRIES}[service]
     error = raw_error(client.channel, path.format(own=own), b"")
     assert error.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_simulated_failures_say_whose_they_are(gateway):
+def test_injected_failures_name_their_backend(gateway):
     metadata = [("baggage", "country.error-rate=1")]
     error = gateway.error(f"{GATEWAY}/GetProfile", metadata=metadata, user_id="ada")
     assert error.code() == grpc.StatusCode.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""grpc.health.v1, by the client of gRPC's own package."""
+"""grpc.health.v1, called by grpcio-health-checking."""
 
 import grpc
 import pytest
@@ -34,14 +34,14 @@ def test_the_process_and_its_service_are_serving(health, process, service):
 
 
 @pytest.mark.parametrize(("process", "service"), PROCESSES)
-def test_a_watch_begins_with_what_is(health, process, service):
+def test_a_watch_starts_with_the_current_status(health, process, service):
     watch = health(process).Watch(ask(service), timeout=10)
     assert next(watch).status == SERVING
     watch.cancel()
 
 
 @pytest.mark.parametrize("process", [process for process, _ in PROCESSES])
-def test_a_service_that_is_not_here_is_not_found(health, process):
+def test_an_unknown_service_is_not_found(health, process):
     with pytest.raises(grpc.RpcError) as error:
         health(process).Check(ask("fanout.nobody.v1.NoService"), timeout=10)
     assert error.value.code() == grpc.StatusCode.NOT_FOUND

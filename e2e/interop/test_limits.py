@@ -1,4 +1,4 @@
-"""Deadlines, callers that go away, and messages that are none."""
+"""Deadlines, cancelled calls, and messages that cannot be decoded."""
 
 import time
 
@@ -7,13 +7,13 @@ import pytest
 from reflected_client import COUNTRIES, GATEWAY, USERS, raw_error
 
 ALL = ["STRATEGY_SEQUENTIAL", "STRATEGY_CONCURRENT", "STRATEGY_SPAWNED"]
-# What a backend would take if nobody stopped it.
+# The delay of a backend whose call is to be stopped, in seconds.
 LONG = 20
 MALFORMED = b"\xff\xff\xff\xff"
 
 
 @pytest.mark.parametrize("strategy", ALL)
-def test_past_its_deadline_a_call_ends_at_once(gateway, strategy):
+def test_a_call_ends_at_its_deadline(gateway, strategy):
     metadata = [("baggage", f"user.delay={LONG}s")]
     begun = time.monotonic()
     error = gateway.error(f"{GATEWAY}/GetProfile", timeout=0.1, metadata=metadata, user_id="ada", strategy=strategy)
@@ -23,7 +23,7 @@ def test_past_its_deadline_a_call_ends_at_once(gateway, strategy):
 
 
 @pytest.mark.parametrize("strategy", ALL)
-def test_past_its_deadline_every_hop_says_so(gateway, up, trace, strategy):
+def test_every_hop_reports_the_deadline(gateway, up, trace, strategy):
     metadata = [*trace.metadata, ("baggage", f"user.delay={LONG}s")]
     error = gateway.error(f"{GATEWAY}/GetProfile", timeout=0.5, metadata=metadata, user_id="ada", strategy=strategy)
     assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -33,7 +33,7 @@ def test_past_its_deadline_every_hop_says_so(gateway, up, trace, strategy):
         assert line["duration_ms"] < 1500
 
 
-def test_a_stream_past_its_deadline_ends(gateway):
+def test_a_stream_ends_at_its_deadline(gateway):
     metadata = [("baggage", f"user.delay={LONG}s")]
     error = gateway.error(f"{GATEWAY}/StreamUsers", timeout=0.1, metadata=metadata, user_ids=["ada", "alan"])
     assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -44,7 +44,7 @@ def test_a_stream_past_its_deadline_ends(gateway):
 def test_a_caller_that_goes_away_stops_the_backend(gateway, up, trace, strategy, slow, quick):
     metadata = [*trace.metadata, ("baggage", f"{slow}.delay={LONG}s")]
     call = gateway.start(f"{GATEWAY}/GetProfile", timeout=2 * LONG, metadata=metadata, user_id="ada", strategy=strategy)
-    # Both were called at once: when the quick one has answered, the slow one is at work.
+    # Both were called together: when the quick one has replied, the slow one has its call.
     up.wait_line(service=f"{quick}-service", trace_id=trace.id, code="OK")
     call.cancel()
     assert call.code() == grpc.StatusCode.CANCELLED
@@ -75,7 +75,7 @@ def test_a_message_of_5_mib_is_refused(service, path, request):
     message = client.method(path)[1](user_id="a" * (5 << 20))
     error = raw_error(client.channel, path, message.SerializeToString())
     assert error.code() in (grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.RESOURCE_EXHAUSTED), error
-    assert_goes_on(client, path)
+    assert_still_serves(client, path)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_a_message_of_5_mib_is_refused(service, path, request):
         ("countries", f"{COUNTRIES}/GetCountry"),
     ],
 )
-def test_bytes_that_are_no_message_are_refused(service, path, request):
+def test_bytes_that_are_not_a_message_are_refused(service, path, request):
     client = request.getfixturevalue(service)
     error = raw_error(client.channel, path, MALFORMED)
     assert error.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT), error
-    assert_goes_on(client, path)
+    assert_still_serves(client, path)
 
 
-# Clients take 8 KiB of metadata, grpcio for one; an error that exceeds it is lost with its code.
+# Clients such as grpcio accept 8 KiB of metadata; a larger error is lost with its code.
 WIDE = "\U0010fffe"
 
 
@@ -110,7 +110,7 @@ def test_an_error_fits_into_the_reply_however_many_ids_are_wrong(gateway):
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error.details()
 
 
-def assert_goes_on(client, path):
+def assert_still_serves(client, path):
     service = path.partition("/")[0]
     call = {
         GATEWAY: lambda: client.call(f"{GATEWAY}/GetProfile", user_id="ada").user.id,

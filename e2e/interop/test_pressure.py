@@ -1,4 +1,4 @@
-"""What happens when much comes at once: bursts, calls given up by the ten thousand, and more than can be done."""
+"""Bursts, tens of thousands of cancelled calls, and overload."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from fanout_up import BINARY, SEEDED, backends
 from service import Service, free_port, own_flags, url_flags
 
-# The most that these may take on two cores; a debug build takes longer.
+# An upper bound for each load test on two cores; a debug build takes longer.
 BOUND = 120
 
 
@@ -33,15 +33,15 @@ def stack(tmp_path):
 
 
 def load(gateway: Service, *flags: str) -> dict:
-    """What `fanout load` says of its requests."""
+    """The result of `fanout load`."""
     command = [BINARY, "load", "--json", "--gateway", f"http://{gateway.address}", *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
 
 
-class Beside:
-    """Load that runs beside what a test does."""
+class BackgroundLoad:
+    """Load that runs while a test does something else."""
 
     def __init__(self, gateway: Service, *flags: str):
         self.result: dict = {}
@@ -58,7 +58,7 @@ class Beside:
         self._thread.join()
 
 
-def test_a_burst_of_ten_thousand_is_answered_whole(stack):
+def test_every_request_of_a_burst_of_ten_thousand_succeeds(stack):
     gateway = stack(backend=("--delay", "1s"))
     before = gateway.memory("VmRSS")
     result = load(gateway, "--callers", "10000", "--connections", "50")
@@ -66,16 +66,16 @@ def test_a_burst_of_ten_thousand_is_answered_whole(stack):
     print(f"\n10,000 at once: {result['wall_ms'] / 1e3:.2f} s, at most {each / 1024:.1f} KiB for each in the gateway")
     assert result["codes"] == {"OK": 10_000}
     assert result["wall_ms"] <= 5_000
-    # The peak, with the replies of all under way, 6 kB each.
+    # The peak, with the replies of all in flight, 6 kB each.
     assert each < 22 * 1024
 
 
-def test_a_request_that_waits_takes_less_than_16_kib(stack):
+def test_a_waiting_request_takes_less_than_16_kib(stack):
     port = free_port()
     metrics = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
     gateway = stack(backend=("--delay", "8s"), env=metrics)
     before = gateway.memory("VmRSS")
-    with Beside(gateway, "--callers", "10000", "--connections", "50") as load:
+    with BackgroundLoad(gateway, "--callers", "10000", "--connections", "50") as load:
         until = time.monotonic() + BOUND
         while b"fanout_server_in_flight 10000\n" not in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read():
             assert time.monotonic() < until and load.is_alive(), "10,000 were never in flight at once"
@@ -86,17 +86,17 @@ def test_a_request_that_waits_takes_less_than_16_kib(stack):
     assert each < 16 * 1024
 
 
-def test_fifty_thousand_calls_given_up_cost_no_other(stack):
-    """By a deadline, a failed sibling, a lost hedge and a caller that goes: all over the connections of the steady load."""
+def test_fifty_thousand_cancelled_calls_fail_no_other(stack):
+    """Cancelled by a deadline, a failed sibling, a lost hedge or the caller, on the connections of a steady load."""
     gateway = stack(gateway=("--hedge", "20ms", "--hedge-budget", "100%"), backend=("--delay", "10ms"))
-    with Beside(gateway, "--callers", "8", "--requests", "4000", "--connections", "1") as steady:
-        # Two calls each that a deadline cuts off, or one and a hedge of each.
+    with BackgroundLoad(gateway, "--callers", "8", "--requests", "4000", "--connections", "1") as steady:
+        # Each request has two calls and their hedges, which the deadline ends.
         late = load(gateway, "--callers", "200", "--requests", "10000", "--timeout", "15ms", "--delay", "user=5s,country=5s")
-        # Calls given up at the moment when their replies arrive: what comes then is on streams that are no more.
+        # Calls cancelled just as their replies arrive, which then belong to closed streams.
         raced = load(gateway, "--callers", "100", "--requests", "20000", "--timeout", "20ms")
         # The sibling of a call that fails at once.
         lost = load(gateway, "--callers", "200", "--requests", "15000", "--user", "nobody", "--delay", "user=0ms,country=5s")
-        # Each of two calls is hedged, and one of each pair loses.
+        # Both calls are hedged, and one attempt of each pair loses.
         hedged = load(gateway, "--callers", "200", "--requests", "10000", "--delay", "user=40ms,country=40ms")
         for _ in range(10):
             # Callers that go away with everything in flight.
@@ -112,7 +112,7 @@ def test_fifty_thousand_calls_given_up_cost_no_other(stack):
     assert steady.result["codes"] == {"OK": 4_000}
 
 
-def test_ten_times_too_much_leaves_the_rest_as_it_was(stack):
+def test_tenfold_overload_does_not_slow_what_is_served(stack):
     # At most 50 requests of 100 ms: 500 a second.
     gateway = stack(gateway=("--max-in-flight", "50"), backend=("--delay", "100ms"))
     peak = load(gateway, "--callers", "50", "--duration", "5s")
@@ -125,11 +125,11 @@ def test_ten_times_too_much_leaves_the_rest_as_it_was(stack):
     assert flood["codes"].keys() == {"OK", "RESOURCE_EXHAUSTED"}
     assert goodput >= 0.9 * peak["throughput_per_second"]
     assert slower < 2
-    assert gateway.is_serving(), "it is as well as before"
+    assert gateway.is_serving(), "still healthy"
 
 
-def test_shared_answers_are_those_of_their_own(stack):
-    """With and without sharing, thousands of callers get the same; the country service is called far less."""
+def test_coalesced_calls_get_the_same_reply(stack):
+    """Thousands of callers get the same reply with coalescing as without."""
     gateway = stack(gateway=("--coalesce", "country"), backend=("--delay", "5ms"))
     result = load(gateway, "--callers", "64", "--requests", "5000", "--user", SEEDED[0])
     assert result["codes"] == {"OK": 5_000}

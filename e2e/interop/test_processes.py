@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from reflected_client import GATEWAY, ReflectedClient, open_channel
 
 
-def test_start_names_every_service_and_how_long_it_took(up):
+def test_the_start_is_reported_with_every_service(up):
     line = up.wait_up()
     assert sorted(running["service"] for running in line["services"]) == sorted(services())
     assert all(is_running(pid) for pid in up.pids())
@@ -20,7 +20,7 @@ def test_start_names_every_service_and_how_long_it_took(up):
 
 
 @pytest.mark.parametrize("service", services())
-def test_a_taken_port_is_said_in_one_line(own_up, service):
+def test_a_port_in_use_is_reported_in_one_line(own_up, service):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -36,13 +36,13 @@ def test_a_taken_port_is_said_in_one_line(own_up, service):
 def test_a_signal_stops_all(own_up, number):
     up = own_up("--delay", "0")
     pids = up.pids()
-    up.tell(number)
+    up.send_signal(number)
     assert up.wait_end() == 0
     assert up.errors == []
     assert not any(is_running(pid) for pid in pids), "`up` ended before its services had"
 
 
-def test_what_is_in_flight_finishes_and_health_says_that_no_more_is_taken(own_up, trace):
+def test_calls_in_flight_finish_while_health_is_not_serving(own_up, trace):
     up = own_up("--delay", "1s")
     with open_channel(up.address("gateway")) as channel:
         client = ReflectedClient(channel)
@@ -51,7 +51,7 @@ def test_what_is_in_flight_finishes_and_health_says_that_no_more_is_taken(own_up
         metadata = [*trace.metadata, ("baggage", "country.delay=0")]
         call = client.start(f"{GATEWAY}/GetProfile", metadata=metadata, user_id="ada")
         up.wait_line(service="country-service", trace_id=trace.id)
-        up.tell(signal.SIGTERM)
+        up.send_signal(signal.SIGTERM)
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert call.result().user.id == "ada"
         watch.cancel()
@@ -70,23 +70,23 @@ def test_a_killed_service_ends_all_and_is_named(own_up, killed):
     assert killed in line and str(up.pid(killed)) in line and "SIGKILL" in line
 
 
-def test_a_killed_up_leaves_nobody_behind(own_up):
+def test_a_killed_up_leaves_no_process_behind(own_up):
     up = own_up("--delay", "0")
     pids = up.pids()
     with open_channel(up.address("gateway")) as channel:
         # A client that stays connected does not keep them alive.
         assert health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
-        up.tell(signal.SIGKILL)
+        up.send_signal(signal.SIGKILL)
         assert up.wait_end() == -signal.SIGKILL
         wait_gone(pids)
 
 
-def test_who_watches_health_does_not_hold_the_process(own_up):
+def test_a_health_watch_does_not_delay_the_end(own_up):
     up = own_up("--delay", "0")
     with open_channel(up.address("gateway")) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-        up.tell(signal.SIGTERM)
+        up.send_signal(signal.SIGTERM)
         assert up.wait_end() == 0
     assert not [line for line in up.lines if line.get("level") == "WARN"]
 
@@ -102,6 +102,6 @@ def test_stored_users_outlive_the_processes(own_up):
                 created = client.call(f"{users}/CreateUser", user_id="kept", display_name="Kept", country_code="NO")
             found = client.call(f"{users}/GetUser", user_id="kept")
             assert found.SerializeToString() == created.SerializeToString()
-        # Not told to stop: an acknowledged user is on disk already.
+        # Killed: an acknowledged user is on disk.
         os.kill(up.pid("user-service"), signal.SIGKILL)
         assert up.wait_end() == 1

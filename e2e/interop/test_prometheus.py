@@ -1,4 +1,4 @@
-"""What a real Prometheus makes of the three services' metrics, and whether the dashboard and the alerts find them."""
+"""The services' metrics in a real Prometheus, and whether the dashboard and the alerts find them."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from metrics_files import dashboard_expressions, documented, metric_of, rule_exp
 from prometheus_server import Prometheus, get
 from reflected_client import GATEWAY, ReflectedClient, open_channel
 
-# In the order of their ports for metrics.
+# In the order of their metrics ports.
 SERVICES = services()
 GET_PROFILE, GET_HOME_COUNTRY = f"{GATEWAY}/GetProfile", f"{GATEWAY}/GetHomeCountry"
 BEST_EFFORT = 2
 DELAY = 0.1
-# What the gateway does about backends, so that a few calls bring it out.
+# Settings with which a few calls make the gateway retry, hedge, coalesce and refuse.
 SETTINGS = {
     "GATEWAY_HEDGE": "300ms",
     "GATEWAY_HEDGE_BUDGET": "100%",
@@ -31,9 +31,9 @@ SETTINGS = {
     "GATEWAY_BACKEND_MAX_IN_FLIGHT": "8",
     "GATEWAY_MAX_IN_FLIGHT": "24",
 }
-# How the dashboard's own variables are set here.
+# The values of the dashboard's variables.
 WINDOWS = {"$__rate_interval": "1m", "$__range": "5m"}
-# Of these the first figures come after an hour.
+# These have values only after an hour.
 LATER = {"fanout:gateway_latency_seconds:p99_usual"}
 
 
@@ -46,7 +46,7 @@ def prometheus_is_installed():
 
 
 def free_ports_in_a_row(count: int) -> int:
-    """The first of so many consecutive ports that were free a moment ago."""
+    """The first of this many consecutive ports that were free a moment ago."""
     for first in range(20_000, 30_000, count):
         try:
             for port in range(first, first + count):
@@ -59,7 +59,7 @@ def free_ports_in_a_row(count: int) -> int:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """`fanout up` with metrics, a Prometheus that scrapes all three, and a client of the gateway."""
+    """`fanout up` with metrics, a Prometheus that scrapes all services, and a client of the gateway."""
     port = free_ports_in_a_row(len(SERVICES))
     environment = SETTINGS | {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}
     up = Up(tmp_path_factory.mktemp("up") / "data", "--delay", f"{DELAY}s", environment=environment)
@@ -80,9 +80,9 @@ def measured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def eventful(measured):
-    """The same after everything that is counted has happened, twice: before and after a scrape, so that there are rates."""
+    """The same after every counted event has happened twice, before and after a scrape, so that there are rates."""
     for _ in range(2):
-        until_all_is_well(measured.gateway)
+        wait_until_healthy(measured.gateway)
         provoke(measured.gateway)
         measured.prometheus.wait_for('timestamp(up{service="gateway"}) > ' + f"{scraped(measured):.3f}")
     return measured
@@ -92,8 +92,8 @@ def scraped(measured) -> float:
     return measured.prometheus.value('timestamp(up{service="gateway"})')
 
 
-def until_all_is_well(gateway):
-    """Calls until the breaker has tried the service and trusts it: nothing else makes it try."""
+def wait_until_healthy(gateway):
+    """Calls until the circuit breaker is closed; it probes only when there are calls."""
     until = time.monotonic() + START
     while gateway.start(GET_PROFILE, user_id="ada").code() != grpc.StatusCode.OK:
         assert time.monotonic() < until, "the breaker does not close"
@@ -101,7 +101,7 @@ def until_all_is_well(gateway):
 
 
 def at_once(gateway, calls: int, baggage: str, **fields) -> list[str]:
-    """The codes of that many calls at the same time."""
+    """The codes of this many concurrent calls."""
     start = lambda: gateway.start(GET_PROFILE, metadata=[("baggage", baggage)], user_id="ada", **fields)
     return [call.code().name for call in [start() for _ in range(calls)]]
 
@@ -109,14 +109,14 @@ def at_once(gateway, calls: int, baggage: str, **fields) -> list[str]:
 def provoke(gateway):
     for strategy in (1, 2, 3):
         gateway.call(GET_PROFILE, user_id="ada", strategy=strategy)
-    # The ninth call to the user service is one too many.
+    # The ninth call to the user service is above the limit.
     assert "RESOURCE_EXHAUSTED" in at_once(gateway, 12, "user.delay=200ms")
-    # These wait for the countries all the same, with one call for all of them, and the 25th request is one too many.
+    # These share one call to the country service, and the 25th request is above the limit.
     codes = at_once(gateway, 60, "country.delay=300ms", failure_policy=BEST_EFFORT)
     assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
-    # Later than the hedge, which is as late.
+    # The call takes longer than the hedging delay.
     gateway.call(GET_PROFILE, user_id="ada", metadata=[("baggage", "user.delay=600ms")])
-    # Sent again until the budget is spent, and refused once the breaker is open.
+    # Retried until the budget is spent, and refused once the circuit breaker is open.
     for _ in range(40):
         error = gateway.error(GET_PROFILE, user_id="ada", metadata=[("baggage", "user.error-rate=1,user.delay=0")])
         assert error.code() == grpc.StatusCode.UNAVAILABLE
@@ -155,8 +155,8 @@ def test_requests_and_attempts_are_counted_by_method_and_code(measured):
     asked = f'{{service="gateway",rpc_system_name="grpc",rpc_method="{GET_HOME_COUNTRY}",rpc_response_status_code="%s"}}'
     for code, count in {"OK": 3, "NOT_FOUND": 1}.items():
         [(labels, _)] = prometheus.wait_for(f"rpc_server_call_duration_seconds_count{asked % code} == {count}")
-        assert "error_type" not in labels, "that there is no such user is no fault of the server's"
-    # Only the chain's second call asks for one country.
+        assert "error_type" not in labels, "NOT_FOUND is not an error of the server"
+    # Only the second call of the chain is GetCountry.
     attempts = 'rpc_client_call_duration_seconds_count{rpc_method="fanout.country.v1.CountryService/GetCountry"}'
     [(labels, count)] = prometheus.query(attempts)
     assert count == 3 and labels["rpc_response_status_code"] == "OK"
@@ -186,13 +186,13 @@ def test_the_fan_out_s_figures_are_those_of_the_reports(measured):
         assert reports[name, "saved"] > DELAY / 2
 
 
-def test_promtool_finds_nothing_on_any_page(eventful):
+def test_promtool_accepts_every_page(eventful):
     for service, page in pages(eventful).items():
         done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, timeout=20)
         assert (done.returncode, done.stdout + done.stderr) == (0, ""), service
 
 
-def test_the_pages_have_what_is_documented_and_nothing_else(eventful):
+def test_the_pages_match_the_documentation(eventful):
     table, found = documented(), {}
     for page in pages(eventful).values():
         types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
@@ -206,7 +206,7 @@ def test_the_pages_have_what_is_documented_and_nothing_else(eventful):
         assert labels == table[metric].labels, metric
 
 
-def test_what_happened_is_counted_where_it_happened(eventful):
+def test_events_are_counted_by_their_metrics(eventful):
     prometheus = eventful.prometheus
     for expression in (
         'fanout_backend_retries_total{fanout_backend="user"}',
@@ -224,18 +224,18 @@ def test_what_happened_is_counted_where_it_happened(eventful):
         states = prometheus.query(f'fanout_backend_replicas{{fanout_backend="{backend}"}}')
         assert {labels["state"] for labels, _ in states} == {"ready", "ejected", "connecting", "not_serving", "failed"}
         assert sum(count for _, count in states) == 1
-    assert prometheus.value('fanout_backend_retries_total{fanout_backend="country"}') == 0, "it was well"
+    assert prometheus.value('fanout_backend_retries_total{fanout_backend="country"}') == 0, "it did not fail"
 
 
 @pytest.mark.parametrize(("name", "expression"), dashboard_expressions(), ids=[name for name, _ in dashboard_expressions()])
-def test_the_dashboard_gets_an_answer(eventful, name, expression):
+def test_the_dashboards_queries_have_results(eventful, name, expression):
     for variable, window in WINDOWS.items():
         expression = expression.replace(variable, window)
-    if name == "Alerts":  # none fires, which is an answer
+    if name == "Alerts":  # none fires
         eventful.prometheus.query(expression)
     else:
         found = eventful.prometheus.wait_for(expression)
-        assert any(value == value for _, value in found), "all of it is not a number"
+        assert any(value == value for _, value in found), "all values are NaN"
 
 
 def test_the_rules_are_evaluated(eventful):
@@ -244,7 +244,7 @@ def test_the_rules_are_evaluated(eventful):
     assert {rule["type"] for rule in rules} == {"recording", "alerting"}
     for rule in rules:
         assert not rule.get("lastError"), rule
-        assert rule["health"] in {"ok", "unknown"}, rule  # unknown: by the minute, and no minute has passed
+        assert rule["health"] in {"ok", "unknown"}, rule  # unknown: evaluated each minute, and none has passed
     for name, expression in rule_expressions():
         answer = eventful.prometheus.query(expression)
         if ":" in name and name not in LATER:

@@ -1,4 +1,4 @@
-"""What a client learns that has never seen the contract."""
+"""Server reflection, for a client without the contract."""
 
 import grpc
 import pytest
@@ -20,7 +20,7 @@ def test_lists_the_services(service, name, request):
 
 
 @PROCESSES
-def test_lists_only_what_the_process_answers(service, name, request):
+def test_lists_only_services_of_the_process(service, name, request):
     assert request.getfixturevalue(service).services() == {name, HEALTH, REFLECTION}
 
 
@@ -35,7 +35,7 @@ def test_the_methods_are_the_contracts(gateway):
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_both_versions_of_reflection_answer(gateway, version):
-    # Their messages are the same on the wire.
+    # Both versions have the same messages on the wire.
     call = gateway.channel.stream_stream(
         f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         reflection_pb2.ServerReflectionRequest.SerializeToString,
@@ -51,7 +51,7 @@ def test_an_unknown_symbol_is_not_found(gateway):
     with pytest.raises((KeyError, grpc.RpcError)) as error:
         gateway.pool.FindServiceByName("no.such.Service")
     assert not isinstance(error.value, grpc.RpcError) or error.value.code() == grpc.StatusCode.NOT_FOUND
-    assert gateway.pool.FindServiceByName(GATEWAY), "the next question is answered again"
+    assert gateway.pool.FindServiceByName(GATEWAY), "later requests still succeed"
 
 
 @pytest.mark.parametrize("detail", ["ErrorInfo", "ResourceInfo", "BadRequest"])

@@ -1,4 +1,4 @@
-"""A rolling restart of every service under load: no caller sees it.
+"""A rolling restart of every service under load, in which no call fails.
 
 The callers are gRPC's own client (grpcio), which spreads its calls over two gateways by `round_robin`.
 """
@@ -15,7 +15,7 @@ from service import Service, own_flags, url_flags
 
 CALLERS = 16
 
-# Of several addresses gRPC would make an authority that is none.
+# From several addresses gRPC would derive an invalid authority.
 OPTIONS = [
     ("grpc.lb_policy_name", "round_robin"),
     ("grpc.default_authority", "gateway"),
@@ -38,7 +38,7 @@ def fleet(tmp_path):
 
 
 class Callers:
-    """Calls the gateways without a pause until it is told to stop, and counts what comes back."""
+    """Calls the gateways without a pause until it is stopped, and counts the results."""
 
     def __init__(self, gateways: list[Service]):
         target = "ipv4:" + ",".join(gateway.address for gateway in gateways)
@@ -64,7 +64,7 @@ class Callers:
                 self._counted.notify_all()
 
     def wait_for_more(self, calls: int):
-        """Returns after so many further calls have ended."""
+        """Waits until this many more calls have ended."""
         with self._counted:
             goal = self.codes.total() + calls
             assert self._counted.wait_for(lambda: self.codes.total() >= goal, 60), self.codes
@@ -86,7 +86,7 @@ def test_no_request_fails_while_every_process_is_replaced(fleet):
                 assert replica.stop() == 0, replica.log.read_text()[-2000:]
                 callers.wait_for_more(300)
                 replica.start()
-                # The next one goes when this one is back at work: its callers have found it again.
+                # The next one is restarted when this one gets calls again.
                 replica.wait_served(100)
     finally:
         codes = callers.stop()

@@ -1,4 +1,4 @@
-"""Many users, each as soon as it is there."""
+"""StreamUsers: many users, each sent as soon as it arrives."""
 
 import pytest
 from fanout_up import DELAY, SEEDED
@@ -15,7 +15,7 @@ def stream(gateway, *user_ids, **fields):
 
 
 @pytest.mark.parametrize("strategy", ["STRATEGY_CONCURRENT", "STRATEGY_SPAWNED"])
-def test_each_user_comes_and_the_report_is_last(gateway, strategy):
+def test_each_user_arrives_and_the_report_is_last(gateway, strategy):
     answers, report = stream(gateway, *SEEDED, strategy=strategy)
     assert all(answer.user.id == answer.user_id for answer in answers)
     assert [call.state for call in report.calls] == [1] * 12
@@ -24,7 +24,7 @@ def test_each_user_comes_and_the_report_is_last(gateway, strategy):
 
 
 @pytest.mark.parametrize("strategy", ["STRATEGY_CONCURRENT", "STRATEGY_SPAWNED"])
-def test_no_more_calls_run_at_once_than_asked_for(gateway, strategy):
+def test_concurrency_is_limited_as_requested(gateway, strategy):
     _, report = stream(gateway, *SEEDED[:6], max_in_flight=3, strategy=strategy)
     assert 2 * DELAY <= seconds(report.wall_time) < 3 * DELAY
     edges = []
@@ -38,28 +38,28 @@ def test_no_more_calls_run_at_once_than_asked_for(gateway, strategy):
     assert most == 3
 
 
-def test_in_turn_they_come_one_by_one(gateway):
+def test_sequential_calls_never_overlap(gateway):
     _, report = stream(gateway, *SEEDED[:3], max_in_flight=3, strategy="STRATEGY_SEQUENTIAL")
     wall, total = seconds(report.wall_time), seconds(report.total_time)
     assert total <= wall <= 1.2 * total
     assert seconds(report.saved_time) == 0
 
 
-def test_a_user_is_sent_before_the_last_one_is_there(gateway, up, trace):
+def test_a_user_is_sent_before_the_last_call_ends(gateway, up, trace):
     call = gateway.call(f"{GATEWAY}/StreamUsers", metadata=trace.metadata, user_ids=SEEDED[:3], max_in_flight=1)
     assert next(call).user.id == "ada"
     finished = [line for line in up.lines if line.get("trace_id") == trace.id and line["service"] == "gateway"]
-    assert finished == [], "the gateway had ended the stream before the first user came"
+    assert finished == [], "the gateway ended the stream before the first user arrived"
     assert [answer.user_id for answer in call] == ["alan", "barbara", ""]
 
 
-def test_an_id_named_twice_is_answered_twice(gateway):
+def test_a_repeated_id_gets_a_reply_each_time(gateway):
     answers, report = stream(gateway, "ada", "ada")
     assert [answer.user.id for answer in answers] == ["ada", "ada"]
     assert len(report.calls) == 2
 
 
-def test_best_effort_says_who_is_missing(gateway):
+def test_best_effort_reports_missing_users(gateway):
     answers, report = stream(gateway, "ada", "nobody", "alan", failure_policy="FAILURE_POLICY_BEST_EFFORT")
     by_id = {answer.user_id: answer for answer in answers}
     assert (by_id["ada"].user.id, by_id["alan"].user.id) == ("ada", "alan")
@@ -69,7 +69,7 @@ def test_best_effort_says_who_is_missing(gateway):
     assert [(call.state, call.error.code) for call in report.calls] == [(1, 0), (2, code_pb2.NOT_FOUND), (1, 0)]
 
 
-def test_best_effort_answers_with_what_arrived(gateway):
+def test_best_effort_replies_with_what_arrived(gateway):
     reply = gateway.call(f"{GATEWAY}/GetProfile", user_id="nobody", failure_policy="FAILURE_POLICY_BEST_EFFORT")
     assert not reply.HasField("user")
     assert len(reply.country_list.countries) == 249
@@ -87,7 +87,7 @@ def test_best_effort_skips_the_call_that_needs_the_failed_one(gateway):
 
 
 def check_missing(error, user_id):
-    """The status says by google.rpc.ResourceInfo what was not found."""
+    """Checks that google.rpc.ResourceInfo names the missing user."""
     details = {detail.type_url.rpartition("/")[2]: detail.value for detail in error.details}
     resource = error_details_pb2.ResourceInfo.FromString(details["google.rpc.ResourceInfo"])
     assert (resource.resource_type, resource.resource_name) == ("fanout.user.v1.User", user_id)

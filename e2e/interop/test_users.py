@@ -1,4 +1,4 @@
-"""The user service by itself."""
+"""The user service, called directly."""
 
 import time
 
@@ -8,16 +8,16 @@ from fanout_up import SEEDED
 from reflected_client import GATEWAY, USERS
 from rich_errors import details, violations
 
-# So that the many calls of these tests take no longer than they must.
-AT_ONCE = [("baggage", "user.delay=0")]
-# Users that the tests add, told from the seeded ones.
+# No delay, because these tests make many calls.
+NO_DELAY = [("baggage", "user.delay=0")]
+# The prefix of users that the tests add, unlike the seeded ones.
 OWN = "interop-"
 
 
 def test_pages_hold_every_seeded_user_once(users):
     seen, token, sizes = [], "", []
     while True:
-        page = users.call(f"{USERS}/ListUsers", metadata=AT_ONCE, page_size=5, page_token=token)
+        page = users.call(f"{USERS}/ListUsers", metadata=NO_DELAY, page_size=5, page_token=token)
         sizes.append(len(page.users))
         seen += [user.id for user in page.users]
         token = page.next_page_token
@@ -32,35 +32,35 @@ def test_a_created_user_is_found_by_both(users, gateway):
     before = time.time()
     created = users.call(
         f"{USERS}/CreateUser",
-        metadata=AT_ONCE,
+        metadata=NO_DELAY,
         user_id=f"{OWN}zoe",
         display_name="Zoë 🦀",
         email="zoe@example.org",
         country_code="FR",
     )
     assert (created.id, created.display_name, created.country_code) == (f"{OWN}zoe", "Zoë 🦀", "FR")
-    # A clock may be set while the tests run, by a little.
+    # The clock may be adjusted a little while the tests run.
     assert before - 60 < created.create_time.ToSeconds() < time.time() + 60
-    found = users.call(f"{USERS}/GetUser", metadata=AT_ONCE, user_id=created.id)
+    found = users.call(f"{USERS}/GetUser", metadata=NO_DELAY, user_id=created.id)
     assert found == created
-    through = gateway.call(f"{GATEWAY}/GetHomeCountry", metadata=AT_ONCE, user_id=created.id)
+    through = gateway.call(f"{GATEWAY}/GetHomeCountry", metadata=NO_DELAY, user_id=created.id)
     assert through.user.SerializeToString(deterministic=True) == created.SerializeToString(deterministic=True)
     assert through.country.code == "FR"
 
 
-def test_an_id_can_be_taken_once(users):
+def test_an_id_can_be_used_once(users):
     error = users.error(
-        f"{USERS}/CreateUser", metadata=AT_ONCE, user_id="ada", display_name="Another Ada", country_code="GB"
+        f"{USERS}/CreateUser", metadata=NO_DELAY, user_id="ada", display_name="Another Ada", country_code="GB"
     )
     assert error.code() == grpc.StatusCode.ALREADY_EXISTS
     resource = details(error)["ResourceInfo"]
     assert (resource.resource_type, resource.resource_name) == ("fanout.user.v1.User", "ada")
-    unchanged = users.call(f"{USERS}/GetUser", metadata=AT_ONCE, user_id="ada")
+    unchanged = users.call(f"{USERS}/GetUser", metadata=NO_DELAY, user_id="ada")
     assert unchanged.display_name == "Ada Lovelace"
 
 
-def test_everything_wrong_with_a_new_user_is_said_at_once(users):
-    error = users.error(f"{USERS}/CreateUser", metadata=AT_ONCE, user_id="Ada!", display_name="", country_code="G")
+def test_every_invalid_field_of_a_new_user_is_named(users):
+    error = users.error(f"{USERS}/CreateUser", metadata=NO_DELAY, user_id="Ada!", display_name="", country_code="G")
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert violations(error) == {"user_id", "display_name", "country_code"}
 
@@ -70,7 +70,7 @@ def test_everything_wrong_with_a_new_user_is_said_at_once(users):
     [({"page_size": -1}, "page_size"), ({"page_size": 1001}, "page_size"), ({"page_token": "made up"}, "page_token")],
     ids=str,
 )
-def test_a_page_that_cannot_be(users, fields, field):
-    error = users.error(f"{USERS}/ListUsers", metadata=AT_ONCE, **fields)
+def test_an_invalid_page(users, fields, field):
+    error = users.error(f"{USERS}/ListUsers", metadata=NO_DELAY, **fields)
     assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert violations(error) == {field}
