@@ -1,4 +1,4 @@
-//! A gateway without services behind it, to look at what the commands print:
+//! A gateway without backends, to look at the output of the commands:
 //! `cargo run -p fanout-cli --example fake_gateway -- 3000 3000` waits that many milliseconds for each call.
 
 #[path = "../tests/fake_gateway/mod.rs"]

@@ -1,18 +1,18 @@
-//! The commands of `fanout`, and what each ends with.
+//! The commands of `fanout`.
 
-use std::{io, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     compare::{CompareArgs, compare},
-    gateway_address::Unreachable,
+    completion::{ClientError, Completion},
     load::{LoadArgs, load},
-    service::{ServiceCommand, serve},
+    services::command::ServiceCommand,
     up::{UpArgs, UpError, up},
 };
 
-/// Shows what it costs to await calls in turn, and what joining them saves.
+/// Shows what awaiting calls one after another costs, and what joining them saves.
 #[derive(Debug, Parser)]
 #[command(name = "fanout", version)]
 pub struct Cli {
@@ -20,10 +20,10 @@ pub struct Cli {
     command: Command,
 }
 
-/// One for each thing to do. A new command is a variant here and an arm in [`Cli::run`].
+/// What `fanout` can do. A new command is a variant here and an arm in [`Cli::run`].
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts the gateway and the two services behind it, as processes of their own
+    /// Starts the gateway and the services behind it, each as a process
     Up(UpArgs),
     /// Makes one request with each strategy and shows how its calls overlapped
     Compare(CompareArgs),
@@ -33,29 +33,12 @@ enum Command {
     Service(ServiceCommand),
 }
 
-/// How a command ended that could do its work.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Outcome {
-    /// All went well.
-    Success,
-    /// Requests failed: any for `compare`, all for `load`.
-    RequestsFailed,
-    /// A service ended with this code.
-    Service(ExitCode),
-}
-
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody answers at the gateway's address.
+    /// `compare` or `load` failed.
     #[error(transparent)]
-    Unreachable(#[from] Unreachable),
-    /// Standard output cannot be written.
-    #[error("cannot write the result: {0}")]
-    Output(#[from] io::Error),
-    /// The result is no JSON.
-    #[error("cannot write the result: {0}")]
-    Json(#[from] serde_json::Error),
+    Client(#[from] ClientError),
     /// The services could not be started, or one ended.
     #[error(transparent)]
     Up(#[from] UpError),
@@ -68,25 +51,13 @@ impl Cli {
     ///
     /// # Errors
     ///
-    /// Where it could not do its work: see [`Error`].
-    pub async fn run(self) -> Result<Outcome, Error> {
+    /// Returns an error if the command could not do its work: see [`Error`].
+    pub async fn run(self) -> Result<Completion, Error> {
         match self.command {
-            Command::Up(args) => Ok(up(&args).await.map(|()| Outcome::Success)?),
-            Command::Service(service) => Ok(Outcome::Service(serve(service).await)),
-            Command::Compare(args) => compare(&args).await,
-            Command::Load(args) => load(&args).await,
-        }
-    }
-}
-
-// === impl Outcome ===
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Success => Self::SUCCESS,
-            Outcome::RequestsFailed => Self::FAILURE,
-            Outcome::Service(code) => code,
+            Command::Up(args) => Ok(up(&args).await.map(|()| Completion::Success)?),
+            Command::Service(service) => Ok(Completion::Service(service.run().await)),
+            Command::Compare(args) => Ok(compare(&args).await?),
+            Command::Load(args) => Ok(load(&args).await?),
         }
     }
 }
@@ -94,14 +65,11 @@ impl From<Outcome> for ExitCode {
 // === impl Error ===
 
 impl Error {
-    /// The exit code, of BSD's `sysexits.h`.
+    /// Returns the exit code, from BSD's `sysexits.h`.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Up(UpError::Metrics(error)) => ExitCode::from(error.exit_code()),
-            Self::Up(_) => ExitCode::FAILURE,
-            Self::Unreachable(_) => ExitCode::from(69),
-            Self::Json(_) => ExitCode::from(70),
-            Self::Output(_) => ExitCode::from(74),
+            Self::Client(error) => error.exit_code(),
+            Self::Up(error) => error.exit_code(),
         }
     }
 }

@@ -1,34 +1,46 @@
-//! The `fanout` command as a library, so that tests run its parts without a process.
+//! The `fanout` command as a library, so that tests can run its parts without a process.
 //!
 //! # Layout
 //!
-//! * [`command`]: the commands, what each ends with, and the exit codes. A new command goes there.
-//! * [`compare`]: the same request with each strategy, drawn as a waterfall.
+//! * [`command`]: the commands and the exit codes; [`completion`]: how a command ends. A new command goes there.
+//! * [`compare`]: one request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
-//! * [`up`]: the three services as processes of their own.
-//! * [`service`]: this binary as one of the services.
-//! * [`request`], [`baggage`], [`gateway_address`], [`output`]: the flags that they share.
-//! * [`report`], [`rpc_error`]: what the gateway says, in the types of this crate.
-//! * [`terminal`], [`style`], [`live_line`]: what the terminal can show, and a line of progress.
-//! * [`bar`], [`scale`], [`duration_format`], [`text_layout`]: drawing; pure functions.
-//! * [`usage`]: what is wrong with a command line, in one line.
+//! * [`up`]: all services, each as a process.
+//! * [`services`]: the table of services, and the subcommands that run one. A new backend goes there.
+//! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
+//! * [`terminal`]: what the terminal can show, drawing, a line of progress.
+//! * [`usage`]: errors in the command line, each as one line.
+//!
+//! Imports run one way: `command`, then `up`, `compare` and `load`, then the others.
 
-pub mod baggage;
-pub mod bar;
 pub mod command;
 pub mod compare;
-pub mod duration_format;
-pub mod gateway_address;
-pub mod live_line;
+pub mod completion;
+pub mod gateway_client;
 pub mod load;
-pub mod output;
-pub mod report;
-pub mod request;
-pub mod rpc_error;
-pub mod scale;
-pub mod service;
-pub mod style;
+mod parent_process;
+pub mod services;
 pub mod terminal;
-pub mod text_layout;
 pub mod up;
 pub mod usage;
+
+use std::process::ExitCode;
+
+use command::Cli;
+use service_kit::process;
+
+/// The program's `main`: reads the command line and runs the command.
+///
+/// # Panics
+///
+/// Panics if the operating system provides no threads for the runtime.
+pub fn main() -> ExitCode {
+    let cli: Cli = usage::parse();
+    process::block_on(cli.run()).map_or_else(
+        |error| {
+            eprintln!("fanout: {error}");
+            error.exit_code()
+        },
+        ExitCode::from,
+    )
+}

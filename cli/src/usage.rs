@@ -1,9 +1,9 @@
-//! What is wrong with a command line, in one line and with exit code 64.
+//! Errors in the command line: one line, and exit code 64.
 
 use clap::Parser;
 use service_kit::settings::UsageError;
 
-/// Reads the command line. Help and version are printed, and what is wrong is said; either ends the process.
+/// Parses the command line. Ends the process after it has printed help, the version or an error.
 pub fn parse<P: Parser>() -> P {
     P::try_parse().unwrap_or_else(|error| {
         if error.exit_code() == 0 {
@@ -23,7 +23,7 @@ mod tests {
     use crate::command::Cli;
 
     #[test]
-    fn a_bad_flag_is_one_line_with_what_is_allowed() {
+    fn an_error_is_one_line_with_the_allowed_values() {
         let wrong = |flags: &[&str]| {
             let error = Cli::try_parse_from([&["fanout"], flags].concat()).unwrap_err();
             UsageError::new(&error, &Cli::command()).message
@@ -34,7 +34,7 @@ mod tests {
         );
         assert_eq!(
             wrong(&["compare", "--timeout", "soon"]),
-            "invalid value 'soon' for '--timeout <TIME>': a time above 0 is wanted, such as 500ms, 30s or 2m"
+            "invalid value 'soon' for '--timeout <TIME>': expected a time above 0, such as 500ms, 30s or 2m"
         );
         assert!(wrong(&["load", "--callers", "0"]).starts_with("invalid value '0' for '--callers <N>'"));
         assert!(wrong(&["load", "--rate", "1", "--callers", "2"]).contains("cannot be used with"));

@@ -1,4 +1,4 @@
-//! `fanout load` against a gateway that waits, fails and stalls as it is told.
+//! `fanout load` against a gateway that delays, fails and stalls as a test needs.
 
 #![allow(clippy::float_cmp, reason = "the gateway's figures are exact")]
 
@@ -24,14 +24,14 @@ async fn two_callers_of_a_sequential_profile_do_not_wait_for_one_another() {
     let (wall, max) = (figure(&document, "/wall_ms"), figure(&document, "/latency_ms/all/max"));
     assert_eq!(document["codes"], serde_json::json!({"OK": 2}));
     assert!(figure(&document, "/latency_ms/all/min") >= 1000.0, "{document}");
-    // In turn it would be twice as long.
+    // One after the other would take twice as long.
     assert!(wall >= max * 0.99 && wall < 1500.0, "{document}");
     assert_eq!(document["overlap"]["mean_total_ms"], 1000.0);
     assert_eq!(document["overlap"]["mean_saved_ms"], 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_screen_says_so_in_words() {
+async fn the_text_states_that_callers_do_not_wait() {
     let gateway = FakeGateway::start(delays(400, 400)).await;
     let done = fanout(&gateway.url, &["load", "--callers", "2", "--strategy", "sequential"]).await;
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""));
@@ -59,7 +59,7 @@ async fn counts_by_code_are_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_either_method_the_report_is_read() {
+async fn the_report_of_each_method_is_read() {
     let gateway = FakeGateway::start(delays(20, 10)).await;
     for (method, saved) in [("get-profile", 10.0), ("get-home-country", 0.0)] {
         let document = json(&fanout(&gateway.url, &["load", "--method", method, "--json"]).await);
@@ -69,7 +69,7 @@ async fn of_either_method_the_report_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_one_success_it_fails_and_says_why() {
+async fn without_a_success_it_fails_with_the_reason() {
     let gateway = FakeGateway::start(delays(1, 1)).await;
     let done = fanout(&gateway.url, &["load", "--user", "nobody", "--callers", "3"]).await;
     assert_eq!(done.code, Some(1));
@@ -77,16 +77,16 @@ async fn without_one_success_it_fails_and_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_loop_counts_from_the_instant_at_which_a_request_was_due() {
-    // From the 21st request on the server stalls until 600 ms have passed: all that fall due meanwhile wait.
+async fn an_open_loop_measures_from_the_instant_at_which_a_request_was_due() {
+    // The server stalls for 600 ms from the 21st request on: all requests that are due meanwhile wait.
     let stall = Some((21, Duration::from_millis(600)));
     let gateway = FakeGateway::start(Behaviour { stall, ..Behaviour::default() }).await;
-    // One at a time, so that what comes after cannot even be sent: a closed loop would show one slow request.
+    // One in flight, so that later ones cannot even be sent: a closed loop would show a single slow request.
     let flags = ["load", "--rate", "100", "--requests", "100", "--max-in-flight", "1", "--json"];
     let document = json(&fanout(&gateway.url, &flags).await);
     assert_eq!(document["codes"], serde_json::json!({"OK": 100}));
     assert!(figure(&document, "/latency_ms/all/max") >= 590.0, "{document}");
-    // 60 requests fell due during the stall, evenly: half of them waited 300 ms and more.
+    // 60 requests were due during the stall, at equal intervals: half of them waited 300 ms or more.
     let p90 = figure(&document, "/latency_ms/all/p90");
     assert!(p90 >= 400.0, "coordinated omission: p90 is {p90} ms in {document}");
     assert!(figure(&document, "/late") >= 50.0, "{document}");
@@ -94,9 +94,9 @@ async fn an_open_loop_counts_from_the_instant_at_which_a_request_was_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_sent_in_time_is_counted_and_not_dropped() {
+async fn requests_that_cannot_be_sent_in_time_are_counted() {
     let gateway = FakeGateway::start(delays(200, 200)).await;
-    // All are due at once, and one may be under way: the second one's deadline is that of all others too.
+    // All are due at once, and one may be in flight: all others have the same deadline as the second one.
     let flags =
         ["load", "--rate", "100000", "--requests", "50", "--max-in-flight", "1", "--timeout", "300ms", "--json"];
     let document = json(&fanout(&gateway.url, &flags).await);
@@ -106,7 +106,7 @@ async fn what_cannot_be_sent_in_time_is_counted_and_not_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_duration_ends_it_and_baggage_arrives() {
+async fn a_duration_ends_the_test_and_baggage_arrives() {
     let gateway = FakeGateway::start(delays(20, 20)).await;
     let flags = ["load", "--callers", "3", "--duration", "300ms", "--delay", "user=0", "--json"];
     let document = json(&fanout(&gateway.url, &flags).await);
@@ -118,11 +118,11 @@ async fn a_duration_ends_it_and_baggage_arrives() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_ends_it_early_and_what_was_measured_is_shown() {
+async fn ctrl_c_ends_the_test_early_and_prints_the_result() {
     let gateway = FakeGateway::start(delays(50, 50)).await;
     let mut load = command(&gateway.url, &["load", "--duration", "60s", "--callers", "4", "--json"]);
     let child = load.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    gateway.have_come(12).await;
+    gateway.wait_for_requests(12).await;
     let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(signalled.success());
     let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();

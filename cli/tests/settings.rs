@@ -1,5 +1,4 @@
-//! Bad settings and bad circumstances: each one line that says what is wrong, and an exit
-//! code that tells the two apart.
+//! Invalid settings and failures at start: one line on standard error for each, and an exit code that distinguishes them.
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
@@ -8,14 +7,16 @@ use std::{
     process::{Command, Output},
 };
 
-/// Runs `fanout` to its end.
+use fanout_cli::services;
+
+/// Runs `fanout` until it ends.
 fn fanout(args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fanout")).args(args).envs(env.iter().copied()).output().unwrap()
 }
 
-/// Asserts that it ends with this code and one line on standard error, which holds all of these.
+/// Asserts that `fanout` ends with this exit code and one line on standard error that contains all of `named`.
 #[track_caller]
-fn ends(args: &[&str], env: &[(&str, &str)], code: i32, named: &[&str]) {
+fn assert_ends(args: &[&str], env: &[(&str, &str)], code: i32, named: &[&str]) {
     let output = fanout(args, env);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
@@ -26,7 +27,7 @@ fn ends(args: &[&str], env: &[(&str, &str)], code: i32, named: &[&str]) {
 }
 
 #[test]
-fn a_bad_flag_is_named_with_what_is_allowed() {
+fn an_invalid_flag_is_named_with_the_allowed_values() {
     for (args, named) in [
         (&["gateway", "--listen", "50051"][..], &["'50051'", "--listen", "GATEWAY_LISTEN", "127.0.0.1:50051"][..]),
         (&["gateway", "--user-service", "users:1"], &["'users:1'", "--user-service", "USER_SERVICE_URL", "http://"]),
@@ -39,17 +40,18 @@ fn a_bad_flag_is_named_with_what_is_allowed() {
         (&["country-service", "--log", "loud"], &["'loud'", "--log"]),
         (&["user-service", "--database", "mysql://x"], &["--database", "DATABASE_URL", "sqlite:PATH"]),
         (&["up", "--gateway-port", "65536"], &["'65536'", "--gateway-port"]),
+        (&["up", "--port", "nowhere=0"], &["'nowhere'", "--port", "gateway, user-service, country-service"]),
         (&["up", "--delay", "x"], &["'x'", "--delay"]),
         (&["compare", "--strategies", "all"], &["'all'", "--strategies", "sequential"]),
         (&["load", "--callers", "0"], &["'0'", "--callers"]),
         (&["frobnicate"], &["'frobnicate'"]),
     ] {
-        ends(args, &[], 64, named);
+        assert_ends(args, &[], 64, named);
     }
 }
 
 #[test]
-fn a_bad_environment_variable_is_named_too() {
+fn an_invalid_environment_variable_is_named() {
     for (service, variable, value) in [
         ("gateway", "COUNTRY_SERVICE_URL", "nowhere"),
         ("gateway", "GATEWAY_DRAIN", "soon"),
@@ -57,11 +59,11 @@ fn a_bad_environment_variable_is_named_too() {
         ("user-service", "USER_SERVICE_ALLOW_OVERRIDES", "perhaps"),
         ("country-service", "COUNTRY_SERVICE_LISTEN", "localhost"),
     ] {
-        ends(&[service], &[(variable, value)], 64, &[variable, value]);
+        assert_ends(&[service], &[(variable, value)], 64, &[variable, value]);
     }
     let grpc_only =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
-    ends(
+    assert_ends(
         &["gateway", "--listen", "127.0.0.1:0"],
         &grpc_only,
         64,
@@ -69,16 +71,16 @@ fn a_bad_environment_variable_is_named_too() {
     );
     let no_scheme = [("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317")];
     let named = ["OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317", "http://"];
-    ends(&["gateway", "--listen", "127.0.0.1:0"], &no_scheme, 64, &named);
+    assert_ends(&["gateway", "--listen", "127.0.0.1:0"], &no_scheme, 64, &named);
     let listen = ["country-service", "--listen", "127.0.0.1:0"];
     let exporter = ("OTEL_METRICS_EXPORTER", "prometheus");
     let unknown = [("OTEL_METRICS_EXPORTER", "otlp,statsd")];
-    ends(&listen, &unknown, 64, &["OTEL_METRICS_EXPORTER", "otlp,statsd", "otlp, prometheus, none"]);
+    assert_ends(&listen, &unknown, 64, &["OTEL_METRICS_EXPORTER", "otlp,statsd", "otlp, prometheus, none"]);
     let port = "OTEL_EXPORTER_PROMETHEUS_PORT";
-    ends(&listen, &[exporter, (port, "metrics")], 64, &[port, "metrics", "65535"]);
+    assert_ends(&listen, &[exporter, (port, "metrics")], 64, &[port, "metrics", "65535"]);
     let host = [exporter, ("OTEL_EXPORTER_PROMETHEUS_HOST", "no such host")];
-    ends(&listen, &host, 64, &["OTEL_EXPORTER_PROMETHEUS_HOST", "no such host", "localhost"]);
-    ends(&["up"], &[exporter, (port, "65535")], 64, &[port, "65535", "smaller"]);
+    assert_ends(&listen, &host, 64, &["OTEL_EXPORTER_PROMETHEUS_HOST", "no such host", "localhost"]);
+    assert_ends(&["up"], &[exporter, (port, "65535")], 64, &[port, "65535", "smaller"]);
 }
 
 #[test]
@@ -92,18 +94,19 @@ fn a_password_is_not_repeated() {
 fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    ends(&["country-service", "--listen", &address], &[], 1, &["country-service", &address, "in use"]);
+    assert_ends(&["country-service", "--listen", &address], &[], 1, &["country-service", &address, "in use"]);
     let port = taken.local_addr().unwrap().port().to_string();
-    let others = ["--user-port", "0", "--country-port", "0"];
-    let up = [&["up", "--gateway-port", &port][..], &others].concat();
-    ends(&up, &[], 1, &["gateway", &port, "in use", "--gateway-port"]);
+    let others: Vec<_> = services::backends().map(|backend| format!("--port={}=0", backend.name)).collect();
+    let mut up = vec!["up", "--gateway-port", &port];
+    up.extend(others.iter().map(String::as_str));
+    assert_ends(&up, &[], 1, &["gateway", &port, "in use", "--gateway-port"]);
     let metrics = [("OTEL_METRICS_EXPORTER", "prometheus"), ("OTEL_EXPORTER_PROMETHEUS_PORT", &*port)];
     let named = [&address, "in use", "metrics", "OTEL_EXPORTER_PROMETHEUS_PORT"];
-    ends(&["country-service", "--listen", "127.0.0.1:0"], &metrics, 1, &named);
+    assert_ends(&["country-service", "--listen", "127.0.0.1:0"], &metrics, 1, &named);
 }
 
 #[test]
-fn a_database_that_cannot_be_used_ends_the_service() {
+fn an_unusable_database_ends_the_service() {
     let data = tempfile::tempdir().unwrap();
     let garbage = data.path().join("garbage.db");
     std::fs::write(&garbage, "this is no database, and it is long enough to be one of its headers, or two of them")
@@ -117,7 +120,7 @@ fn a_database_that_cannot_be_used_ends_the_service() {
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_are_not_errors() {
     for args in
         [&["--help"][..], &["--version"], &["up", "--help"], &["gateway", "--help"], &["user-service", "--version"]]
     {

@@ -1,18 +1,18 @@
-//! Which calls of a report get a row: a request of a thousand calls must not flood the screen.
+//! Which calls of a report get a row: a request of a thousand calls must not fill the screen.
 
-use crate::report::{Call, CallState, Report, count_states};
+use crate::gateway_client::report::{Call, CallState, Report, count_states};
 
-/// How many rows a report gets at most.
+/// The most rows of a report.
 const MAX_ROWS: usize = 16;
 
-/// The calls that get a row, in their order: all where they are few, else those that
-/// failed or ended last, and the first ones as far as there is room.
+/// Returns the calls that get a row, in their order: all if they are few, otherwise those that failed or ended last, and
+/// the first of the others.
 pub fn shown(report: &Report) -> Vec<&Call> {
-    let telling = |call: &Call| call.critical || matches!(call.state, CallState::Failed { .. });
-    // Half of the rows at most: what goes well is part of the picture.
+    let is_notable = |call: &Call| call.critical || matches!(call.state, CallState::Failed { .. });
+    // Half of the rows at most, so that successful calls are shown too.
     let room = if report.calls.len() <= MAX_ROWS { MAX_ROWS } else { MAX_ROWS / 2 };
-    let mut chosen: Vec<usize> = (0..report.calls.len()).filter(|index| telling(&report.calls[*index])).collect();
-    // The critical call first: it must not be cut off by those that failed.
+    let mut chosen: Vec<usize> = (0..report.calls.len()).filter(|index| is_notable(&report.calls[*index])).collect();
+    // The critical call first: failed ones must not displace it.
     chosen.sort_by_key(|index| !report.calls[*index].critical);
     chosen.truncate(room);
     let others: Vec<usize> =
@@ -22,7 +22,7 @@ pub fn shown(report: &Report) -> Vec<&Call> {
     chosen.into_iter().map(|index| &report.calls[index]).collect()
 }
 
-/// How many calls got no row and how they ended, in words; nothing where all did.
+/// Returns how many calls got no row and how they ended, in words, or `None` if all got one.
 pub fn rest(report: &Report) -> Option<String> {
     let hidden = report.calls.len().checked_sub(MAX_ROWS).filter(|hidden| *hidden > 0)?;
     let shown = shown(report);

@@ -25,9 +25,9 @@
 //! ```
 //!
 //! * `strategy`: `sequential`, `concurrent` or `spawned`.
-//! * `waited_ms`: what the caller waited, by its own clock; all times of the report are the gateway's.
+//! * `waited_ms`: how long the caller waited, by its own clock; all times of the report are the gateway's.
 //! * `code`, `message`: how the RPC ended; `message` is null with `OK`.
-//! * `report`: null where there is none. Of an RPC that failed, it is that of its trailers.
+//! * `report`: null if there is none. The report of a failed RPC is from its trailers.
 //! * `state`: `ok`, `failed`, `cancelled`, `skipped` or `unknown`; `code` and `message` of a
 //!   call are set with `failed`, `start_ms` and `duration_ms` are null with `skipped`.
 
@@ -37,10 +37,11 @@ use rpc_layers::trace::code_name;
 
 use crate::{
     compare::{run::Run, verdict::verdict},
-    duration_format::milliseconds,
-    report::{Call, CallState, Report},
-    request::RequestArgs,
-    style::Style,
+    gateway_client::{
+        report::{Call, CallState, Report},
+        request::RequestArgs,
+    },
+    terminal::{duration_format::milliseconds, style::Style},
 };
 
 /// The whole document.
@@ -90,7 +91,7 @@ struct CallDocument<'a> {
 // === impl Document ===
 
 impl<'a> Document<'a> {
-    /// The document of these runs.
+    /// Creates the document of these runs.
     pub fn new(request: &RequestArgs, runs: &'a [Run]) -> Self {
         Self {
             gateway: request.gateway.to_string(),
@@ -104,7 +105,7 @@ impl<'a> Document<'a> {
 
 impl<'a> RunDocument<'a> {
     fn new(run: &'a Run) -> Self {
-        let error = run.outcome.as_ref().err();
+        let error = run.result.as_ref().err();
         Self {
             strategy: run.strategy.name(),
             waited_ms: milliseconds(run.waited),

@@ -1,36 +1,36 @@
-//! What came of one request with one strategy.
+//! The result of one request with one strategy.
 
 use std::time::Duration;
 
-use crate::{report::Report, request::Strategy, rpc_error::RpcError};
+use crate::gateway_client::{report::Report, request::Strategy, rpc_error::RpcError};
 
 /// One request with one strategy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// The strategy that was asked for.
+    /// The requested strategy.
     pub strategy: Strategy,
     /// How long the caller waited, by its own clock.
     pub waited: Duration,
-    /// The gateway's report of a reply, or why there is no reply.
+    /// The report of the reply, or the error.
     ///
-    /// Each gateway of this project reports; `None` is one that does not.
-    pub outcome: Result<Option<Report>, RpcError>,
+    /// Gateways of this project always send a report; `None` means that another one did not.
+    pub result: Result<Option<Report>, RpcError>,
 }
 
 // === impl Run ===
 
 impl Run {
-    /// The report, of a reply or of a failure.
+    /// Returns the report of the reply or of the error.
     pub fn report(&self) -> Option<&Report> {
-        match &self.outcome {
+        match &self.result {
             Ok(report) => report.as_ref(),
             Err(error) => error.report.as_ref(),
         }
     }
 
-    /// The report of a reply whose calls all went well: what can be compared.
+    /// Returns the report of a reply whose calls all succeeded: only those can be compared.
     pub fn complete(&self) -> Option<&Report> {
-        let report = self.outcome.as_ref().ok()?.as_ref()?;
-        report.calls.iter().all(|call| call.state == crate::report::CallState::Ok).then_some(report)
+        let report = self.result.as_ref().ok()?.as_ref()?;
+        report.calls.iter().all(|call| call.state == crate::gateway_client::report::CallState::Ok).then_some(report)
     }
 }

@@ -4,15 +4,17 @@ use rpc_layers::trace::code_name;
 
 use crate::{
     compare::run::Run,
-    report::{CallState, Report},
-    style::{Role, Style},
-    text_layout::{align, width},
+    gateway_client::report::{CallState, Report},
+    terminal::{
+        style::{Role, Style},
+        text_layout::{align, width},
+    },
 };
 
-/// What is told of each run, behind its strategy.
+/// The columns after the strategy.
 const COLUMNS: [&str; 6] = ["waited", "wall", "total", "saved", "avoidable", "calls"];
 
-/// The figures as a table: a row for each run, or, where that is wider than the width, a column.
+/// Formats the figures as a table with a row for each run, or with a column for each if rows are wider than `columns`.
 pub fn table(runs: &[Run], columns: usize, style: Style) -> String {
     let mut rows = vec![std::iter::once("strategy").chain(COLUMNS).map(str::to_owned).collect()];
     rows.extend(runs.iter().map(|run| row(run, style)));
@@ -32,7 +34,7 @@ fn row(run: &Run, style: Style) -> Vec<String> {
     let missing = || style.glyph("–", "-").to_owned();
     let figure =
         |of: fn(&Report) -> std::time::Duration| run.report().map_or_else(missing, |report| style.duration(of(report)));
-    let calls = match &run.outcome {
+    let calls = match &run.result {
         Ok(report) => report.as_ref().map_or_else(missing, Report::counts),
         Err(error) => match &error.report {
             Some(report) => report.counts(),
@@ -50,7 +52,7 @@ fn row(run: &Run, style: Style) -> Vec<String> {
     ]
 }
 
-/// A column for each run. Its calls are a row for each way to end: in words they are too wide.
+/// Returns the table with a column for each run. Calls get a row for each state, because their description is too wide.
 fn transposed(rows: &[Vec<String>], runs: &[Run]) -> Vec<Vec<String>> {
     let figures = 0..COLUMNS.len();
     let mut lines: Vec<Vec<String>> =

@@ -1,15 +1,19 @@
-//! What the figures mean, in a sentence.
+//! The meaning of the figures, in a sentence.
 
 use std::time::Duration;
 
-use crate::{compare::run::Run, report::Report, request::Strategy, style::Style};
+use crate::{
+    compare::run::Run,
+    gateway_client::{report::Report, request::Strategy},
+    terminal::style::Style,
+};
 
-/// A difference below this part of the whole is noise.
+/// A difference below this fraction (one in …) of the whole is noise.
 const NOISE: u32 = 20;
 
-/// What joining saves, computed from what was measured.
+/// Says what joining saves, computed from the measured times.
 ///
-/// Only of requests whose calls all went well: what failed early was not fast.
+/// Only requests whose calls all succeeded count: a request that failed early was not fast.
 pub fn verdict(runs: &[Run], style: Style) -> String {
     let of = |strategy| runs.iter().filter(|run| run.strategy == strategy).find_map(Run::complete);
     let (one_task, tasks) = (of(Strategy::Concurrent), of(Strategy::Spawned));
@@ -23,7 +27,7 @@ pub fn verdict(runs: &[Run], style: Style) -> String {
         }
         (Some(in_turn), None) => alone_in_turn(in_turn, style),
         (None, Some(together)) => alone_together(together, style),
-        (None, None) => "nothing to compare: with no strategy all calls went well".to_owned(),
+        (None, None) => "nothing to compare: some call failed with each strategy".to_owned(),
     }
 }
 
@@ -36,11 +40,11 @@ fn compared(in_turn: &Report, together: &Report, style: Style) -> String {
     format!("joining saves nothing: {figures}; {}", why_nothing(together))
 }
 
-/// Why calls that were asked for together took no less.
+/// Says why calls that were joined took no less time.
 fn why_nothing(together: &Report) -> &'static str {
     match together.calls.len() {
         0 | 1 => "there is only one call",
-        // Calls that may start together and do not: each waits for the one before.
+        // Calls that could start together but do not: each needs the previous one.
         _ if !together.overlaps() => "the calls depend on one another",
         _ => "one call takes nearly all of the time",
     }

@@ -15,23 +15,25 @@ use std::time::Duration;
 use rpc_layers::trace::code_name;
 
 use crate::{
-    bar::{self, Fill},
     compare::{elision, run::Run},
-    report::{Call, CallState},
-    scale::Scale,
-    style::{Role, Style},
-    text_layout::{cut, pad, pad_left, printable, width, wrap},
+    gateway_client::report::{Call, CallState},
+    terminal::{
+        bar::{self, Fill},
+        scale::Scale,
+        style::{Role, Style},
+        text_layout::{cut, pad, pad_left, printable, width, wrap},
+    },
 };
 
-/// The least that a bar is worth looking at: below it, words make room for it.
+/// The least width of a bar: below it, notes are shortened.
 const MIN_CELLS: usize = 20;
-/// A tick and the room that its label needs.
+/// The width of a tick and its label.
 const TICK_CELLS: usize = 9;
 
 /// Draws the runs, one axis for all.
 ///
-/// A pure function: the same runs, width and style give the same text. No line of bars is
-/// wider than `width`, from 40 on.
+/// A pure function: the same runs, width and style give the same text. No line of bars is wider than `width` if that is
+/// at least 40.
 pub fn waterfall(runs: &[Run], width: usize, style: Style) -> String {
     let layout = Layout::new(runs, width, style);
     let mut lines = Vec::new();
@@ -50,17 +52,17 @@ pub fn waterfall(runs: &[Run], width: usize, style: Style) -> String {
     text
 }
 
-/// How the width is shared out.
+/// How the width is divided.
 struct Layout {
     width: usize,
     style: Style,
-    /// Columns of the names.
+    /// The columns of the names.
     name: usize,
-    /// Columns of the bars.
+    /// The columns of the bars.
     cells: usize,
-    /// Columns of the durations.
+    /// The columns of the durations.
     duration: usize,
-    /// Whether there is no room for words behind the glyphs.
+    /// Whether notes are glyphs without words.
     compact: bool,
     /// The end of the axis.
     end: Duration,
@@ -77,7 +79,7 @@ impl Layout {
         let duration = longest(&|call| self::width(&duration_of(call, style)));
         let room = |compact| {
             let note = longest(&|call| self::width(&note(call, compact, style)));
-            // An indent of two, the gaps beside the bar, and a space before a note.
+            // An indent of two, the gaps on both sides of the bar, and a space before a note.
             width.saturating_sub(2 + name + 2 * gap(compact) + duration + usize::from(note > 0) + note)
         };
         let compact = room(false) < MIN_CELLS;
@@ -88,7 +90,7 @@ impl Layout {
     fn run(&self, run: &Run) -> Vec<String> {
         let mut lines = self.heading(run);
         let Some(report) = run.report() else {
-            if run.outcome.is_ok() {
+            if run.result.is_ok() {
                 lines.push(self.style.paint(Role::Quiet, "  the reply holds no report"));
             }
             return lines;
@@ -103,7 +105,7 @@ impl Layout {
         lines
     }
 
-    /// The strategy, what its caller waited, its trace, and how it failed.
+    /// Returns the strategy, how long the caller waited, the trace and the error.
     fn heading(&self, run: &Run) -> Vec<String> {
         let (name, waited) = (run.strategy.name(), format!("  waited {}", self.style.duration(run.waited)));
         let mut first = self.style.paint(Role::Heading, name) + &waited;
@@ -117,7 +119,7 @@ impl Layout {
             }
         }
         lines.insert(0, first);
-        if let Err(error) = &run.outcome {
+        if let Err(error) = &run.result {
             let glyph = self.style.glyph("✗", "x");
             let text = format!("  {glyph} {}: {}", code_name(error.code), printable(&error.message));
             lines.push(self.style.paint(Role::Bad, &wrap(&text, self.width, 4)));
@@ -145,10 +147,10 @@ impl Layout {
         bar::draw(scale.position(call.start), scale.position(call.end()), self.cells, fill, role(call), self.style)
     }
 
-    /// Why a call failed, unless the whole failed for the same reason and has said so.
+    /// Returns why a call failed, unless the request's own error already contains it.
     fn error(&self, call: &Call, run: &Run) -> Option<String> {
         let CallState::Failed { code, message } = &call.state else { return None };
-        if run.outcome.as_ref().is_err_and(|error| error.message.contains(message.as_str())) {
+        if run.result.as_ref().is_err_and(|error| error.message.contains(message.as_str())) {
             return None;
         }
         let name = cut(&printable(&call.name), self.name, self.style);
@@ -166,7 +168,7 @@ impl Layout {
             line[at] = self.style.glyph("┬", "+");
             let label = self.style.short_duration(tick);
             let start = (margin + at).min(self.width.saturating_sub(width(&label)));
-            // The last label may have been moved to the left: only where it has room.
+            // The last label may have been moved to the left, where it needs room.
             if at == 0 || start > width(labels.trim_end()) {
                 labels = pad(labels.trim_end(), start) + &label;
             }
@@ -175,7 +177,7 @@ impl Layout {
         [self.style.paint(Role::Quiet, &line), self.style.paint(Role::Quiet, &labels)]
     }
 
-    /// What the glyphs mean that were used.
+    /// Explains the glyphs in use.
     fn legend(&self, runs: &[Run]) -> Option<String> {
         let calls = || runs.iter().filter_map(Run::report).flat_map(elision::shown);
         let mut parts = Vec::new();
@@ -192,7 +194,7 @@ impl Layout {
     }
 }
 
-/// The columns between a name, a bar and a duration.
+/// Returns the columns between a name, a bar and a duration.
 fn gap(compact: bool) -> usize {
     if compact { 1 } else { 2 }
 }
@@ -211,7 +213,7 @@ fn duration_of(call: &Call, style: Style) -> String {
     if call.state == CallState::Skipped { String::new() } else { style.duration(call.duration) }
 }
 
-/// What stands behind a row: whether the call is critical, how it ended, how often it was sent.
+/// Returns the note at the end of a row: whether the call is critical, how it ended, how many times it was sent.
 fn note(call: &Call, compact: bool, style: Style) -> String {
     let mut parts = Vec::new();
     if call.critical {
@@ -247,3 +249,6 @@ fn ascii(glyph: &str) -> &'static str {
         _ => "?",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,7 @@
-//! One request of the load.
+//! Makes one request of a load test.
 //!
-//! The load generator must not be what limits the load. So the message is encoded once, and of
-//! a reply nothing is read but its status and three durations: decoding the 249 countries of each
-//! profile would take longer than everything else that is done here for a request.
+//! The load generator must not be the bottleneck. The message is encoded once, and only the status and three durations
+//! of a reply are decoded: decoding the 249 countries of each profile would take longer than all the rest of a request.
 
 use std::time::{Duration, Instant};
 
@@ -17,47 +16,47 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use crate::{
+use crate::gateway_client::{
     request::{Method, RequestArgs, Strategy, with_metadata},
     rpc_error::{self, RpcError},
 };
 
-/// A request that is made again and again.
+/// Makes the same request many times.
 #[derive(Debug)]
 pub struct Caller {
     channels: Vec<Channel>,
     path: PathAndQuery,
-    /// Whose type does not matter any more: it is only sent.
+    /// The encoded request; its type is of no importance here.
     message: Encoded<()>,
     baggage: Option<MetadataValue<Ascii>>,
     timeout: Duration,
 }
 
-/// What came of one request.
+/// The result of one request.
 #[derive(Debug)]
-pub struct Answer {
-    /// Which caller's it is.
+pub struct Sample {
+    /// The number of the caller.
     pub slot: usize,
-    /// From when its latency counts.
+    /// The instant from which its latency counts.
     pub due: Instant,
-    /// When it was sent, if it was: where the time ran out before, it never is.
+    /// When it was sent, or `None` if its timeout had passed before.
     pub sent: Option<Instant>,
-    /// When it was over.
+    /// When the reply or the error arrived.
     pub ended: Instant,
-    /// The times that the gateway reports, or why there is no reply.
-    pub outcome: Result<Option<Times>, (Code, String)>,
+    /// The times in the gateway's report, or the error.
+    pub result: Result<Option<ReportTimes>, (Code, String)>,
 }
 
-/// Of a reply of any method, the part that is read: its report is field 3 of each.
+/// The part of a reply that is decoded: the report is field 3 of the reply of each method.
 #[derive(Clone, PartialEq, Message)]
 struct ReplyTimes {
     #[prost(message, optional, tag = "3")]
-    report: Option<Times>,
+    report: Option<ReportTimes>,
 }
 
-/// Of a report, the part that is read.
+/// The part of a report that is decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Times {
+pub struct ReportTimes {
     /// See `FanOutReport.wall_time`.
     #[prost(message, optional, tag = "3")]
     pub wall_time: Option<prost_types::Duration>,
@@ -72,7 +71,7 @@ pub struct Times {
 // === impl Caller ===
 
 impl Caller {
-    /// Prepares the request, to be made over these connections.
+    /// Encodes the request, which is spread over these connections.
     pub(crate) fn new(request: &RequestArgs, strategy: Option<Strategy>, channels: Vec<Channel>) -> Self {
         let (path, message) = match request.method {
             Method::GetProfile => {
@@ -91,25 +90,25 @@ impl Caller {
         }
     }
 
-    /// Makes the request that was due at an instant; its timeout counts from there too.
-    pub async fn call(&self, slot: usize, due: Instant) -> Answer {
+    /// Makes the request that was due at an instant, from which its timeout counts too.
+    pub async fn call(&self, slot: usize, due: Instant) -> Sample {
         let left = self.timeout.saturating_sub(due.elapsed());
         let deadline = || (Code::DeadlineExceeded, RpcError::deadline_exceeded().message);
         if left.is_zero() {
-            return Answer { slot, due, sent: None, ended: Instant::now(), outcome: Err(deadline()) };
+            return Sample { slot, due, sent: None, ended: Instant::now(), result: Err(deadline()) };
         }
         let sent = Instant::now();
-        // tonic's own timer does not cover the wait for the connection.
-        let outcome = match tokio::time::timeout(left, self.send(slot, left)).await {
+        // tonic's timer does not cover the wait for the connection.
+        let result = match tokio::time::timeout(left, self.send(slot, left)).await {
             Ok(Ok(times)) => Ok(times),
             Ok(Err(status)) => Err(rpc_error::read(&status)),
             Err(_) => Err(deadline()),
         };
-        Answer { slot, due, sent: Some(sent), ended: Instant::now(), outcome }
+        Sample { slot, due, sent: Some(sent), ended: Instant::now(), result }
     }
 
-    /// Sends it, and reads the reply up to the status in its trailers.
-    async fn send(&self, slot: usize, timeout: Duration) -> Result<Option<Times>, Status> {
+    /// Sends the request, and reads the reply up to the status in its trailers.
+    async fn send(&self, slot: usize, timeout: Duration) -> Result<Option<ReportTimes>, Status> {
         let channel = self.channels[slot % self.channels.len()].clone();
         let mut client = Grpc::new(channel);
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;

@@ -17,28 +17,28 @@
 //! }
 //! ```
 //!
-//! * `strategy`: null where the gateway chose. `loop`: `closed` with `callers`, or `open` with
+//! * `strategy`: null if the gateway chose it. `loop`: `closed` with `callers`, or `open` with
 //!   `rate_per_second` and `max_in_flight`; what does not apply is null.
-//! * `requests`: those that are over, which `codes` splits by gRPC status code; not `abandoned`,
-//!   which were given up when the load was ended early (`interrupted`).
-//! * `latency_ms`: of an open loop from the instant at which a request was due. `ok` and `failed` have
-//!   the members of `all`; each is null where there is no such request.
-//! * `late`: sent more than a millisecond after they were due, by `latest_ms` at most; `unsent`: their time
-//!   had run out before they could be sent, and they count as `DEADLINE_EXCEEDED`.
-//! * `overlap`: means over the gateway's reports; null where there is none.
+//! * `requests`: the completed ones, which `codes` counts by gRPC status code; without `abandoned`, those that were not
+//!   complete when the test was ended early (`interrupted`).
+//! * `latency_ms`: in an open loop, from the instant at which a request was due. `ok` and `failed` have the members of
+//!   `all`; each is null if there is no such request.
+//! * `late`: requests sent more than a millisecond after they were due, by `latest_ms` at most; `unsent`: requests whose
+//!   timeout had passed before they could be sent, counted as `DEADLINE_EXCEEDED`.
+//! * `overlap`: means over the gateway's reports; null if there are none.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{
-    Measured,
+use crate::load::{
     latencies::Latencies,
-    plan::{Loop, Plan},
+    measurement::Measurement,
+    workload::{Loop, Workload},
 };
 use rpc_layers::trace::code_name;
 
-use crate::duration_format::milliseconds;
+use crate::terminal::duration_format::milliseconds;
 
 /// The whole document.
 #[derive(Debug, Serialize)]
@@ -95,30 +95,30 @@ struct OverlapDocument {
 // === impl Document ===
 
 impl Document {
-    /// The document of what was measured.
-    pub fn new(plan: &Plan, measured: &Measured) -> Self {
-        let tally = &measured.tally;
-        let (name, callers, rate, max_in_flight) = match plan.load {
+    /// Creates the document of a measurement.
+    pub fn new(workload: &Workload, measurement: &Measurement) -> Self {
+        let tally = &measurement.tally;
+        let (name, callers, rate, max_in_flight) = match workload.load {
             Loop::Closed { callers, .. } => ("closed", Some(callers), None, None),
             Loop::Open { rate, max_in_flight, .. } => ("open", None, Some(rate), Some(max_in_flight)),
         };
         #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
         let done = tally.done() as f64;
         Self {
-            gateway: plan.request.gateway.to_string(),
-            method: plan.request.method.rpc(),
-            user: plan.request.user.to_string(),
-            strategy: plan.strategy.map(crate::request::Strategy::name),
+            gateway: workload.request.gateway.to_string(),
+            method: workload.request.method.rpc(),
+            user: workload.request.user.to_string(),
+            strategy: workload.strategy.map(crate::gateway_client::request::Strategy::name),
             r#loop: name,
             callers,
-            connections: plan.connections,
+            connections: workload.connections,
             rate_per_second: rate,
             max_in_flight,
             requests: tally.done(),
             succeeded: tally.succeeded(),
-            interrupted: measured.interrupted,
-            wall_ms: milliseconds(measured.elapsed),
-            throughput_per_second: done / measured.elapsed.as_secs_f64().max(1e-9),
+            interrupted: measurement.interrupted,
+            wall_ms: milliseconds(measurement.elapsed),
+            throughput_per_second: done / measurement.elapsed.as_secs_f64().max(1e-9),
             codes: tally.codes().into_iter().map(|(code, entry)| (code_name(code), entry.count)).collect(),
             latency_ms: LatencyDocument {
                 all: percentiles(&tally.ok.with(&tally.failed)),

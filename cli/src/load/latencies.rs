@@ -1,4 +1,4 @@
-//! Latencies in a histogram, merged and asked for percentiles.
+//! A histogram of latencies, for percentiles.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 #[derive(Clone, Debug)]
 pub struct Latencies {
     histogram: Histogram<u64>,
-    /// Exact: the histogram would answer with the top of its bucket, above what was ever waited.
+    /// Exact: the histogram knows only the bounds of its buckets.
     min: Duration,
     max: Duration,
 }
@@ -34,7 +34,7 @@ impl Latencies {
         self.histogram.add(&other.histogram).expect("all have the same bounds");
     }
 
-    /// Both together.
+    /// Returns the sum of both.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
         let mut both = self.clone();
@@ -42,35 +42,35 @@ impl Latencies {
         both
     }
 
-    /// How many there are.
+    /// Returns the number of latencies.
     pub fn len(&self) -> u64 {
         self.histogram.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.histogram.is_empty()
     }
 
-    /// The shortest.
+    /// Returns the shortest.
     pub fn min(&self) -> Duration {
         self.min.min(self.max)
     }
 
-    /// The longest.
+    /// Returns the longest.
     pub fn max(&self) -> Duration {
         self.max
     }
 
-    /// The latency that so many of a hundred do not exceed.
+    /// Returns the latency that this percentage does not exceed.
     pub fn percentile(&self, percent: f64) -> Duration {
         Duration::from_nanos(self.histogram.value_at_percentile(percent)).clamp(self.min(), self.max)
     }
 
-    /// How many are at least `from` and below `to`.
+    /// Counts the latencies that are at least `from` and below `to`.
     pub fn between(&self, from: Duration, to: Duration) -> u64 {
         let inside = self.histogram.iter_recorded().filter(|step| {
-            // One value for the whole bucket, that each may belong to one row and one only.
+            // One value for the whole bucket, so that each latency belongs to exactly one row.
             let value = Duration::from_nanos(self.histogram.lowest_equivalent(step.value_iterated_to()));
             let value = value.clamp(self.min(), self.max);
             (from..to).contains(&value)
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_to_three_digits_and_rows_hold_each_once() {
+    fn percentiles_have_three_digits_and_rows_count_each_latency_once() {
         let mut latencies = Latencies::new();
         for millis in 1..=1000 {
             latencies.record(Duration::from_millis(millis));

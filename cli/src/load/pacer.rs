@@ -1,7 +1,7 @@
 //! The instants at which an open loop's requests are due.
 //!
-//! A thread of its own: the runtime's timer ticks once a millisecond, and that much would be in
-//! every latency, because a latency counts from the instant at which the request was due.
+//! The pacer is a thread, because the runtime's timer has a resolution of a millisecond, which would be part of every
+//! latency.
 
 use std::{
     thread,
@@ -10,36 +10,35 @@ use std::{
 
 use tokio::sync::{mpsc::UnboundedSender, watch};
 
-use super::plan::Limit;
+use crate::load::workload::Limit;
 
-/// How soon a pacer that sleeps notices that all shall end.
-const NOTICE: Duration = Duration::from_millis(100);
+/// How often a sleeping pacer checks whether it shall stop.
+const STOP_CHECK: Duration = Duration::from_millis(100);
 
-/// Which requests are due when.
+/// When requests are due.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     /// Requests per second.
     pub rate: f64,
-    /// When it is enough.
+    /// When to stop.
     pub quota: Limit,
     /// When the first one is due.
     pub began: Instant,
 }
 
-/// Sends each instant, when it has come, to the shards by turns; they are told that it was
-/// the last by their channels' end.
-pub fn start(schedule: Schedule, shards: Vec<UnboundedSender<Instant>>, stopped: watch::Receiver<bool>) {
+/// Sends each instant, when it comes, to the workers in turn. Their channels close after the last one.
+pub fn start(schedule: Schedule, workers: Vec<UnboundedSender<Instant>>, stopped: watch::Receiver<bool>) {
     thread::spawn(move || {
-        let mut shards = shards.iter().cycle();
+        let mut workers = workers.iter().cycle();
         for due in schedule.instants() {
             while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
                 if *stopped.borrow() {
                     return;
                 }
-                thread::sleep(wait.min(NOTICE));
+                thread::sleep(wait.min(STOP_CHECK));
             }
-            // A shard that has ended was told to: the next look at `stopped` ends this thread too.
-            if shards.next().is_none_or(|shard| shard.send(due).is_err()) {
+            // Workers end early only if `stopped` is true, so this thread ends too.
+            if workers.next().is_none_or(|worker| worker.send(due).is_err()) {
                 return;
             }
         }
@@ -49,17 +48,17 @@ pub fn start(schedule: Schedule, shards: Vec<UnboundedSender<Instant>>, stopped:
 // === impl Schedule ===
 
 impl Schedule {
-    /// The instants, in order.
+    /// Returns the instants, in order.
     pub fn instants(self) -> impl Iterator<Item = Instant> {
-        let enough = move |index: u64, after: Duration| match self.quota {
+        let is_over = move |index: u64, after: Duration| match self.quota {
             Limit::Requests(requests) => index >= requests,
             Limit::Duration(duration) => after >= duration,
         };
         (0_u64..).map_while(move |index| {
-            // From the start each time: steps that are added up would drift.
+            // From the start each time: a sum of steps would drift.
             #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
             let after = Duration::try_from_secs_f64(index as f64 / self.rate).ok()?;
-            (!enough(index, after)).then(|| self.began + after)
+            (!is_over(index, after)).then(|| self.began + after)
         })
     }
 }
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_due_at_even_distances_until_it_is_enough() {
+    fn requests_are_due_at_equal_intervals_up_to_the_limit() {
         assert_eq!(after(100.0, Limit::Requests(4)), [0, 10, 20, 30]);
         assert_eq!(after(4.0, Limit::Duration(Duration::from_secs(1))), [0, 250, 500, 750]);
         assert_eq!(after(0.5, Limit::Duration(Duration::from_secs(1))), [0]);

@@ -1,30 +1,30 @@
-//! The result of a load as it is shown to people.
+//! The result of a load test as text.
 
 use std::time::Duration;
 
-use super::{
-    Measured,
+use crate::load::{
+    histogram::histogram,
     latencies::Latencies,
-    picture::picture,
-    plan::{Loop, Plan},
-    tally::Tally,
+    measurement::Measurement,
+    tally::{CodeCount, Tally},
+    workload::{Loop, Workload},
 };
 use rpc_layers::trace::code_name;
 
-use crate::{
+use crate::terminal::{
+    capabilities::Terminal,
     style::{Role, Style},
-    terminal::Terminal,
     text_layout::{align, counted, cut, grouped, pad, pad_left, printable, width, wrap},
 };
 
-/// The percentiles that are told, and their names.
+/// The percentiles that are shown, and their names.
 const PERCENTILES: [(&str, f64); 4] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
 
-/// Everything on the screen.
-pub fn screen(plan: &Plan, measured: &Measured, Terminal { width, style }: Terminal) -> String {
-    let tally = &measured.tally;
-    let mut parts = vec![style.paint(Role::Quiet, &wrap(&title(plan), width, 0))];
-    let sentences = in_words(plan, measured, style);
+/// Returns the whole text.
+pub fn screen(workload: &Workload, measurement: &Measurement, Terminal { width, style }: Terminal) -> String {
+    let tally = &measurement.tally;
+    let mut parts = vec![style.paint(Role::Quiet, &wrap(&title(workload), width, 0))];
+    let sentences = sentences(workload, measurement, style);
     parts.push(sentences.iter().map(|sentence| wrap(sentence, width, 0)).collect::<Vec<_>>().join("\n"));
     if tally.done() > 0 {
         parts.push(latencies(tally, width, style));
@@ -34,15 +34,15 @@ pub fn screen(plan: &Plan, measured: &Measured, Terminal { width, style }: Termi
         let text = format!("on average {total} of calls took {wall}: overlapping saved {saved}");
         parts.push(wrap(&text, width, 0));
     }
-    let picture = picture(&tally.ok.with(&tally.failed), width, style);
-    if !picture.is_empty() {
-        let heading = style.paint(Role::Quiet, "how many took how long");
-        parts.push(format!("{heading}\n{}", picture.trim_end()));
+    let histogram = histogram(&tally.ok.with(&tally.failed), width, style);
+    if !histogram.is_empty() {
+        let heading = style.paint(Role::Quiet, "distribution of latencies");
+        parts.push(format!("{heading}\n{}", histogram.trim_end()));
     }
     parts.join("\n\n") + "\n"
 }
 
-/// Requests per second, with three significant digits.
+/// Formats requests per second with three significant digits.
 pub fn per_second(requests: u64, elapsed: Duration) -> String {
     #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
     let rate = requests as f64 / elapsed.as_secs_f64().max(1e-9);
@@ -61,19 +61,19 @@ pub fn per_second(requests: u64, elapsed: Duration) -> String {
     }
 }
 
-fn title(plan: &Plan) -> String {
-    let strategy = plan.strategy.map_or(String::new(), |strategy| format!(", {}", strategy.name()));
-    let connections = counted(plan.connections as u64, "connection");
-    format!("{}{strategy} at {} over {connections}", plan.request.in_words(), plan.request.gateway)
+fn title(workload: &Workload) -> String {
+    let strategy = workload.strategy.map_or(String::new(), |strategy| format!(", {}", strategy.name()));
+    let connections = counted(workload.connections as u64, "connection");
+    format!("{}{strategy} at {} over {connections}", workload.request.describe(), workload.request.gateway)
 }
 
-/// What happened, in sentences.
-fn in_words(plan: &Plan, measured: &Measured, style: Style) -> Vec<String> {
-    let tally = &measured.tally;
-    let elapsed = style.duration(measured.elapsed);
-    let rate = per_second(tally.done(), measured.elapsed);
+/// Returns what happened, in sentences.
+fn sentences(workload: &Workload, measurement: &Measurement, style: Style) -> Vec<String> {
+    let tally = &measurement.tally;
+    let elapsed = style.duration(measurement.elapsed);
+    let rate = per_second(tally.done(), measurement.elapsed);
     let mut sentences = Vec::new();
-    match plan.load {
+    match workload.load {
         Loop::Closed { callers, .. } => {
             let callers = callers as u64;
             let who = counted(callers, "caller");
@@ -85,7 +85,7 @@ fn in_words(plan: &Plan, measured: &Measured, style: Style) -> Vec<String> {
                 let requests = counted(tally.done(), "request");
                 sentences.push(format!("{who}, {requests} in {elapsed}: {rate} /s"));
             }
-            sentences.extend(overlap_of_callers(callers, measured, style));
+            sentences.extend(overlap_of_callers(callers, measurement, style));
         }
         Loop::Open { rate: due, .. } => {
             let requests = counted(tally.done(), "request");
@@ -94,20 +94,20 @@ fn in_words(plan: &Plan, measured: &Measured, style: Style) -> Vec<String> {
             sentences.extend(lateness(tally, style));
         }
     }
-    if measured.interrupted {
+    if measurement.interrupted {
         let abandoned = counted(tally.abandoned, "request");
-        sentences.push(format!("ended early: {abandoned} under way or due given up, and not in the figures"));
+        sentences.push(format!("ended early: the figures do not include {abandoned} that were in flight or due"));
     }
     sentences
 }
 
-/// Whether callers waited for one another.
-fn overlap_of_callers(callers: u64, measured: &Measured, style: Style) -> Option<String> {
-    let in_turn = measured.tally.sum;
-    // Between the two lies what the eye should judge, not a sentence.
-    let apart = measured.elapsed < in_turn.mul_f64(0.75);
-    // Of one request each only: under steady load a latency holds the wait for all the others.
-    (callers > 1 && measured.tally.done() == callers && apart).then(|| {
+/// Says that callers did not wait for one another, if the times show it.
+fn overlap_of_callers(callers: u64, measurement: &Measurement, style: Style) -> Option<String> {
+    let in_turn = measurement.tally.sum;
+    // Values in between allow no clear statement.
+    let apart = measurement.elapsed < in_turn.mul_f64(0.75);
+    // Only with one request each: under steady load a latency includes waiting for the others.
+    (callers > 1 && measurement.tally.done() == callers && apart).then(|| {
         format!("callers did not wait for one another: in turn it would have been {}", style.duration(in_turn))
     })
 }
@@ -120,20 +120,19 @@ fn lateness(tally: &Tally, style: Style) -> Vec<String> {
     }
     if tally.unsent > 0 {
         let unsent = grouped(tally.unsent);
-        sentences
-            .push(format!("{unsent} never sent: --timeout had passed before there was room among --max-in-flight"));
+        sentences.push(format!("{unsent} never sent: --timeout passed while --max-in-flight requests were in flight"));
     }
     sentences
 }
 
-/// The shortest to the longest latency; one figure where they read the same.
+/// Returns the range of latencies, or one figure if both ends look the same.
 fn range(tally: &Tally, style: Style) -> String {
     let all = tally.ok.with(&tally.failed);
     let (min, max) = (style.duration(all.min()), style.duration(all.max()));
     if min == max { max } else { format!("{min} to {max}") }
 }
 
-/// The percentiles: of all, and where some failed of either kind too.
+/// Returns the percentiles of all requests, and those of successful and failed ones if there are both.
 fn latencies(tally: &Tally, columns: usize, style: Style) -> String {
     let names = PERCENTILES.iter().map(|(name, _)| *name);
     let heading = ["latency", "min"].into_iter().chain(names).chain(["max"]).map(str::to_owned).collect();
@@ -161,12 +160,12 @@ fn latencies(tally: &Tally, columns: usize, style: Style) -> String {
     lines.join("\n")
 }
 
-/// How many ended with which code, and what the first of each said.
+/// Returns the number of replies by status code, with the first message of each.
 fn codes(tally: &Tally, columns: usize, style: Style) -> String {
     let codes = tally.codes();
     let names = codes.iter().map(|(code, _)| code_name(*code).len()).max().unwrap_or(0).max("latency".len());
     let counts = codes.iter().map(|(_, entry)| grouped(entry.count).len()).max().unwrap_or(0);
-    let line = |(code, entry): &(tonic::Code, &super::tally::CodeCount)| {
+    let line = |(code, entry): &(tonic::Code, &CodeCount)| {
         let (name, count) = (pad(code_name(*code), names), pad_left(&grouped(entry.count), counts));
         let Some(message) = &entry.message else { return format!("{name}   {count}") };
         let room = columns.saturating_sub(names + 3 + counts + 3);

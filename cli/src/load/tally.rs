@@ -1,4 +1,4 @@
-//! What is counted of the requests.
+//! Counts and latencies of requests.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,61 +7,61 @@ use std::{
 
 use tonic::Code;
 
-use super::{
-    caller::{Answer, Times},
+use crate::load::{
+    caller::{ReportTimes, Sample},
     latencies::Latencies,
 };
 
-/// How many gRPC status codes there are.
+/// The number of gRPC status codes.
 const CODES: usize = 17;
-/// Below this, "late" would be the noise of the operating system's scheduler.
+/// Shorter delays are noise of the operating system's scheduler.
 const LATE: Duration = Duration::from_millis(1);
 
-/// How many requests ended with one code.
+/// The requests that ended with a code.
 #[derive(Clone, Debug, Default)]
 pub struct CodeCount {
     /// How many.
     pub count: u64,
-    /// What the first of them said.
+    /// The message of the first one.
     pub message: Option<String>,
 }
 
-/// Sums of what the gateway's reports say.
+/// Sums over the gateway's reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overlap {
-    /// Of how many reports.
+    /// The number of reports.
     pub reports: u32,
-    /// What awaiting the calls in turn costs.
+    /// The time that the calls take one after another.
     pub total: Duration,
-    /// What was waited.
+    /// The time that callers waited.
     pub wall: Duration,
-    /// What overlapping saved.
+    /// The time that overlapping saved.
     pub saved: Duration,
 }
 
-/// What is counted of the requests.
+/// Counts and latencies of requests.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Of requests that were answered with OK.
+    /// The latencies of successful requests.
     pub ok: Latencies,
-    /// Of those that failed.
+    /// The latencies of failed requests.
     pub failed: Latencies,
     /// The sum of all latencies.
     pub sum: Duration,
-    /// Of an open loop: sent after they were due.
+    /// The number of requests that were sent after they were due, in an open loop.
     pub late: u64,
-    /// By how much at most.
+    /// The longest such delay.
     pub latest: Duration,
-    /// Of an open loop: never sent, because their time had run out before there was room.
+    /// The number of requests that were never sent because their timeout had passed, in an open loop.
     pub unsent: u64,
-    /// Given up when it was ended early.
+    /// The number of requests that were abandoned when the test was ended early.
     pub abandoned: u64,
-    /// What the reports say.
+    /// The sums over the reports.
     pub overlap: Overlap,
     codes: [CodeCount; CODES],
 }
 
-/// What is shown while requests are made. Each request adds to it once, without a lock.
+/// The progress that is shown during the test. Requests count without a lock.
 #[derive(Debug, Default)]
 pub struct Progress {
     done: AtomicU64,
@@ -71,8 +71,8 @@ pub struct Progress {
 // === impl Tally ===
 
 impl Tally {
-    /// Nothing counted yet.
-    #[allow(clippy::new_without_default, reason = "two histograms are no default")]
+    /// Creates an empty tally.
+    #[allow(clippy::new_without_default, reason = "two histograms are expensive")]
     pub fn new() -> Self {
         Self {
             ok: Latencies::new(),
@@ -87,11 +87,11 @@ impl Tally {
         }
     }
 
-    /// Counts what came of a request.
-    pub fn record(&mut self, answer: &Answer) {
-        let latency = answer.ended.duration_since(answer.due);
+    /// Counts a request.
+    pub fn record(&mut self, sample: &Sample) {
+        let latency = sample.ended.duration_since(sample.due);
         self.sum = self.sum.saturating_add(latency);
-        match answer.sent.map(|sent| sent.duration_since(answer.due)) {
+        match sample.sent.map(|sent| sent.duration_since(sample.due)) {
             None => self.unsent += 1,
             Some(lateness) if lateness > LATE => {
                 self.late += 1;
@@ -99,7 +99,7 @@ impl Tally {
             }
             Some(_) => {}
         }
-        match &answer.outcome {
+        match &sample.result {
             Ok(times) => {
                 self.ok.record(latency);
                 self.codes[index(Code::Ok)].count += 1;
@@ -114,12 +114,12 @@ impl Tally {
         }
     }
 
-    /// Counts requests that are given up.
+    /// Counts abandoned requests.
     pub fn abandon(&mut self, requests: usize) {
         self.abandoned += requests as u64;
     }
 
-    /// Adds what another has counted.
+    /// Adds the counts of another tally.
     pub fn merge(&mut self, other: &Self) {
         self.ok.merge(&other.ok);
         self.failed.merge(&other.failed);
@@ -137,17 +137,17 @@ impl Tally {
         }
     }
 
-    /// How many were answered, or failed.
+    /// Returns the number of completed requests.
     pub fn done(&self) -> u64 {
         self.ok.len() + self.failed.len()
     }
 
-    /// How many were answered with OK.
+    /// Returns the number of successful requests.
     pub fn succeeded(&self) -> u64 {
         self.ok.len()
     }
 
-    /// The codes that occurred: OK first, then the most frequent.
+    /// Returns the codes that occurred: OK first, then by frequency.
     pub fn codes(&self) -> Vec<(Code, &CodeCount)> {
         let all = self.codes.iter().zip(0..).map(|(count, number)| (Code::from_i32(number), count));
         let mut codes: Vec<_> = all.filter(|(_, entry)| entry.count > 0).collect();
@@ -163,7 +163,7 @@ fn index(code: Code) -> usize {
 // === impl Overlap ===
 
 impl Overlap {
-    fn record(&mut self, times: Option<&Times>) {
+    fn record(&mut self, times: Option<&ReportTimes>) {
         let Some(times) = times else { return };
         let duration = |duration: Option<prost_types::Duration>| {
             duration.and_then(|duration| Duration::try_from(duration).ok()).unwrap_or_default()
@@ -183,7 +183,7 @@ impl Overlap {
         self.saved = self.saved.saturating_add(other.saved);
     }
 
-    /// The means of total, wall and saved, where there are reports.
+    /// Returns the means of total, wall and saved, or `None` without reports.
     pub fn means(&self) -> Option<[Duration; 3]> {
         (self.reports > 0).then(|| [self.total, self.wall, self.saved].map(|sum| sum / self.reports))
     }
@@ -192,7 +192,7 @@ impl Overlap {
 // === impl Progress ===
 
 impl Progress {
-    /// Counts a request that is over.
+    /// Counts a completed request.
     pub fn count(&self, ok: bool) {
         self.done.fetch_add(1, Ordering::Relaxed);
         if !ok {
@@ -200,7 +200,7 @@ impl Progress {
         }
     }
 
-    /// How many are over, and how many of them failed.
+    /// Returns the number of completed and of failed requests.
     pub fn read(&self) -> (u64, u64) {
         (self.done.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
     }

@@ -1,35 +1,51 @@
-//! One service's process.
+//! A service's process.
 
 use std::{
     fmt, io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
 use tokio::process::{Child as Process, Command};
 
-use super::{MetricsPorts, Running};
+use crate::{
+    parent_process,
+    services::Kind,
+    up::{launch::LaunchSpec, metrics::MetricsPorts},
+};
 
-/// The variable by which a service knows which process must outlive it.
-const PARENT: &str = "FANOUT_UP_PID";
-
-/// A running service.
+/// A service's process, running or ended.
 #[derive(Debug)]
 pub(super) struct Child {
-    name: &'static str,
-    address: SocketAddr,
-    pid: u32,
-    metrics: Option<String>,
+    running: Running,
     process: Process,
-    ended: bool,
+    has_ended: bool,
 }
 
-/// A service that is gone.
+/// Where a service runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Running {
+    /// The service's name.
+    pub service: &'static str,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process id.
+    pub pid: u32,
+    /// The URL of its metrics, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
+    /// Whether it is the gateway or a backend.
+    #[serde(skip)]
+    pub kind: Kind,
+}
+
+/// How a service's process ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct ChildExit {
     name: &'static str,
     pid: u32,
     status: ExitStatus,
@@ -38,72 +54,69 @@ pub struct Ended {
 // === impl Child ===
 
 impl Child {
-    /// Starts this binary again as the service of this name. The listener becomes its
-    /// standard input; this process keeps no copy, so that a dead service's port is dead.
-    pub(super) fn spawn(
-        name: &'static str,
-        listener: TcpListener,
-        address: SocketAddr,
-        args: &[String],
-        metrics: Option<&MetricsPorts>,
-    ) -> io::Result<Self> {
+    /// Starts this binary again as the service. The listener becomes its standard input; this process keeps no copy,
+    /// so that the port of a dead service is closed.
+    pub(super) fn spawn(spec: LaunchSpec, metrics: Option<&MetricsPorts>) -> io::Result<Self> {
+        let name = spec.service.name;
+        let (parent, pid) = parent_process::variable();
         let process = Command::new(std::env::current_exe()?)
             .arg(name)
-            .args(args)
-            .env(PARENT, std::process::id().to_string())
-            // Each has its own name in the traces.
+            .args(&spec.args)
+            .env(parent, pid)
+            // Each service has its own name in traces.
             .env_remove("OTEL_SERVICE_NAME")
             .envs(metrics.map(|ports| ports.variable(name)))
-            .stdin(Stdio::from(OwnedFd::from(listener)))
-            // Ctrl-C goes to the terminal's whole process group: the services are told by
-            // this process instead, one after the other.
+            .stdin(Stdio::from(OwnedFd::from(spec.listener)))
+            // The terminal sends Ctrl-C to the whole process group; this process stops the services itself, in order.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
         let pid = process.id().expect("a process that was not waited for has an id");
         let metrics = metrics.and_then(|ports| ports.url(name));
-        Ok(Self { name, address, pid, metrics, process, ended: false })
+        let running = Running { service: name, address: spec.address, pid, metrics, kind: spec.service.kind };
+        Ok(Self { running, process, has_ended: false })
     }
 
     pub(super) fn name(&self) -> &'static str {
-        self.name
+        self.running.service
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        self.running.address
     }
 
     pub(super) fn running(&self) -> Running {
-        Running { service: self.name, address: self.address, pid: self.pid, metrics: self.metrics.clone() }
+        self.running.clone()
     }
 
     /// Waits until the process ends. Cancel safe.
-    pub(super) async fn ended(&mut self) -> io::Result<Ended> {
+    pub(super) async fn wait(&mut self) -> io::Result<ChildExit> {
         let status = self.process.wait().await?;
-        self.ended = true;
-        Ok(Ended { name: self.name, pid: self.pid, status })
+        self.has_ended = true;
+        Ok(ChildExit { name: self.running.service, pid: self.running.pid, status })
     }
 
-    /// Ends the process: with SIGTERM, and after `patience` with SIGKILL.
-    pub(super) async fn stop(&mut self, patience: Duration) -> io::Result<()> {
-        if self.ended {
+    /// Ends the process: with SIGTERM, and with SIGKILL if it still runs after `timeout`.
+    pub(super) async fn stop(&mut self, timeout: Duration) -> io::Result<()> {
+        if self.has_ended {
             return Ok(());
         }
-        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself in between: then there is nothing to tell.
+        let Running { service, pid, .. } = self.running;
+        if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+            // Fails if the process has just ended by itself, which is fine.
             let _ = kill_process(pid, Signal::TERM);
         }
-        if let Ok(ended) = tokio::time::timeout(patience, self.ended()).await {
-            return ended.map(drop);
+        if let Ok(exit) = tokio::time::timeout(timeout, self.wait()).await {
+            return exit.map(drop);
         }
-        eprintln!("fanout: the {} (process {}) does not end; it is killed", self.name, self.pid);
+        eprintln!("fanout: the {service} (process {pid}) does not end; it is killed");
         self.process.kill().await
     }
 }
 
-// === impl Ended ===
+// === impl ChildExit ===
 
-impl fmt::Display for Ended {
+impl fmt::Display for ChildExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the {} (process {}) ", self.name, self.pid)?;
         match (self.status.code(), self.status.signal()) {
@@ -121,20 +134,5 @@ fn signal_name(signal: i32) -> &'static str {
         11 => " (SIGSEGV)",
         15 => " (SIGTERM)",
         _ => "",
-    }
-}
-
-/// In a service that `fanout up` started: ends it when that process dies, however it
-/// dies. Elsewhere than on Linux it does not.
-pub(crate) fn end_with_parent() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{getppid, set_parent_process_death_signal};
-        let Some(parent) = std::env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else { return };
-        let set = set_parent_process_death_signal(Some(Signal::TERM));
-        // It may have died before.
-        if set.is_ok() && getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
-            std::process::exit(0);
-        }
     }
 }

@@ -1,11 +1,10 @@
-//! Where the metrics of three processes on one machine are.
+//! The metrics ports of several processes on one machine.
 
 use service_kit::telemetry::{MetricsSettings, PrometheusAddress, TelemetryError};
 
-/// The order in which the services take ports, from the one that is set upwards.
-const SERVICES: [&str; 3] = ["gateway", "user-service", "country-service"];
+use crate::services::SERVICES;
 
-/// The addresses at which Prometheus can scrape each service.
+/// The addresses at which Prometheus scrapes the services: consecutive ports, in the order of [`SERVICES`].
 #[derive(Clone, Debug)]
 pub(super) struct MetricsPorts {
     first: PrometheusAddress,
@@ -14,9 +13,9 @@ pub(super) struct MetricsPorts {
 // === impl MetricsPorts ===
 
 impl MetricsPorts {
-    /// What the environment asks for; nothing where it asks for no such metrics.
+    /// Reads the addresses from the environment. Returns `None` if it asks for no Prometheus metrics.
     ///
-    /// The services inherit the environment: with the port that stands there, all but the first would find it taken.
+    /// Services inherit the environment: with the same port for all, every service but the first would fail to bind it.
     pub(super) fn from_env() -> Result<Option<Self>, TelemetryError> {
         MetricsSettings::from_env()?.prometheus.map(Self::new).transpose()
     }
@@ -32,12 +31,12 @@ impl MetricsPorts {
         Ok(Self { first })
     }
 
-    /// The variable that tells a service its own port.
+    /// Returns the environment variable that sets a service's metrics port.
     pub(super) fn variable(&self, service: &str) -> (&'static str, String) {
         (PrometheusAddress::PORT, self.port(service).to_string())
     }
 
-    /// The page with a service's metrics, where that can be told before it runs.
+    /// Returns the URL of a service's metrics, or `None` if the service picks a free port.
     pub(super) fn url(&self, service: &str) -> Option<String> {
         let host = match &*self.first.host {
             "0.0.0.0" => "127.0.0.1".to_owned(),
@@ -48,10 +47,10 @@ impl MetricsPorts {
         (self.first.port != 0).then(|| format!("http://{host}:{}/metrics", self.port(service)))
     }
 
-    /// 0, any free port, is the same for all.
     fn port(&self, service: &str) -> u16 {
-        let place = (0..).zip(SERVICES).find(|(_, name)| *name == service).map_or(0, |(place, _)| place);
-        if self.first.port == 0 { 0 } else { self.first.port + place }
+        let offset = (0..).zip(SERVICES).find(|(_, other)| other.name == service).map_or(0, |(offset, _)| offset);
+        // 0 picks any free port, for every service.
+        if self.first.port == 0 { 0 } else { self.first.port + offset }
     }
 }
 
@@ -64,24 +63,26 @@ mod tests {
     }
 
     #[test]
-    fn each_service_has_a_port_of_its_own() {
+    fn services_take_consecutive_ports() {
         let ports = from("localhost", 9464).unwrap();
-        assert_eq!(SERVICES.map(|service| ports.variable(service).1), ["9464", "9465", "9466"]);
+        for (port, service) in (9464..).zip(SERVICES) {
+            assert_eq!(ports.variable(service.name), ("OTEL_EXPORTER_PROMETHEUS_PORT", format!("{port}")));
+        }
         assert_eq!(ports.url("user-service").unwrap(), "http://localhost:9465/metrics");
         assert_eq!(from("::", 1).unwrap().url("gateway").unwrap(), "http://[::1]:1/metrics");
     }
 
     #[test]
-    fn any_free_port_is_that_for_all() {
+    fn any_free_port_applies_to_all() {
         let ports = from("localhost", 0).unwrap();
-        assert!(SERVICES.iter().all(|service| ports.variable(service).1 == "0"));
+        assert!(SERVICES.iter().all(|service| ports.variable(service.name).1 == "0"));
         assert_eq!(ports.url("gateway"), None);
     }
 
     #[test]
-    fn a_port_for_each_has_to_fit() {
+    fn there_must_be_a_port_for_each_service() {
         let last = u16::MAX - u16::try_from(SERVICES.len() - 1).unwrap();
-        assert_eq!(from("localhost", last).unwrap().variable(SERVICES[SERVICES.len() - 1]).1, "65535");
+        assert_eq!(from("localhost", last).unwrap().variable(SERVICES[SERVICES.len() - 1].name).1, "65535");
         let error = from("localhost", last + 1).unwrap_err().to_string();
         assert!(error.contains("OTEL_EXPORTER_PROMETHEUS_PORT is"), "{error}");
     }

@@ -1,6 +1,6 @@
-//! A gateway without services behind it: it waits as long as it is told, and reports exact figures.
+//! A gateway without backends: it waits as long as a test needs, and reports exact figures.
 
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "of tests, each of which uses a part of it")]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "every test uses a part of it")]
 
 use std::{
     net::SocketAddr,
@@ -27,19 +27,19 @@ use tonic::{
 /// How the gateway behaves.
 #[derive(Clone, Debug, Default)]
 pub struct Behaviour {
-    /// What the call "user" takes. Of the user "nobody" it fails after that.
+    /// The duration of the call "user". For the user "nobody" the call fails after it.
     pub user: Duration,
-    /// What the call "country" takes.
+    /// The duration of the call "country".
     pub country: Duration,
-    /// Each so many-th request is answered with `RESOURCE_EXHAUSTED`.
+    /// If set, one request of this many fails with `RESOURCE_EXHAUSTED`.
     pub fail_every: Option<u64>,
-    /// From this request on, all wait once until so much time has passed.
+    /// If set, requests from this one on wait until this time has passed since it.
     pub stall: Option<(u64, Duration)>,
 }
 
 /// A gateway that runs until the test ends.
 pub struct FakeGateway {
-    /// Where it listens.
+    /// Its URL.
     pub url: String,
     served: Arc<Served>,
 }
@@ -55,12 +55,12 @@ struct Served {
 // === impl FakeGateway ===
 
 impl FakeGateway {
-    /// Starts on a free port.
+    /// Starts it on a free port.
     pub async fn start(behaviour: Behaviour) -> Self {
         Self::start_at(([127, 0, 0, 1], 0).into(), behaviour).await
     }
 
-    /// Starts at an address.
+    /// Starts it at an address.
     pub async fn start_at(address: SocketAddr, behaviour: Behaviour) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -74,27 +74,27 @@ impl FakeGateway {
         Self { url, served }
     }
 
-    /// The header of each request so far, where it had one.
+    /// Returns the values of a header in the requests so far.
     pub fn headers(&self, name: &str) -> Vec<String> {
         let metadata = self.served.metadata.lock().unwrap();
         metadata.iter().filter_map(|map| Some(map.get(name)?.to_str().unwrap().to_owned())).collect()
     }
 
-    /// How many requests there were.
+    /// Returns the number of requests so far.
     pub fn requests(&self) -> u64 {
         *self.served.requests.borrow()
     }
 
-    /// Waits until there were this many.
-    pub async fn have_come(&self, requests: u64) {
-        self.served.requests.subscribe().wait_for(|come| *come >= requests).await.unwrap();
+    /// Waits until there were this many requests.
+    pub async fn wait_for_requests(&self, requests: u64) {
+        self.served.requests.subscribe().wait_for(|count| *count >= requests).await.unwrap();
     }
 }
 
 // === impl Served ===
 
 impl Served {
-    /// What all requests have in common: they are noted, and they may fail or stall.
+    /// Records a request, which may stall or fail.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.metadata.lock().unwrap().push(metadata.clone());
         let mut number = 0;
@@ -134,7 +134,7 @@ impl Served {
     }
 }
 
-/// The exact report of two calls of which the first may fail.
+/// Returns the exact report of two calls, of which the first may fail.
 fn report(
     behaviour: &Behaviour,
     fails: bool,
@@ -208,11 +208,11 @@ impl GatewayService for Served {
         &self,
         _request: Request<StreamUsersRequest>,
     ) -> Result<Response<Self::StreamUsersStream>, Status> {
-        Err(Status::unimplemented("this program does not call it"))
+        Err(Status::unimplemented("not called by this program"))
     }
 }
 
-/// What a process printed, and how it ended.
+/// The output of an ended process.
 pub struct Finished {
     /// Its exit code.
     pub code: Option<i32>,
@@ -222,7 +222,7 @@ pub struct Finished {
     pub stderr: String,
 }
 
-/// Runs the real binary with these flags, in a known environment.
+/// Runs the binary with these flags, in a known environment.
 pub async fn fanout(url: &str, flags: &[&str]) -> Finished {
     let mut command = command(url, flags);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
@@ -233,14 +233,14 @@ pub async fn fanout(url: &str, flags: &[&str]) -> Finished {
     }
 }
 
-/// The command for the real binary.
+/// Returns a command for the binary.
 pub fn command(url: &str, flags: &[&str]) -> std::process::Command {
     let mut command = std::process::Command::new(option_env!("CARGO_BIN_EXE_fanout").unwrap_or("fanout"));
     command.args(flags).env("FANOUT_GATEWAY", url).env("LC_ALL", "C.UTF-8").env("COLUMNS", "80");
     command
 }
 
-/// The JSON document that was printed.
+/// Parses the printed JSON document.
 pub fn json(finished: &Finished) -> serde_json::Value {
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stdout))
 }

@@ -1,0 +1,245 @@
+//! The exact text that `compare` draws for given runs.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+use super::waterfall;
+use crate::{
+    compare::{run::Run, table::table, verdict::verdict},
+    gateway_client::{
+        report::{Call, CallState, Report},
+        request::Strategy,
+        rpc_error::RpcError,
+    },
+    terminal::{style::Style, text_layout::width},
+};
+
+fn call(name: &str, start: u64, duration: u64) -> Call {
+    Call {
+        name: name.to_owned(),
+        method: String::new(),
+        state: CallState::Ok,
+        start: Duration::from_millis(start),
+        duration: Duration::from_millis(duration),
+        attempts: 1,
+        hedges: 0,
+        hedge_won: false,
+        critical: false,
+    }
+}
+
+fn critical(call: Call) -> Call {
+    Call { critical: true, ..call }
+}
+
+fn ended(state: CallState, call: Call) -> Call {
+    Call { state, ..call }
+}
+
+fn not_found() -> CallState {
+    CallState::Failed { code: "NOT_FOUND", message: "no user \"x\"".to_owned() }
+}
+
+fn report(calls: Vec<Call>) -> Report {
+    let wall = calls.iter().map(Call::end).max().unwrap_or_default();
+    let total: Duration = calls.iter().map(|call| call.duration).sum();
+    let longest = calls.iter().map(|call| call.duration).max().unwrap_or_default();
+    let (saved, avoidable) = (total.saturating_sub(wall), wall.saturating_sub(longest));
+    Report { trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(), wall, total, saved, avoidable, calls }
+}
+
+fn run(strategy: Strategy, calls: Vec<Call>) -> Run {
+    let report = report(calls);
+    Run { strategy, waited: report.wall + Duration::from_millis(8), result: Ok(Some(report)) }
+}
+
+fn profile() -> Vec<Run> {
+    vec![
+        run(Strategy::Sequential, vec![call("user", 0, 3000), critical(call("country", 3000, 3000))]),
+        run(Strategy::Concurrent, vec![call("user", 0, 3000), critical(call("country", 0, 3004))]),
+    ]
+}
+
+fn assert_text(text: &str, expected: &str) {
+    assert_eq!(text, expected.trim_start_matches('\n'), "\n{text}");
+}
+
+fn failure() -> Vec<Run> {
+    let calls = vec![
+        ended(not_found(), call("user", 0, 1200)),
+        critical(ended(CallState::Cancelled, call("country", 0, 1250))),
+        ended(CallState::Skipped, call("language", 0, 0)),
+        Call { attempts: 2, hedges: 1, hedge_won: true, ..call("flag", 100, 300) },
+    ];
+    let message = "no user \"x\" is known to the service, which has looked in all of its places".to_owned();
+    let error = RpcError { code: Code::NotFound, message, report: Some(report(calls)) };
+    vec![Run { strategy: Strategy::Concurrent, waited: Duration::from_millis(1260), result: Err(error) }]
+}
+
+#[test]
+fn a_profile_at_width_60() {
+    assert_text(
+        &(waterfall(&profile(), 60, Style::PLAIN)),
+        "
+sequential  waited 6.01 s
+  trace 0af7651916cd43dd8448eb211c80319c
+  user     ███████████████████▌                     3.00 s
+  country                     ▐███████████████████  3.00 s ◆
+concurrent  waited 3.01 s
+  trace 0af7651916cd43dd8448eb211c80319c
+  user     ███████████████████▌                     3.00 s
+  country  ███████████████████▌                     3.00 s ◆
+           ┬────────────┬────────────┬────────────┬
+           0 s          2 s          4 s          6 s
+◆ ended last: the one to speed up first
+",
+    );
+}
+
+#[test]
+fn a_failure_at_width_80_in_ascii() {
+    let text = waterfall(&failure(), 80, Style::ASCII) + &table(&failure(), 80, Style::ASCII);
+    assert_text(
+        &text,
+        "
+concurrent  waited 1.26 s  trace 0af7651916cd43dd8448eb211c80319c
+  x NOT_FOUND: no user \"x\" is known to the service, which has looked in all of
+    its places
+  user      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx   1.20 s x NOT_FOUND
+  country   ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~  1.25 s * ~ cancelled
+  language                                                  - skipped
+  flag         ##########                            300 ms 2 attempts hedge won
+            +---------------+--------------+--------
+            0 s             500 ms         1 s
+* ended last: the one to speed up first
+strategy  concurrent
+waited        1.26 s
+wall          1.25 s
+total         2.75 s
+saved         1.50 s
+avoidable        0 s
+ok                 1
+failed             1
+cancelled          1
+skipped            1
+",
+    );
+}
+
+#[test]
+fn a_failure_at_width_40() {
+    let text = waterfall(&failure(), 40, Style::PLAIN) + &table(&failure(), 40, Style::PLAIN);
+    assert_text(
+        &text,
+        "
+concurrent  waited 1.26 s
+  trace 0af7651916cd43dd8448eb211c80319c
+  ✗ NOT_FOUND: no user \"x\" is known to
+    the service, which has looked in all
+    of its places
+  user     ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓  1.20 s ✗
+  country  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒ 1.25 s ◆ ◌
+  language                           –
+  flag      ▐███▊             300 ms
+           ┬─────────────┬────
+           0 s           1 s
+◆ ended last: the one to speed up first,
+✗ failed, ◌ cancelled, – skipped
+strategy  concurrent
+waited        1.26 s
+wall          1.25 s
+total         2.75 s
+saved         1.50 s
+avoidable        0 s
+ok                 1
+failed             1
+cancelled          1
+skipped            1
+",
+    );
+}
+
+#[test]
+fn figures_at_width_80() {
+    assert_text(
+        &table(&profile(), 80, Style::PLAIN),
+        "
+strategy     waited     wall    total    saved   avoidable   calls
+sequential   6.01 s   6.00 s   6.00 s      0 s      3.00 s    2 ok
+concurrent   3.01 s   3.00 s   6.00 s   3.00 s         0 s    2 ok
+",
+    );
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    let mut runs = profile();
+    runs.push(run(
+        Strategy::Spawned,
+        vec![
+            ended(not_found(), call(&"a-very-long-name".repeat(9), 0, 1)),
+            Call {
+                attempts: 3, ..ended(CallState::Cancelled, call("日本語の名前はとても長いです", 0, 599_000))
+            },
+            ended(CallState::Skipped, call("\u{1b}[31mred", 0, 0)),
+        ],
+    ));
+    for columns in 40..=160 {
+        for style in [Style::PLAIN, Style::ASCII] {
+            let text = waterfall(&runs, columns, style) + &table(&runs, columns, style);
+            let wide: Vec<_> = text.lines().filter(|line| width(line) > columns).collect();
+            assert!(wide.is_empty(), "{columns}: {wide:#?}");
+            assert!(!text.contains('\u{1b}'));
+        }
+    }
+}
+
+#[test]
+fn a_thousand_calls_are_elided_and_counted() {
+    let mut calls: Vec<Call> = (0..1000).map(|index| call(&format!("user-{index}"), index, 10)).collect();
+    calls[500].state = not_found();
+    calls[999].critical = true;
+    let text = waterfall(&[run(Strategy::Concurrent, calls)], 80, Style::PLAIN);
+    assert!(text.contains("  … 984 more: 984 ok\n"), "{text}");
+    assert!(text.contains("user-500") && text.contains("user-999") && text.contains("user-13 "), "{text}");
+    assert!(text.lines().count() < 30);
+}
+
+#[test]
+fn calls_of_no_duration_are_visible() {
+    let text =
+        waterfall(&[run(Strategy::Concurrent, vec![call("user", 0, 0), call("country", 0, 0)])], 60, Style::PLAIN);
+    assert!(text.contains("  user     ▏ ") && text.contains("  country  ▏ ") && text.contains("0 s"), "{text}");
+}
+
+#[test]
+fn a_run_without_calls_or_report_is_explained() {
+    let none = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, result: Ok(None) };
+    assert_eq!(waterfall(&[none], 60, Style::PLAIN), "spawned  waited 0 s\n  the reply holds no report\n");
+    assert_eq!(waterfall(&[], 60, Style::PLAIN), "");
+    let error = RpcError { code: Code::Unavailable, message: "gone".to_owned(), report: None };
+    let failed = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, result: Err(error) };
+    assert_eq!(waterfall(&[failed], 60, Style::ASCII), "spawned  waited 0 s\n  x UNAVAILABLE: gone\n");
+}
+
+#[test]
+fn the_verdict_follows_the_measured_times() {
+    let text = |runs: &[Run]| verdict(runs, Style::PLAIN);
+    assert_eq!(text(&profile()), "joining saves 3.00 s: 6.00 s in turn, 3.00 s together");
+    assert_eq!(text(&profile()[..1]), "joining would save 3.00 s of 6.00 s");
+    assert_eq!(text(&profile()[1..]), "joining saved 3.00 s: 3.00 s together, 6.00 s if in turn");
+    let chain = |strategy| run(strategy, vec![call("user", 0, 3000), call("country", 3000, 3000)]);
+    assert_eq!(
+        text(&Strategy::ALL.map(chain)),
+        "joining saves nothing: 6.00 s in turn, 6.00 s together; the calls depend on one another\n\
+         a task for each call changes nothing: 6.00 s, 6.00 s in one task"
+    );
+    let lopsided = [
+        run(Strategy::Sequential, vec![call("user", 0, 3000), call("country", 3000, 10)]),
+        run(Strategy::Spawned, vec![call("user", 0, 3000), call("country", 0, 10)]),
+    ];
+    assert!(text(&lopsided).ends_with("one call takes nearly all of the time"));
+    let partial = run(Strategy::Sequential, vec![ended(not_found(), call("user", 0, 1))]);
+    assert!(text(&[partial]).starts_with("nothing to compare"));
+}

@@ -1,0 +1,13 @@
+//! What the commands that call the gateway share.
+//!
+//! # Layout
+//!
+//! * [`request`]: the flags that describe a request, and its messages; [`baggage`]: the header that they fill.
+//! * [`address`]: where the gateway is, and connections to it.
+//! * [`report`], [`rpc_error`]: the gateway's reply in the types of this crate.
+
+pub mod address;
+pub mod baggage;
+pub mod report;
+pub mod request;
+pub mod rpc_error;

@@ -1,0 +1,219 @@
+//! A request to the gateway: the flags that `compare` and `load` share.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use clap::{Args, ValueEnum};
+use fanout_proto::{gateway::v1 as proto, user_id};
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+};
+
+use crate::gateway_client::{
+    address::GatewayAddress,
+    baggage::{self, BaggageEntry, DelayOverride},
+};
+
+/// The flags that describe a request.
+#[derive(Args, Clone, Debug)]
+pub struct RequestArgs {
+    /// The address of the gateway
+    #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    pub gateway: GatewayAddress,
+
+    /// The RPC to call
+    #[arg(long, value_enum, default_value_t)]
+    pub method: Method,
+
+    /// The id of the requested user
+    #[arg(long, value_name = "ID", default_value = "ada")]
+    pub user: UserId,
+
+    /// What a failed call does to the others [default: the gateway chooses]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub failure_policy: Option<FailurePolicy>,
+
+    /// Delays of the backends for this request, such as user=500ms,country=1s (sent as W3C baggage)
+    #[arg(long, value_name = "SERVICE=TIME", value_delimiter = ',')]
+    pub delay: Vec<DelayOverride>,
+
+    /// An entry of W3C baggage to send, such as user.delay=500ms; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub baggage: Vec<BaggageEntry>,
+
+    /// How long to wait for a reply; sent as the request's deadline
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
+    pub timeout: Duration,
+}
+
+/// The RPCs of the gateway that this program calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// A user and the list of countries: two independent calls
+    #[default]
+    GetProfile,
+    /// A user, then that user's country: the second call needs the first
+    GetHomeCountry,
+}
+
+/// How the gateway runs the calls of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Strategy {
+    /// One call after the other
+    Sequential,
+    /// All calls in one task, joined
+    Concurrent,
+    /// A task for each call
+    Spawned,
+}
+
+/// What a failed call does to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailurePolicy {
+    /// The first failure fails the request
+    FailFast,
+    /// The reply contains what arrived
+    BestEffort,
+}
+
+/// A valid user id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserId(String);
+
+// === impl RequestArgs ===
+
+impl RequestArgs {
+    /// Returns the request message for a profile.
+    pub fn profile(&self, strategy: Option<Strategy>) -> proto::GetProfileRequest {
+        proto::GetProfileRequest {
+            user_id: self.user.to_string(),
+            strategy: Strategy::number(strategy),
+            failure_policy: FailurePolicy::number(self.failure_policy),
+        }
+    }
+
+    /// Returns the request message for a user's country.
+    pub fn home_country(&self, strategy: Option<Strategy>) -> proto::GetHomeCountryRequest {
+        proto::GetHomeCountryRequest {
+            user_id: self.user.to_string(),
+            strategy: Strategy::number(strategy),
+            failure_policy: FailurePolicy::number(self.failure_policy),
+        }
+    }
+
+    /// Returns the `baggage` header for the delays and the other entries, if there are any.
+    pub fn baggage_header(&self) -> Option<MetadataValue<Ascii>> {
+        let delays = self.delay.iter().map(DelayOverride::entry);
+        let entries: Vec<_> = delays.chain(self.baggage.iter().cloned()).collect();
+        baggage::header(&entries)
+    }
+
+    /// Describes the request, such as `GetProfile of ada`.
+    pub fn describe(&self) -> String {
+        format!("{} of {}", self.method.rpc(), self.user)
+    }
+}
+
+/// Returns the request with its baggage and its deadline.
+pub fn with_metadata<M>(message: M, baggage: Option<&MetadataValue<Ascii>>, timeout: Duration) -> Request<M> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    if let Some(baggage) = baggage {
+        request.metadata_mut().insert("baggage", baggage.clone());
+    }
+    request
+}
+
+/// Parses a duration above 0.
+///
+/// # Errors
+///
+/// Returns a message for the command line if the text is not a duration, or one of 0 or above 24 hours.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) | Err(_) => Err("expected a time above 0, such as 500ms, 30s or 2m".to_owned()),
+        // `grpc-timeout` can represent it, and it is longer than anybody waits.
+        Ok(duration) if duration > Duration::from_hours(24) => Err("at most 24h is allowed".to_owned()),
+        Ok(duration) => Ok(duration),
+    }
+}
+
+// === impl Method ===
+
+impl Method {
+    /// Returns the name of the RPC in the contract.
+    pub fn rpc(self) -> &'static str {
+        match self {
+            Self::GetProfile => "GetProfile",
+            Self::GetHomeCountry => "GetHomeCountry",
+        }
+    }
+}
+
+// === impl Strategy ===
+
+impl Strategy {
+    /// All strategies, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Sequential, Self::Concurrent, Self::Spawned];
+
+    /// Returns the name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Concurrent => "concurrent",
+            Self::Spawned => "spawned",
+        }
+    }
+
+    fn number(strategy: Option<Self>) -> i32 {
+        let strategy = match strategy {
+            None => proto::Strategy::Unspecified,
+            Some(Self::Sequential) => proto::Strategy::Sequential,
+            Some(Self::Concurrent) => proto::Strategy::Concurrent,
+            Some(Self::Spawned) => proto::Strategy::Spawned,
+        };
+        strategy.into()
+    }
+}
+
+// === impl FailurePolicy ===
+
+impl FailurePolicy {
+    fn number(policy: Option<Self>) -> i32 {
+        let policy = match policy {
+            None => proto::FailurePolicy::Unspecified,
+            Some(Self::FailFast) => proto::FailurePolicy::FailFast,
+            Some(Self::BestEffort) => proto::FailurePolicy::BestEffort,
+        };
+        policy.into()
+    }
+}
+
+// === impl UserId ===
+
+impl FromStr for UserId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        user_id::check(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_above_0_and_at_most_a_day() {
+        assert_eq!(positive_duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert!(positive_duration("0s").unwrap_err().contains("above 0"));
+        assert!(positive_duration("soon").unwrap_err().contains("30s"));
+        assert!(positive_duration("1000000h").unwrap_err().contains("24h"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The error of a failed RPC: code, message and the gateway's report.
+
+use std::error::Error as _;
+
+use prost::Message as _;
+use tonic::{Code, Status, TimeoutExpired};
+
+use crate::gateway_client::report::Report;
+
+/// The trailer in which the gateway sends the report of a failed request.
+const REPORT_TRAILER: &str = "fanout-report-bin";
+
+/// The message if the timeout passes here before the gateway replies.
+const NO_REPLY: &str = "no reply within --timeout";
+
+/// Why an RPC failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RpcError {
+    /// The gRPC status code. Never [`Code::Ok`].
+    pub code: Code,
+    /// What went wrong.
+    pub message: String,
+    /// The calls until the failure, if the gateway sent a report.
+    pub report: Option<Report>,
+}
+
+// === impl RpcError ===
+
+impl RpcError {
+    /// Reads the status and its trailers.
+    pub fn new(status: &Status) -> Self {
+        let trailer = status.metadata().get_bin(REPORT_TRAILER).and_then(|value| value.to_bytes().ok());
+        // A report that cannot be decoded is ignored: the failure itself matters more.
+        let report = trailer.and_then(|bytes| fanout_proto::gateway::v1::FanOutReport::decode(bytes).ok());
+        let (code, message) = read(status);
+        Self { code, message, report: report.map(Report::from) }
+    }
+
+    /// Returns the error for a reply that did not arrive in time.
+    pub fn deadline_exceeded() -> Self {
+        Self { code: Code::DeadlineExceeded, message: NO_REPLY.to_owned(), report: None }
+    }
+}
+
+/// Returns the code and the message of a status.
+///
+/// tonic's own timer ends a call with `CANCELLED`; this returns `DEADLINE_EXCEEDED` for it.
+pub fn read(status: &Status) -> (Code, String) {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return (Code::DeadlineExceeded, NO_REPLY.to_owned());
+        }
+        cause = error.source();
+    }
+    (status.code(), status.message().to_owned())
+}

@@ -1,0 +1,131 @@
+//! The flags that set the services' ports: `--port SERVICE=PORT`, and `--user-port PORT` and the like.
+
+use std::str::FromStr;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
+
+use crate::services::{SERVICES, Service};
+
+/// The id of `--port`.
+const PORT: &str = "port";
+
+/// The port of each service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// In the order of [`SERVICES`].
+    ports: Vec<u16>,
+}
+
+/// The value of `--port`.
+#[derive(Clone, Copy, Debug)]
+struct ServicePort {
+    service: &'static Service,
+    port: u16,
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// Returns the port on which a service shall listen; 0 means any free one.
+    pub fn get(&self, service: &Service) -> u16 {
+        let position = SERVICES.iter().position(|other| other.name == service.name);
+        position.map_or(service.port, |position| self.ports[position])
+    }
+}
+
+/// Returns the name of the flag that sets the port of this service alone, without its dashes.
+pub fn port_flag(service: &Service) -> String {
+    format!("{}-port", service.short_name())
+}
+
+impl Args for Ports {
+    fn augment_args(command: Command) -> Command {
+        let own = SERVICES.iter().map(|service| {
+            Arg::new(port_flag(service))
+                .long(port_flag(service))
+                .value_name("PORT")
+                .value_parser(value_parser!(u16))
+                .default_value(service.port.to_string())
+                .help(format!("The {}'s port on 127.0.0.1; 0 picks a free one", service.words()))
+        });
+        let any = Arg::new(PORT)
+            .long("port")
+            .value_name("SERVICE=PORT")
+            .value_parser(|text: &str| text.parse::<ServicePort>())
+            .action(ArgAction::Append)
+            .help("A service's port by the service's name, such as gateway=0; may be repeated");
+        command.args(own).arg(any)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Ports {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let port = |service: &Service| {
+            let mut by_name = matches.get_many::<ServicePort>(PORT).unwrap_or_default();
+            let own = || matches.get_one(&port_flag(service)).copied();
+            let last = by_name.rfind(|entry| entry.service.name == service.name);
+            last.map(|entry| entry.port).or_else(own).unwrap_or(service.port)
+        };
+        Ok(Self { ports: SERVICES.iter().map(port).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+// === impl ServicePort ===
+
+impl FromStr for ServicePort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, port) = text.split_once('=').ok_or("expected SERVICE=PORT, such as gateway=0")?;
+        let service = SERVICES.iter().find(|service| service.name == name || service.short_name() == name);
+        let service = service.ok_or_else(|| {
+            let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
+            format!("unknown service '{name}': expected one of {}", names.join(", "))
+        })?;
+        let port = port.parse().map_err(|_| format!("invalid port '{port}': expected 0 to 65535"))?;
+        Ok(Self { service, port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &[&str]) -> Result<Ports, Error> {
+        let command = Ports::augment_args(Command::new("up").no_binary_name(true));
+        Ports::from_arg_matches(&command.try_get_matches_from(flags)?)
+    }
+
+    #[test]
+    fn every_service_has_its_default_port_and_a_flag() {
+        assert_eq!(parse(&[]).unwrap().ports, SERVICES.iter().map(|service| service.port).collect::<Vec<_>>());
+        for service in SERVICES {
+            let flag = format!("--{}", port_flag(service));
+            assert_eq!(parse(&[&flag, "7"]).unwrap().get(service), 7);
+        }
+    }
+
+    #[test]
+    fn a_port_by_name_overrides_the_flag_and_the_last_one_wins() {
+        let ports = parse(&["--port", "gateway=1", "--port", "gateway=0", "--gateway-port", "3", "--port", "user=4"]);
+        let ports = ports.unwrap();
+        assert_eq!(ports.ports[..3], [0, 4, 50053]);
+    }
+
+    #[test]
+    fn an_unknown_service_is_named_with_those_that_there_are() {
+        let error = parse(&["--port", "nowhere=1"]).unwrap_err().to_string();
+        assert!(error.contains("'nowhere'") && error.contains("gateway, user-service, country-service"), "{error}");
+        assert!(parse(&["--port", "gateway"]).unwrap_err().to_string().contains("SERVICE=PORT"));
+        assert!(parse(&["--port", "gateway=70000"]).unwrap_err().to_string().contains("65535"));
+    }
+}

@@ -1,0 +1,209 @@
+//! An OTLP collector that keeps the spans and the names of the metrics that it receives.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use opentelemetry_proto::tonic::{
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
+    },
+    common::v1::{AnyValue, any_value::Value},
+    resource::v1::Resource,
+    trace::v1::{Span, span::SpanKind},
+};
+use tokio::{net::TcpListener, sync::Notify};
+use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+
+use crate::TIMEOUT;
+
+/// A collector on a free port.
+pub struct Collector {
+    /// Its URL.
+    pub endpoint: String,
+    received: Arc<Received>,
+}
+
+#[derive(Default)]
+struct Received {
+    spans: Mutex<Vec<RecordedSpan>>,
+    /// The service and the name of each metric.
+    metrics: Mutex<BTreeSet<(String, String)>>,
+    changed: Notify,
+}
+
+/// A span that a service exported.
+#[derive(Clone, Debug)]
+pub struct RecordedSpan {
+    /// The exporting service.
+    pub service: String,
+    /// The span's name.
+    pub name: String,
+    /// Server, client or internal.
+    pub kind: SpanKind,
+    /// The trace's id in hexadecimal.
+    pub trace: String,
+    /// The span's id in hexadecimal.
+    pub id: String,
+    /// The parent's id in hexadecimal; empty for a root.
+    pub parent: String,
+    /// The start in nanoseconds of Unix time.
+    pub start: u64,
+    /// The end in nanoseconds of Unix time.
+    pub end: u64,
+    /// Whether the span's status is an error.
+    pub failed: bool,
+    /// The values as text.
+    pub attributes: BTreeMap<String, String>,
+    /// The ids of the spans that it links to.
+    pub links: Vec<String>,
+}
+
+struct Export(Arc<Received>);
+
+// === impl Collector ===
+
+impl Collector {
+    /// Starts a collector of traces and metrics.
+    pub async fn start() -> Self {
+        Self::start_with(true).await
+    }
+
+    /// Starts a collector of traces alone, such as Jaeger.
+    pub async fn start_without_metrics() -> Self {
+        Self::start_with(false).await
+    }
+
+    async fn start_with(metrics: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let received = Arc::new(Received::default());
+        let server = tonic::transport::Server::builder()
+            .add_service(TraceServiceServer::new(Export(Arc::clone(&received))))
+            .add_optional_service(metrics.then(|| MetricsServiceServer::new(Export(Arc::clone(&received)))));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        Self { endpoint, received }
+    }
+
+    /// Returns the environment with which a process exports its spans here, soon after they end.
+    pub fn env(&self) -> [(&str, &str); 2] {
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.endpoint), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
+    }
+
+    /// Returns the names of the metrics that this service has exported so far.
+    pub fn metrics(&self, service: &str) -> Vec<String> {
+        let metrics = self.received.metrics.lock().unwrap();
+        metrics.iter().filter(|(of, _)| of == service).map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Waits until `count` spans of the trace match `wanted`, and returns all spans of the trace.
+    pub async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&RecordedSpan) -> bool) -> Vec<RecordedSpan> {
+        let found = async {
+            loop {
+                let changed = self.received.changed.notified();
+                let spans: Vec<RecordedSpan> =
+                    self.received.spans.lock().unwrap().iter().filter(|span| span.trace == id).cloned().collect();
+                if spans.iter().filter(|span| wanted(span)).count() >= count {
+                    return spans;
+                }
+                changed.await;
+            }
+        };
+        let found = tokio::time::timeout(TIMEOUT, found).await;
+        found.unwrap_or_else(|_| panic!("trace {id} is not complete: {:#?}", self.received.spans.lock().unwrap()))
+    }
+}
+
+// === impl Export ===
+
+#[tonic::async_trait]
+impl TraceService for Export {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        for resource in request.into_inner().resource_spans {
+            let service = service(resource.resource);
+            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            self.0.spans.lock().unwrap().extend(spans.map(|span| RecordedSpan::new(&service, span)));
+        }
+        self.0.changed.notify_waiters();
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Export {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        for resource in request.into_inner().resource_metrics {
+            let service = service(resource.resource);
+            let metrics = resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
+            self.0.metrics.lock().unwrap().extend(metrics.map(|metric| (service.clone(), metric.name)));
+        }
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+/// Returns the name of the service that the telemetry is from.
+fn service(resource: Option<Resource>) -> String {
+    let attributes = resource.unwrap_or_default().attributes;
+    let service = attributes.iter().find(|attribute| attribute.key == "service.name");
+    text(service.and_then(|service| service.value.as_ref()))
+}
+
+// === impl RecordedSpan ===
+
+impl RecordedSpan {
+    fn new(service: &str, span: Span) -> Self {
+        let attributes =
+            span.attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute.value.as_ref())));
+        Self {
+            service: service.to_owned(),
+            attributes: attributes.collect(),
+            links: span.links.iter().map(|link| hex(&link.span_id)).collect(),
+            kind: span.kind(),
+            name: span.name,
+            trace: hex(&span.trace_id),
+            id: hex(&span.span_id),
+            parent: hex(&span.parent_span_id),
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+            failed: span.status.is_some_and(|status| status.code == 2),
+        }
+    }
+
+    /// Returns whether both spans were open at the same moment.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// Returns the value of an attribute; empty if there is none.
+    pub fn attribute(&self, name: &str) -> &str {
+        self.attributes.get(name).map_or("", String::as_str)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::BoolValue(yes)) => yes.to_string(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,294 @@
+//! The spans that a collector receives: one trace for each request, which shows the overlap.
+
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+
+use e2e::{
+    collector::{Collector, RecordedSpan},
+    raw_call,
+    up::Up,
+};
+use fanout_proto::gateway::v1::{CallReport, FailurePolicy, GetProfileRequest, GetProfileResponse, Strategy};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use tonic::{Code, Request, Response, Status};
+
+const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
+const GET_USER: &str = "fanout.user.v1.UserService/GetUser";
+const LIST_COUNTRIES: &str = "fanout.country.v1.CountryService/ListCountries";
+
+async fn get_profile(up: &Up, strategy: Strategy, baggage: &str) -> Result<Response<GetProfileResponse>, Status> {
+    let (strategy, failure_policy) = (strategy.into(), FailurePolicy::FailFast.into());
+    let mut request = Request::new(GetProfileRequest { user_id: "ada".into(), strategy, failure_policy });
+    if !baggage.is_empty() {
+        request.metadata_mut().insert("baggage", baggage.parse().unwrap());
+    }
+    up.gateway().await.get_profile(request).await
+}
+
+/// Returns the only span of this service, name and kind.
+fn one<'a>(spans: &'a [RecordedSpan], service: &str, name: &str, kind: SpanKind) -> &'a RecordedSpan {
+    let found: Vec<_> =
+        spans.iter().filter(|span| span.service == service && span.name == name && span.kind == kind).collect();
+    assert_eq!(found.len(), 1, "{name} {kind:?} of {service} in {spans:#?}");
+    found[0]
+}
+
+/// Returns the trace id in the report of a failed request.
+fn trace_of(status: &Status) -> String {
+    use prost::Message as _;
+    let report = status.metadata().get_bin("fanout-report-bin").expect("a report in the trailer");
+    fanout_proto::gateway::v1::FanOutReport::decode(report.to_bytes().unwrap()).unwrap().trace_id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_trace_shows_the_overlap() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "200ms"], &collector.env());
+    for (strategy, overlap) in [(Strategy::Sequential, false), (Strategy::Concurrent, true), (Strategy::Spawned, true)]
+    {
+        let reply = get_profile(&up, strategy, "").await.unwrap();
+        let traceresponse = reply.metadata().get("traceresponse").unwrap().to_str().unwrap().to_owned();
+        let report = reply.into_inner().report.unwrap();
+        let spans = collector.trace(&report.trace_id, 9, |_| true).await;
+
+        let server = one(&spans, "gateway", GET_PROFILE, SpanKind::Server);
+        assert_eq!(traceresponse, format!("00-{}-{}-01", report.trace_id, server.id));
+        assert_eq!(server.parent, "", "the caller sent no trace");
+        let fan_out = one(&spans, "gateway", "fan_out", SpanKind::Internal);
+        let user = one(&spans, "gateway", GET_USER, SpanKind::Client);
+        let country = one(&spans, "gateway", LIST_COUNTRIES, SpanKind::Client);
+        let user_server = one(&spans, "user-service", GET_USER, SpanKind::Server);
+        let country_server = one(&spans, "country-service", LIST_COUNTRIES, SpanKind::Server);
+        let user_delay = one(&spans, "user-service", "delay", SpanKind::Internal);
+        let country_delay = one(&spans, "country-service", "delay", SpanKind::Internal);
+        let select = one(&spans, "user-service", "SELECT users", SpanKind::Client);
+        for (child, parent) in [
+            (fan_out, server),
+            (user, fan_out),
+            (country, fan_out),
+            (user_server, user),
+            (country_server, country),
+            (user_delay, user_server),
+            (country_delay, country_server),
+            (select, user_server),
+        ] {
+            assert_eq!(child.parent, parent.id, "{child:#?} under {parent:#?}");
+        }
+        assert_eq!(spans.len(), 9, "no other spans: {spans:#?}");
+        assert_eq!(user.overlaps(country), overlap, "{strategy:?}");
+        assert!(spans.iter().all(|span| !span.failed));
+        check_attributes(strategy, &spans, &up);
+    }
+}
+
+fn check_attributes(strategy: Strategy, spans: &[RecordedSpan], up: &Up) {
+    let fan_out = one(spans, "gateway", "fan_out", SpanKind::Internal);
+    let name = strategy.as_str_name().trim_start_matches("STRATEGY_").to_lowercase();
+    assert_eq!(fan_out.attribute("fanout.strategy"), name);
+    assert_eq!(fan_out.attribute("fanout.width"), "2");
+    let ms = |key: &str| fan_out.attribute(key).parse::<f64>().unwrap();
+    let (wall, saved, avoidable) = (ms("fanout.wall_ms"), ms("fanout.saved_ms"), ms("fanout.avoidable_ms"));
+    if strategy == Strategy::Sequential {
+        assert!(wall >= 400.0 && saved < 0.1 * wall && avoidable > 0.3 * wall, "{wall} {saved} {avoidable}");
+    } else {
+        assert!(wall >= 200.0 && saved > 100.0, "{wall} {saved} {avoidable}");
+    }
+    let user = one(spans, "gateway", GET_USER, SpanKind::Client);
+    let user_address = up.url("user-service");
+    for span in [user, one(spans, "user-service", GET_USER, SpanKind::Server)] {
+        assert_eq!(span.attribute("rpc.system.name"), "grpc");
+        assert_eq!(span.attribute("rpc.method"), GET_USER);
+        assert_eq!(span.attribute("rpc.response.status_code"), "OK");
+        let address = format!("http://{}:{}", span.attribute("server.address"), span.attribute("server.port"));
+        assert_eq!(address, user_address);
+        for old in ["rpc.system", "rpc.service", "rpc.grpc.status_code", "net.peer.name", "error.type"] {
+            assert_eq!(span.attribute(old), "", "{old}");
+        }
+    }
+    let select = one(spans, "user-service", "SELECT users", SpanKind::Client);
+    assert_eq!(select.attribute("db.system.name"), "sqlite");
+    assert_eq!(select.attribute("db.operation.name"), "SELECT");
+    assert_eq!(select.attribute("db.collection.name"), "users");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callers_trace_is_continued() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "0"], &collector.env());
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let mut request = Request::new(GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() });
+    request.metadata_mut().insert("traceparent", format!("00-{trace}-{parent}-01").parse().unwrap());
+    let reply = up.gateway().await.get_profile(request).await.unwrap();
+    assert_eq!(reply.into_inner().report.unwrap().trace_id, trace);
+    // Without a delay there is no span for it.
+    let spans = collector.trace(trace, 7, |_| true).await;
+    assert_eq!(one(&spans, "gateway", GET_PROFILE, SpanKind::Server).parent, parent);
+    let line =
+        up.wait_for_log("the request's line", |line| line["trace_id"] == trace && line["service"] == "gateway").await;
+    assert_eq!((line["code"].as_str(), line["method"].as_str()), (Some("OK"), Some(GET_PROFILE)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sibling_stops_the_other_call_at_its_backend() {
+    let collector = Collector::start().await;
+    let mut env = collector.env().to_vec();
+    env.push(("GATEWAY_RETRIES", "0"));
+    let up = Up::start_with(&["--delay", "20s"], &env);
+    for strategy in [Strategy::Concurrent, Strategy::Spawned] {
+        let status = get_profile(&up, strategy, "user.delay=100ms,user.error-rate=1").await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        let spans = collector.trace(&trace_of(&status), 8, |_| true).await;
+        let user = one(&spans, "user-service", GET_USER, SpanKind::Server);
+        assert_eq!((user.attribute("rpc.response.status_code"), user.failed), ("UNAVAILABLE", true));
+        for (service, kind) in [("gateway", SpanKind::Client), ("country-service", SpanKind::Server)] {
+            let country = one(&spans, service, LIST_COUNTRIES, kind);
+            assert_eq!(country.attribute("rpc.response.status_code"), "CANCELLED", "{country:#?}");
+        }
+        let delay = one(&spans, "country-service", "delay", SpanKind::Internal);
+        assert!(delay.end - delay.start < 10_000_000_000, "the delay was cancelled: {delay:#?}");
+        assert_eq!(delay.attribute("fanout.cancelled"), "true");
+    }
+    // The sequential strategy never makes the second call.
+    let status = get_profile(&up, Strategy::Sequential, "user.delay=0,user.error-rate=1").await.unwrap_err();
+    let spans = collector.trace(&trace_of(&status), 4, |_| true).await;
+    assert!(spans.iter().all(|span| span.service != "country-service"), "{spans:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_leaves_before_its_message_is_complete_is_not_a_failure() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "0"], &collector.env());
+    let stream = tokio::net::TcpStream::connect(up.url("gateway").trim_start_matches("http://")).await.unwrap();
+    let (mut caller, mut connection) = h2::client::handshake(stream).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let connection = tokio::spawn(connection);
+    let trace = "5af7651916cd43dd8448eb211c80319c";
+    let request = http::Request::post(format!("http://gateway/{GET_PROFILE}"))
+        .header("content-type", "application/grpc")
+        .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    let _reply = caller.send_request(request.body(()).unwrap(), false).unwrap();
+    // The gateway has the headers when it has answered the ping.
+    pings.ping(h2::Ping::opaque()).await.unwrap();
+    connection.abort();
+    let spans = collector.trace(trace, 1, |_| true).await;
+    let request = one(&spans, "gateway", GET_PROFILE, SpanKind::Server);
+    assert_eq!((request.attribute("rpc.response.status_code"), request.failed), ("CANCELLED", false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_attempt_is_a_span_with_its_number() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "0"], &collector.env());
+    let status = get_profile(&up, Strategy::Sequential, "user.error-rate=1").await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    // Two spans of the gateway, and two for each of the three attempts.
+    let spans = collector.trace(&trace_of(&status), 8, |_| true).await;
+    let mut attempts: Vec<_> =
+        spans.iter().filter(|span| span.kind == SpanKind::Client && span.name == GET_USER).collect();
+    attempts.sort_by_key(|span| span.start);
+    assert_eq!(attempts.iter().map(|span| span.attribute("fanout.attempt")).collect::<Vec<_>>(), ["1", "2", "3"]);
+    for (attempt, next) in attempts.iter().zip(&attempts[1..]) {
+        assert!(attempt.end <= next.start, "one after another: {attempts:#?}");
+    }
+    for attempt in attempts {
+        assert_eq!(attempt.attribute("network.peer.address"), "127.0.0.1");
+        assert!(spans.iter().any(|span| span.kind == SpanKind::Server && span.parent == attempt.id), "{attempt:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hedge_is_an_attempt_and_its_loser_is_cancelled_at_the_backend() {
+    let collector = Collector::start().await;
+    let mut env = collector.env().to_vec();
+    env.push(("GATEWAY_HEDGE", "100ms"));
+    let up = Up::start_with(&["--delay", "0"], &env);
+    // Both attempts take equally long, so the first wins.
+    let reply = get_profile(&up, Strategy::Concurrent, "user.delay=400ms,country.delay=0").await.unwrap();
+    let report = reply.into_inner().report.unwrap();
+    let of = |call: &CallReport| (call.attempts, call.hedges, call.hedge_won);
+    assert_eq!(report.calls.iter().map(of).collect::<Vec<_>>(), [(2, 1, false), (1, 0, false)]);
+    let is_user = |span: &RecordedSpan| span.name == GET_USER;
+    // Two attempts, each with a client and a server span.
+    let spans = collector.trace(&report.trace_id, 4, is_user).await;
+    let of = |span: &RecordedSpan| {
+        let attribute = |name| span.attribute(name).to_owned();
+        (attribute("fanout.attempt"), attribute("fanout.hedge"), attribute("rpc.response.status_code"))
+    };
+    let mut attempts: Vec<_> =
+        spans.iter().filter(|span| is_user(span) && span.kind == SpanKind::Client).map(of).collect();
+    attempts.sort();
+    let expected = [("1", "won", "OK"), ("2", "lost", "CANCELLED")];
+    assert_eq!(attempts, expected.map(|(number, hedge, code)| (number.into(), hedge.into(), code.into())));
+    let mut ends: Vec<_> = spans
+        .iter()
+        .filter(|span| is_user(span) && span.kind == SpanKind::Server)
+        .map(|span| span.attribute("rpc.response.status_code"))
+        .collect();
+    ends.sort_unstable();
+    assert_eq!(ends, ["CANCELLED", "OK"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coalesced_call_links_to_the_shared_call() {
+    let collector = Collector::start().await;
+    let mut env = collector.env().to_vec();
+    env.push(("GATEWAY_COALESCE", "country"));
+    let up = Up::start_with(&["--delay", "500ms"], &env);
+    let replies = futures::future::join_all((0..3).map(|_| get_profile(&up, Strategy::Concurrent, ""))).await;
+    let reports: Vec<_> = replies.into_iter().map(|reply| reply.unwrap().into_inner().report.unwrap()).collect();
+    let mut attempts: Vec<_> = reports.iter().map(|report| report.calls[1].attempts).collect();
+    attempts.sort_unstable();
+    assert_eq!(attempts, [0, 0, 1], "one call for all three");
+    let (mut flights, mut links) = (Vec::new(), Vec::new());
+    for report in &reports {
+        let shares = |span: &RecordedSpan| ["shared_call", "coalesced"].contains(&&*span.name);
+        let spans = collector.trace(&report.trace_id, 1, shares).await;
+        flights.extend(spans.iter().filter(|span| span.name == "shared_call").map(|span| span.id.clone()));
+        links.extend(spans.iter().filter(|span| span.name == "coalesced").map(|span| span.links.clone()));
+    }
+    assert_eq!(flights.len(), 1);
+    assert_eq!(links, [flights.clone(), flights], "two calls joined the one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_ends_the_call_on_every_hop() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "3s"], &collector.env());
+    for (number, strategy) in [Strategy::Sequential, Strategy::Concurrent, Strategy::Spawned].into_iter().enumerate() {
+        let request =
+            GetProfileRequest { user_id: "ada".into(), strategy: strategy.into(), ..GetProfileRequest::default() };
+        let trace = format!("{number}af7651916cd43dd8448eb211c80319c");
+        let traceparent = format!("00-{trace}-b7ad6b7169203331-01");
+        let headers = [("grpc-timeout", "100m"), ("traceparent", &*traceparent)];
+        let begun = std::time::Instant::now();
+        let status = raw_call::unary_status(&up.url("gateway"), GET_PROFILE, &headers, &request).await;
+        let waited = begun.elapsed().as_millis();
+        assert_eq!(status, "4", "{strategy:?} ends with DEADLINE_EXCEEDED");
+        // About 100 ms, of which the gateway reserves a tenth; the backends would take 3 s.
+        assert!((85..1000).contains(&waited), "{strategy:?}: {waited} ms");
+        let calls = if strategy == Strategy::Sequential { 1 } else { 2 };
+        let spans = collector.trace(&trace, 2 + 3 * calls, |_| true).await;
+        for span in spans.iter().filter(|span| span.kind == SpanKind::Server || span.kind == SpanKind::Client) {
+            assert_eq!(span.attribute("rpc.response.status_code"), "DEADLINE_EXCEEDED", "{span:#?}");
+            assert_eq!((span.attribute("error.type"), span.failed), ("DEADLINE_EXCEEDED", true));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_collector_fails_no_request() {
+    // Nothing listens on the discard port of the loopback.
+    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_BSP_SCHEDULE_DELAY", "10")];
+    let mut up = Up::start_with(&["--delay", "0"], &env);
+    for _ in 0..200 {
+        get_profile(&up, Strategy::Concurrent, "").await.unwrap();
+    }
+    let dropped = |line: &serde_json::Value| {
+        line["service"] == "gateway" && line["message"] == "spans are dropped: the collector does not take them"
+    };
+    up.wait_for_log("a warning that spans are dropped", dropped).await;
+    for _ in 0..200 {
+        get_profile(&up, Strategy::Concurrent, "").await.unwrap();
+    }
+    assert_eq!(up.stop(), Some(0));
+    assert_eq!(up.count(dropped), 1, "one warning in all, not one for each batch");
+}
