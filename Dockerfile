@@ -18,8 +18,11 @@ COPY user-service/Cargo.toml user-service/
 COPY country-service/Cargo.toml country-service/
 COPY gateway/Cargo.toml gateway/
 COPY cli/Cargo.toml cli/
+COPY e2e/interop-servers/Cargo.toml e2e/interop-servers/
+COPY e2e/side-by-side/Cargo.toml e2e/side-by-side/
 # Cargo wants a source file for each target that a manifest names or implies.
-RUN for crate in proto crates/fan-out crates/service-kit user-service country-service gateway cli; do \
+RUN for crate in proto crates/fan-out crates/service-kit user-service country-service gateway cli \
+      e2e/interop-servers e2e/side-by-side; do \
       mkdir -p "$crate/src" && : > "$crate/src/lib.rs"; \
     done \
  && echo 'fn main() {}' | tee proto/build.rs user-service/src/main.rs country-service/src/main.rs gateway/src/main.rs cli/src/main.rs \
