@@ -1,6 +1,6 @@
 // gRPC's test service on @grpc/grpc-js.
 //
-// Prints "listening PORT", then "cancelled ID" for each cancelled call that carries the metadata
+// Prints "listening PORT", then "begun ID" and "cancelled ID" for streams that carry the metadata
 // x-call-id. Ends when its standard input closes, so that it cannot outlive its parent.
 'use strict';
 
@@ -32,10 +32,11 @@ function trailers(call) {
   return metadata;
 }
 
-function reportCancelled(call) {
-  call.on('cancelled', () => {
-    for (const id of call.metadata.get('x-call-id')) console.log(`cancelled ${id}`);
-  });
+function report(call) {
+  for (const id of call.metadata.get('x-call-id')) {
+    console.log(`begun ${id}`);
+    call.on('cancelled', () => console.log(`cancelled ${id}`));
+  }
 }
 
 function unaryCall(call, callback) {
@@ -49,7 +50,7 @@ function unaryCall(call, callback) {
 }
 
 function streamingInputCall(call, callback) {
-  reportCancelled(call);
+  report(call);
   let total = 0;
   call.on('data', (request) => { total += request.payload.body.length; });
   call.on('end', () => callback(null, { aggregated_payload_size: total }));
@@ -76,7 +77,7 @@ async function streamingOutputCall(call) {
 
 // Iterating over the call would destroy it at the end of the requests, before the last replies.
 function fullDuplexCall(call) {
-  reportCancelled(call);
+  report(call);
   echoInitial(call);
   let open = Promise.resolve(true);
   call.on('data', (request) => {

@@ -1,6 +1,6 @@
 """gRPC's test service on grpcio's server.
 
-Prints "listening PORT", then "cancelled ID" for each cancelled call that carries the metadata
+Prints "listening PORT", then "begun ID" and "cancelled ID" for streams that carry the metadata
 x-call-id. Ends when its standard input closes, so that it cannot outlive its parent.
 """
 
@@ -72,19 +72,23 @@ def echo_status(request, context):
         context.abort(CODES[status.code], status.message)
 
 
-def report_cancelled(context):
+def reported(requests, context):
+    """Yields the requests. Reports the begin and the cancellation of a call with an id."""
     call = dict(context.invocation_metadata()).get("x-call-id")
-    if call:
-        print("cancelled", call, flush=True)
-
-
-def until_cancelled(requests, context):
-    """Yields the requests. Reports a cancelled call, on which grpcio's iterator raises an error."""
+    if not call:
+        yield from requests
+        return
+    print("begun", call, flush=True)
+    ended = threading.Event()
+    context.add_callback(ended.set)
     try:
         yield from requests
     except grpc.RpcError:
-        report_cancelled(context)
+        print("cancelled", call, flush=True)
         raise
+    # The requests may also just stop, shortly before grpcio learns that the client has cancelled.
+    if ended.wait(timeout=1):
+        print("cancelled", call, flush=True)
 
 
 class TestService:
@@ -97,7 +101,7 @@ class TestService:
         return SimpleResponse(payload=payload(request.response_size))
 
     def StreamingInputCall(self, requests, context):
-        total = sum(len(request.payload.body) for request in until_cancelled(requests, context))
+        total = sum(len(request.payload.body) for request in reported(requests, context))
         return StreamingInputCallResponse(aggregated_payload_size=total)
 
     def StreamingOutputCall(self, request, context):
@@ -106,7 +110,7 @@ class TestService:
 
     def FullDuplexCall(self, requests, context):
         echo_metadata(context)
-        for request in until_cancelled(requests, context):
+        for request in reported(requests, context):
             yield from self.replies(request, context)
 
     def replies(self, request, context):

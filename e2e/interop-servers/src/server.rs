@@ -21,10 +21,19 @@ pub enum Runtime {
     Node,
 }
 
+/// What a server reports about a call that carries the metadata `x-call-id`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// The call with this id has reached its handler.
+    Begun(String),
+    /// The call with this id was cancelled.
+    Cancelled(String),
+}
+
 /// A running server. Its process ends with this value or with this process, whichever is first.
 pub struct Server {
     port: u16,
-    cancelled: watch::Receiver<HashSet<String>>,
+    events: watch::Receiver<HashSet<Event>>,
     /// Keeps the server's standard input open; the server ends when it closes.
     child: Child,
 }
@@ -96,6 +105,18 @@ fn install_dir() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/ci/interop-servers"), PathBuf::from)
 }
 
+// === impl Event ===
+
+impl Event {
+    fn parse(line: &str) -> Option<Self> {
+        match line.split_once(' ')? {
+            ("begun", id) => Some(Self::Begun(id.to_owned())),
+            ("cancelled", id) => Some(Self::Cancelled(id.to_owned())),
+            _ => None,
+        }
+    }
+}
+
 // === impl Server ===
 
 impl Server {
@@ -108,9 +129,9 @@ impl Server {
         let Some(port) = port else {
             return Err(io::Error::other(format!("the server printed {first:?} instead of its port")));
         };
-        let (sender, cancelled) = watch::channel(HashSet::new());
-        thread::spawn(move || collect_cancelled(lines, &sender));
-        Ok(Self { port, cancelled, child })
+        let (sender, events) = watch::channel(HashSet::new());
+        thread::spawn(move || collect(lines, &sender));
+        Ok(Self { port, events, child })
     }
 
     /// The port it listens on.
@@ -118,14 +139,14 @@ impl Server {
         self.port
     }
 
-    /// Waits until the server has reported that the call with this `x-call-id` was cancelled.
+    /// Waits until the server has reported this event.
     ///
     /// # Panics
     ///
     /// Panics if the server ends first.
-    pub async fn cancelled(&self, id: &str) {
-        let mut cancelled = self.cancelled.clone();
-        cancelled.wait_for(|ids| ids.contains(id)).await.expect("the server runs");
+    pub async fn reported(&self, event: &Event) {
+        let mut events = self.events.clone();
+        events.wait_for(|events| events.contains(event)).await.expect("the server runs");
     }
 }
 
@@ -136,12 +157,12 @@ impl Drop for Server {
     }
 }
 
-/// Collects the ids of cancelled calls from the server's output until it ends.
-fn collect_cancelled(lines: BufReader<ChildStdout>, ids: &watch::Sender<HashSet<String>>) {
+/// Collects the events in the server's output until it ends.
+fn collect(lines: BufReader<ChildStdout>, events: &watch::Sender<HashSet<Event>>) {
     for line in lines.lines().map_while(Result::ok) {
-        if let Some(id) = line.strip_prefix("cancelled ") {
-            ids.send_modify(|ids| {
-                ids.insert(id.to_owned());
+        if let Some(event) = Event::parse(&line) {
+            events.send_modify(|events| {
+                events.insert(event);
             });
         }
     }

@@ -13,21 +13,24 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
 
 use super::{Target, Verdict, exchange, expect, expect_zeros, unary, zeros};
-use crate::testing::{StreamingInputCallRequest, StreamingOutputCallRequest};
+use crate::{
+    server::Event,
+    testing::{StreamingInputCallRequest, StreamingOutputCallRequest},
+};
 
-/// How long the server may take to notice that a call was cancelled.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server may take to notice what a client did.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn cancel_after_begin(target: &Target<'_>) -> Verdict {
     let (requests, receiver) = mpsc::channel::<StreamingInputCallRequest>(1);
     let (id, request) = with_id(ReceiverStream::new(receiver));
     let mut client = target.client();
     let call = tokio::spawn(async move { client.streaming_input_call(request).await });
-    // No message is sent; a second call on the same connection shows that the first one has begun.
-    unary::empty_unary(target).await?;
+    // The metadata has arrived, and no message is sent.
+    expect_event(target, Event::Begun(id.clone())).await?;
     call.abort();
     expect("the call was cancelled", call.await.is_err_and(|error| error.is_cancelled()), true)?;
-    expect_cancelled(target, &id).await?;
+    expect_event(target, Event::Cancelled(id)).await?;
     drop(requests);
     unary::empty_unary(target).await
 }
@@ -41,7 +44,7 @@ pub(super) async fn cancel_after_first_response(target: &Target<'_>) -> Verdict 
     expect_zeros(reply.payload, 31_415)?;
     // The client keeps its stream of requests open: dropping the replies alone has to be enough.
     drop(replies);
-    expect_cancelled(target, &id).await?;
+    expect_event(target, Event::Cancelled(id)).await?;
     drop(requests);
     unary::empty_unary(target).await
 }
@@ -60,10 +63,13 @@ pub(super) async fn timeout_on_sleeping_server(target: &Target<'_>) -> Verdict {
     expect("the code", status.code(), Code::DeadlineExceeded)
 }
 
-/// Waits until the server reports that the call with this id was cancelled.
-async fn expect_cancelled(target: &Target<'_>, id: &str) -> Verdict {
-    let seen = tokio::time::timeout(CANCEL_TIMEOUT, target.server.cancelled(id)).await;
-    Ok(seen.map_err(|_| "the server does not see the cancellation")?)
+/// Waits until the server reports this event.
+async fn expect_event(target: &Target<'_>, event: Event) -> Verdict {
+    let reported = tokio::time::timeout(EVENT_TIMEOUT, target.server.reported(&event)).await;
+    Ok(reported.map_err(|_| match event {
+        Event::Begun(_) => "the server does not see the call",
+        Event::Cancelled(_) => "the server does not see the cancellation",
+    })?)
 }
 
 /// Returns a request with an id that no other call of this process has.
