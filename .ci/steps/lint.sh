@@ -3,3 +3,5 @@ set -euo pipefail
 . .ci/lib.sh
 
 cargo clippy --workspace --all-targets --locked -- -D warnings
+# The feature that no build of the workspace turns on.
+cargo clippy -p side-by-side --all-targets --features rivals --locked -- -D warnings

@@ -24,6 +24,8 @@ pub struct Service {
     /// The URL of its metrics; empty if it exports none.
     pub metrics: String,
     served: Arc<AtomicUsize>,
+    /// How many warnings it has logged.
+    warnings: Arc<AtomicUsize>,
     /// The thread that reads its log.
     reader: Option<JoinHandle<()>>,
 }
@@ -66,19 +68,23 @@ impl Service {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let served = Arc::new(AtomicUsize::new(0));
+        let warnings = Arc::new(AtomicUsize::new(0));
         let (sender, lines) = mpsc::channel();
-        let counter = Arc::clone(&served);
+        let (counter, warned) = (Arc::clone(&served), Arc::clone(&warnings));
         let reader = thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let line = serde_json::from_str::<Value>(&line).unwrap();
                 if line["message"] == "request finished" {
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
+                if line["level"] == "WARN" {
+                    warned.fetch_add(1, Ordering::Relaxed);
+                }
                 let _ = sender.send(line);
             }
         });
         let (url, metrics) = (String::new(), String::new());
-        let mut service = Self { process, url, metrics, served, reader: Some(reader) };
+        let mut service = Self { process, url, metrics, served, warnings, reader: Some(reader) };
         while !awaited.is_empty() {
             let line = lines.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{command:?} has not logged {awaited:?}"));
             if line["message"] == "listening" {
@@ -119,12 +125,22 @@ impl Service {
 
     /// Stops it, and returns how many requests it has finished in all.
     pub fn stop_and_count(&mut self) -> usize {
+        self.stop();
+        self.served()
+    }
+
+    /// Stops it, and returns how many warnings it has logged.
+    pub fn stop_and_count_warnings(&mut self) -> usize {
+        self.stop();
+        self.warnings.load(Ordering::Relaxed)
+    }
+
+    fn stop(&mut self) {
         self.terminate();
         self.wait();
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
-        self.served()
     }
 
     /// Waits for it to end, and returns its exit code.
