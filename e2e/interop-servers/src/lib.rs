@@ -14,6 +14,9 @@ pub mod case;
 pub mod channel;
 pub mod server;
 
+/// The descriptors of gRPC's test contract: an encoded `google.protobuf.FileDescriptorSet`.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
+
 /// The package `grpc.testing`.
 #[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = "generated")]
 pub mod testing {
