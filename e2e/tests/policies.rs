@@ -1,7 +1,7 @@
 //! Every strategy under every failure policy, against the real services: the reply, the report, and the times in
 //! proportion.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use std::time::{Duration, Instant};
 
