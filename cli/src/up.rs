@@ -7,12 +7,13 @@
 //! # Layout
 //!
 //! * [`args`], [`error`]: the flags, and what can go wrong.
-//! * `launch`: how each service is started; `child`: its process; `metrics`: its metrics port.
+//! * `launch`: how each service is started; `child`: its process; `child_exit`: how that ended; `metrics`: its metrics port.
 //! * `banner`: what runs where, for people and as JSON.
 
 pub mod args;
 mod banner;
 mod child;
+mod child_exit;
 pub mod error;
 mod launch;
 mod metrics;
@@ -22,11 +23,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use service_kit::{health, process};
 use tokio::time::{Instant, sleep};
 
-pub use self::{
-    args::UpArgs,
-    child::{ChildExit, Running},
-    error::UpError,
-};
+pub use self::{args::UpArgs, child::Running, child_exit::ChildExit, error::UpError};
 use self::{banner::Banner, child::Child, metrics::MetricsPorts};
 use crate::terminal::{live_line::LiveLine, stdout};
 

@@ -1,6 +1,6 @@
 //! Invalid settings and failures at start: one line on standard error for each, and an exit code that distinguishes them.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use std::{
     net::TcpListener,

@@ -1,6 +1,6 @@
 //! SIGTERM: calls in flight complete, and the process ends within its drain time.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use std::{net::TcpStream, time::Instant};
 

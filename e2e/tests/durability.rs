@@ -1,6 +1,6 @@
 //! An acknowledged `CreateUser` survives `kill -9`.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use std::sync::{
     Arc, Mutex,

@@ -1,6 +1,6 @@
 //! The metrics that Prometheus or a collector gets from a process.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use std::{net::TcpStream, time::Instant};
 

@@ -1,6 +1,6 @@
 //! The spans that a collector receives: one trace for each request, which shows the overlap.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use e2e::{
     collector::{Collector, RecordedSpan},

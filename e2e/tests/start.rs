@@ -1,6 +1,6 @@
 //! A service whose database cannot be reached yet waits and reports that.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use e2e::service::Service;
 use fanout_proto::user::v1::{GetUserRequest, user_service_client::UserServiceClient};

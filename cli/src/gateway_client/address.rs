@@ -5,6 +5,9 @@ use std::{error::Error, fmt, str::FromStr, time::Duration};
 use http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
+/// The address of a gateway that `fanout up` starts with its default port.
+pub const DEFAULT: &str = "http://127.0.0.1:50051";
+
 /// Longer than any successful connection takes, shorter than a person waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

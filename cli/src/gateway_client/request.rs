@@ -10,7 +10,7 @@ use tonic::{
 };
 
 use crate::gateway_client::{
-    address::GatewayAddress,
+    address::{self, GatewayAddress},
     baggage::{self, BaggageEntry, DelayOverride},
 };
 
@@ -18,7 +18,7 @@ use crate::gateway_client::{
 #[derive(Args, Clone, Debug)]
 pub struct RequestArgs {
     /// The address of the gateway
-    #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL", default_value = "http://127.0.0.1:50051")]
+    #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL", default_value = address::DEFAULT)]
     pub gateway: GatewayAddress,
 
     /// The RPC to call

@@ -6,6 +6,7 @@ use fault_injection::Distribution;
 use serde_json::json;
 
 use crate::{
+    gateway_client::address,
     services::Kind,
     terminal::style::{Role, Style},
     up::child::Running,
@@ -49,7 +50,8 @@ impl Banner<'_> {
         }
         let Some(gateway) = self.running.iter().find(|running| running.kind == Kind::Gateway) else { return text };
         let gateway = gateway.address;
-        let flag = if gateway.port() == 50051 { String::new() } else { format!(" --gateway http://{gateway}") };
+        let url = format!("http://{gateway}");
+        let flag = if url == address::DEFAULT { String::new() } else { format!(" --gateway {url}") };
         let _ = writeln!(text, "\nSee it:");
         let _ = writeln!(text, "  {} compare{flag}", program());
         let _ = writeln!(text, "\nCall it:");

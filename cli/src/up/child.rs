@@ -1,12 +1,6 @@
 //! A service's process.
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt as _},
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -15,7 +9,7 @@ use tokio::process::{Child as Process, Command};
 use crate::{
     parent_process,
     services::Kind,
-    up::{launch::LaunchSpec, metrics::MetricsPorts},
+    up::{child_exit::ChildExit, launch::LaunchSpec, metrics::MetricsPorts},
 };
 
 /// A service's process, running or ended.
@@ -41,14 +35,6 @@ pub struct Running {
     /// Whether it is the gateway or a backend.
     #[serde(skip)]
     pub kind: Kind,
-}
-
-/// How a service's process ended.
-#[derive(Debug)]
-pub struct ChildExit {
-    name: &'static str,
-    pid: u32,
-    status: ExitStatus,
 }
 
 // === impl Child ===
@@ -111,28 +97,5 @@ impl Child {
         }
         eprintln!("fanout: the {service} (process {pid}) does not end; it is killed");
         self.process.kill().await
-    }
-}
-
-// === impl ChildExit ===
-
-impl fmt::Display for ChildExit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} (process {}) ", self.name, self.pid)?;
-        match (self.status.code(), self.status.signal()) {
-            (Some(code), _) => write!(f, "ended with exit code {code}"),
-            (None, Some(signal)) => write!(f, "was killed by signal {signal}{}", signal_name(signal)),
-            (None, None) => write!(f, "ended: {}", self.status),
-        }
-    }
-}
-
-fn signal_name(signal: i32) -> &'static str {
-    match signal {
-        6 => " (SIGABRT)",
-        9 => " (SIGKILL)",
-        11 => " (SIGSEGV)",
-        15 => " (SIGTERM)",
-        _ => "",
     }
 }

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 use service_kit::telemetry::TelemetryError;
 
-use crate::up::child::ChildExit;
+use crate::up::child_exit::ChildExit;
 
 /// Why `fanout up` ended before it was told to.
 #[derive(Debug, thiserror::Error)]

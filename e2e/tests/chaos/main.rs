@@ -9,7 +9,7 @@
 //! * `fake`: servers that misbehave as a test needs.
 //! * `lost`, `broken`, `failing`, `slow`, `names`: the cases.
 
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 mod broken;
 mod callers;
