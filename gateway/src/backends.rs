@@ -160,9 +160,9 @@ impl Backends {
         F: FnOnce(&T) -> Result<Q, BackendError> + Send + 'static,
     {
         let attempts = Attempts::default();
-        let (backends, ctx, sent) = (self.clone(), ctx.clone(), attempts.clone());
+        let (backends, ctx, counter) = (self.clone(), ctx.clone(), attempts.clone());
         let send = move |before: &T| match request(before) {
-            Ok(request) => backends.send(method, &request, &ctx, &sent),
+            Ok(request) => backends.send(method, &request, &ctx, &counter),
             Err(error) => ready(Err(error)).boxed(),
         };
         step(method.backend().name, send).method(method.name()).attempts(&attempts)
