@@ -160,9 +160,9 @@ impl Backends {
         F: FnOnce(&T) -> Result<Q, BackendError> + Send + 'static,
     {
         let attempts = Attempts::default();
-        let (backends, ctx, sent) = (self.clone(), ctx.clone(), attempts.clone());
+        let (backends, ctx, counter) = (self.clone(), ctx.clone(), attempts.clone());
         let send = move |before: &T| match request(before) {
-            Ok(request) => backends.send(method, &request, &ctx, &sent),
+            Ok(request) => backends.send(method, &request, &ctx, &counter),
             Err(error) => ready(Err(error)).boxed(),
         };
         step(method.backend().name, send).method(method.name()).attempts(&attempts)
@@ -182,5 +182,43 @@ impl Backends {
             Err(failure) => Err(BackendError::new(channel.name(), channel.targets(), &failure)),
         });
         reply.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use http::uri::PathAndQuery;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        urls: BackendUrls,
+        #[command(flatten)]
+        args: BackendArgs,
+    }
+
+    /// Returns whether a backend's channel may send a call of this method twice.
+    fn is_idempotent(backends: &Backends, backend: Backend, path: &'static str) -> bool {
+        backends.0[backend.index].method(&PathAndQuery::from_static(path)).is_idempotent()
+    }
+
+    #[tokio::test]
+    async fn the_contract_allows_reads_to_be_sent_twice_and_creations_only_once() {
+        let Flags { urls, args } = Flags::parse_from(["gateway"]);
+        let backends = Backends::connect(&urls, &args, Duration::from_secs(1), None);
+        for (backend, read) in [
+            (USER, "/fanout.user.v1.UserService/GetUser"),
+            (USER, "/fanout.user.v1.UserService/ListUsers"),
+            (COUNTRY, "/fanout.country.v1.CountryService/GetCountry"),
+            (COUNTRY, "/fanout.country.v1.CountryService/ListCountries"),
+        ] {
+            assert!(is_idempotent(&backends, backend, read), "{read}");
+        }
+        for create in ["/fanout.user.v1.UserService/CreateUser", "/fanout.user.v1.UserService/NotInTheContract"] {
+            assert!(!is_idempotent(&backends, USER, create), "{create}");
+        }
     }
 }

@@ -9,14 +9,14 @@ use tonic_types::FieldViolation;
 
 use crate::error::Error;
 
-/// FanOutOptions many users may be asked for at once.
+/// The most users in one request.
 pub const MAX_USER_IDS: usize = 1000;
-/// FanOutOptions many calls may run at once.
+/// The most calls that run at once.
 pub const MAX_IN_FLIGHT: u32 = 256;
-/// FanOutOptions many run where the request does not say.
+/// How many calls run at once if the request does not say.
 pub const DEFAULT_IN_FLIGHT: u32 = 16;
 
-/// FanOutOptions to run the calls of a request.
+/// How to run the calls of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FanOutOptions {
     /// The strategy; concurrent if the request leaves it open.
@@ -30,7 +30,7 @@ pub struct FanOutOptions {
 pub struct ProfileQuery {
     /// The user's id.
     pub user_id: String,
-    /// FanOutOptions to run the calls.
+    /// How to run the calls.
     pub options: FanOutOptions,
 }
 
@@ -39,9 +39,9 @@ pub struct ProfileQuery {
 pub struct UsersQuery {
     /// Their ids.
     pub ids: Vec<String>,
-    /// FanOutOptions many calls may run at once.
+    /// How many calls may run at once.
     pub max_in_flight: usize,
-    /// FanOutOptions to run the calls.
+    /// How to run the calls.
     pub options: FanOutOptions,
 }
 

@@ -22,8 +22,8 @@ use tokio::{net::TcpStream, task::JoinHandle};
 use tonic::Status;
 
 use crate::{
-    call::RequestBody,
     error::unsent,
+    request_body::RequestBody,
     transport::request::{Sent, send},
 };
 

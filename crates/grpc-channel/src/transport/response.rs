@@ -18,8 +18,8 @@ use tonic::Status;
 use tower::Service;
 
 use crate::{
-    call::RequestBody,
     error::lost,
+    request_body::RequestBody,
     transport::{
         connection::Connection,
         framing::{Collected, check_response, collect_reply, is_trailers_only},
