@@ -103,7 +103,8 @@ fn is_path(span: &str) -> bool {
     const ENDINGS: [&str; 12] =
         ["rs", "toml", "md", "sh", "py", "proto", "yml", "yaml", "svg", "sql", "Dockerfile", "json"];
     let is_plain = |text: &str| text.chars().all(|letter| letter.is_alphanumeric() || "./-_".contains(letter));
-    let top = ["crates/", "gateway/", "user-service/", "country-service/", "cli/", "proto/", "deploy/", "docs/", "e2e/"];
+    let top =
+        ["crates/", "gateway/", "user-service/", "country-service/", "cli/", "proto/", "deploy/", "docs/", "e2e/"];
     let is_below = top.iter().chain(&[".ci/", ".github/"]).any(|top| span.starts_with(top));
     let ending = span.rsplit_once('.').filter(|(name, _)| !name.is_empty()).map(|(_, ending)| ending);
     is_plain(span) && (is_below || ending.is_some_and(|ending| ENDINGS.contains(&ending)))
