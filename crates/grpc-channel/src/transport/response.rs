@@ -90,7 +90,8 @@ impl Service<Request<RequestBody>> for StreamedReplies {
             let (head, stream) = sent.response.await.map_err(lost)?.into_parts();
             check_response(head.status, &head.headers)?;
             let is_over = is_trailers_only(&head.headers);
-            let body = IncomingBody { stream, is_data_over: is_over, is_over, sending: sent.sending.filter(|_| !is_over) };
+            let body =
+                IncomingBody { stream, is_data_over: is_over, is_over, sending: sent.sending.filter(|_| !is_over) };
             Ok(Response::from_parts(head, body))
         })
     }
