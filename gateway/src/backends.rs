@@ -67,7 +67,7 @@ impl Backend {
 
     fn arg(self) -> Arg {
         let Self { name, port, .. } = self;
-        let help = "listens: a URL, or several with a comma between; a name may stand for many replicas";
+        let help = "listens: one or more URLs, separated by commas; a name may resolve to several replicas";
         Arg::new(self.flag())
             .long(self.flag())
             .env(format!("{}_SERVICE_URL", name.to_uppercase()))

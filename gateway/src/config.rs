@@ -12,7 +12,7 @@ use crate::{
     service::Gateway,
 };
 
-/// Answers from several services at once, and says how much the calls overlapped.
+/// Answers each request from several services, and reports how much the calls to them overlapped.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
