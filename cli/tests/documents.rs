@@ -11,8 +11,11 @@ use std::{
 /// Describes changes to files that a reader is about to make.
 const WALK: &str = "docs/adding-a-backend.md";
 
-/// The directories at the root in which files are made, not kept.
-const NOT_KEPT: [&str; 2] = ["target", ".git"];
+/// Directories of generated files, besides hidden ones.
+const GENERATED: [&str; 3] = ["target", "node_modules", "venv"];
+
+/// Hidden directories that belong to the repository.
+const HIDDEN: [&str; 2] = [".ci", ".github"];
 
 struct Repository {
     root: PathBuf,
@@ -37,14 +40,11 @@ impl Repository {
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
-                let relative = path.strip_prefix(&root).unwrap();
-                if path.is_dir() {
-                    let name = path.file_name().unwrap();
-                    if !NOT_KEPT.iter().any(|kept| relative == Path::new(kept)) && name != "node_modules" {
-                        directories.push(path);
-                    }
-                } else {
-                    files.insert(relative.to_owned());
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if !path.is_dir() {
+                    files.insert(path.strip_prefix(&root).unwrap().to_owned());
+                } else if !GENERATED.contains(&name) && (!name.starts_with('.') || HIDDEN.contains(&name)) {
+                    directories.push(path);
                 }
             }
         }

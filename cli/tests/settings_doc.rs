@@ -108,7 +108,7 @@ impl Row {
         let what = format!("`fanout {command} {}` in docs/settings.md, section {:?}", flag.name, self.section);
         match &flag.variable {
             Some(variable) if self.variable.is_empty() => {
-                assert!(self.meaning.contains(variable), "{what}: {variable}")
+                assert!(self.meaning.contains(variable), "{what}: {variable}");
             }
             variable => {
                 let upper = |text: &str| text.to_uppercase().replace('-', "_");
