@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 
 /// Why a text names no database. It repeats no more of the text than cannot be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}: allowed are \"sqlite:PATH\" and \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"")]
+#[error("{0}: expected \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"")]
 pub struct ParseDatabaseError(String);
 
 // === impl Database ===
@@ -90,8 +90,8 @@ fn sqlite(path: &str) -> Result<PathBuf, String> {
 /// The options in a PostgreSQL URL; what it leaves out is taken from `PG*` variables.
 fn postgres(url: &str) -> Result<PgConnectOptions, String> {
     let options: PgConnectOptions = url.parse().map_err(|error| match error {
-        sqlx::Error::Configuration(cause) => format!("is no PostgreSQL URL ({cause})"),
-        _ => "is no PostgreSQL URL".to_owned(),
+        sqlx::Error::Configuration(cause) => format!("is not a PostgreSQL URL ({cause})"),
+        _ => "is not a PostgreSQL URL".to_owned(),
     })?;
     match options.get_ssl_mode() {
         PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => {}
@@ -147,7 +147,7 @@ mod tests {
             ("sqlite::memory:", "in memory"),
             ("sqlite:file:users.db", "plain path"),
             ("sqlite:users.db?mode=ro", "plain path"),
-            ("postgres://db:99999/users", "no PostgreSQL URL"),
+            ("postgres://db:99999/users", "not a PostgreSQL URL"),
             ("postgres://db/users?sslmode=verify-full", "TLS"),
         ] {
             let error = text.parse::<Database>().unwrap_err().to_string();

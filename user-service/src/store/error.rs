@@ -32,7 +32,7 @@ pub enum StoreError {
         source: BoxError,
     },
     /// What is stored is damaged, or was never a database.
-    #[error("{database} is corrupt, or no database: {source}")]
+    #[error("{database} is corrupt or not a database: {source}")]
     Corrupt {
         /// Which database.
         database: String,
