@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //!
-//! * `backends`: the table of them, [`BACKENDS`], and what follows from it: the flags for their URLs, and [`Backends`].
-//!   A new backend is one line of the table.
+//! * this file: the table of them, [`BACKENDS`], and what follows from it: the flags for their URLs, and [`Backends`], a
+//!   channel to each. A new backend is one constant and its name in the table.
 //! * `method`: [`Method`], a typed method of a backend.
-//! * `args`: the flags for how calls to all of them are treated.
+//! * `args`: [`BackendArgs`], the flags for how calls to all of them are treated.
 
 mod args;
 mod method;
@@ -36,10 +36,18 @@ pub const COUNTRY: Backend = Backend { index: 1, name: "country", port: 50053 };
 /// All services behind the gateway.
 pub const BACKENDS: [Backend; 2] = [USER, COUNTRY];
 
+const _: () = {
+    let mut index = 0;
+    while index < BACKENDS.len() {
+        assert!(BACKENDS[index].index == index, "the index of a backend is its index in BACKENDS");
+        index += 1;
+    }
+};
+
 /// A service behind the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Backend {
-    /// Its place in [`BACKENDS`].
+    /// Its index in [`BACKENDS`].
     index: usize,
     /// Its name in reports, errors and metrics; `--NAME-service` and `NAME_SERVICE_URL` set its URLs.
     pub name: &'static str,
@@ -55,7 +63,7 @@ pub struct BackendUrls(Vec<Vec<Target>>);
 #[derive(Clone, Debug)]
 pub struct Backends(Arc<[Channel]>);
 
-/// The reply to come of a backend: its bytes, or why there are none.
+/// The future reply of a backend: its bytes, or an error.
 pub type Reply<R> = BoxFuture<'static, Result<Encoded<R>, BackendError>>;
 
 // === impl Backend ===
@@ -109,7 +117,7 @@ impl FromArgMatches for BackendUrls {
 // === impl Backends ===
 
 impl Backends {
-    /// Connects to all backends in the background. `deadline` bounds calls whose reply several requests share.
+    /// Connects to all backends in the background. `deadline` limits calls whose reply several requests share.
     ///
     /// # Panics
     ///
@@ -168,7 +176,8 @@ impl Backends {
         step(method.backend().name, send).method(method.name()).attempts(&attempts)
     }
 
-    /// Sends a call, and leaves the reply as the bytes it came as. Dropping the future resets the call at the backend.
+    /// Sends a call, and returns the reply as the bytes that were received. Dropping the future cancels the call at the
+    /// backend.
     fn send<Q, R>(&self, method: &Method<Q, R>, request: &Q, ctx: &CallContext, attempts: &Attempts) -> Reply<R>
     where
         Q: Message,
@@ -177,7 +186,7 @@ impl Backends {
         let channel = self.0[method.backend().index].clone();
         let reply = channel.unary(&channel.method(method.path()), request, ctx, attempts);
         let reply = reply.map(move |result| match result {
-            // The channel has checked it.
+            // The channel has checked the bytes (`reply_check`).
             Ok(bytes) => Ok(Encoded::from_checked(bytes)),
             Err(failure) => Err(BackendError::new(channel.name(), channel.targets(), &failure)),
         });

@@ -1,4 +1,4 @@
-//! The gateway's settings, and how it is put together from them.
+//! The gateway's settings, and how it starts.
 
 use std::convert::Infallible;
 
