@@ -200,8 +200,8 @@ impl EchoService for Echo {
             let request = request.clone();
             move |_| Ok(reply(&request, 1, 0))
         }));
-        let last = stream::once(async move { end(guard, &request).await })
-            .filter_map(async |ended| ended.err().map(Err));
+        let last =
+            stream::once(async move { end(guard, &request).await }).filter_map(async |ended| ended.err().map(Err));
         Ok(with_echo(replies.chain(last).boxed() as Replies, &metadata))
     }
 

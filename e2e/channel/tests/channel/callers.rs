@@ -50,6 +50,8 @@ struct State {
 pub(crate) struct Observed {
     /// How many calls ended with each status.
     pub(crate) statuses: BTreeMap<String, usize>,
+    /// How many of the failed calls a server may have seen.
+    pub(crate) seen: usize,
     pub(crate) longest: Duration,
 }
 
@@ -145,6 +147,7 @@ impl Observed {
             Ok(()) => "OK".to_owned(),
             Err(status) => format!("{:?}: {}", status.code(), status.message()),
         };
+        self.seen += usize::from(result.as_ref().is_err_and(crate::seen));
         *self.statuses.entry(status).or_default() += 1;
         self.longest = self.longest.max(took);
     }

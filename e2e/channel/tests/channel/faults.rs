@@ -144,20 +144,22 @@ async fn connections_are_reset_in_mid_reply() {
     assert!(servers[0].log().counts().begun > 300, "it still gets calls");
 }
 
-/// No call fails: those to a slow replica are hedged.
+/// No call fails, and few are as slow as the replica: the others are hedged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_replica_is_hedged() {
-    let slow = EchoServer::start(Behaviour { hanging: usize::MAX, ..Behaviour::default() }).await;
-    let fast = EchoServer::start(Behaviour::slow(DELAY)).await;
+    const SLOW: Duration = Duration::from_secs(1);
+    let (slow, fast) =
+        (EchoServer::start(Behaviour::slow(SLOW)).await, EchoServer::start(Behaviour::slow(DELAY)).await);
     let hedge = grpc_channel::HedgeAfter::Delay(Duration::from_millis(20));
     let config = Config { hedge, hedge_budget: 1.0, ..Config::default() };
     let client = client(&[slow.url(), fast.url()], config).await;
     let callers = Callers::start(&client, Rpc::Get);
     callers.wait_until("the slow one is called", || slow.log().counts().begun > 0).await;
-    callers.wait_for_calls(1000).await;
+    callers.wait_for_calls(2000).await;
     let observed = callers.stop().await;
     assert_eq!(observed.failed(), 0, "{observed:?}");
-    assert!(observed.longest < Duration::from_secs(2), "{observed:?}");
+    let (called, replied) = (slow.log().counts().begun, slow.log().counts().ended);
+    assert!(5 * replied <= called, "{replied} of {called} calls waited for the slow replica");
 }
 
 /// No idempotent call fails: they are retried, and the replica is ejected except for probes.
@@ -174,8 +176,9 @@ async fn one_of_three_fails_every_call() {
     assert!(called <= 5 + CALLERS + 6, "{called} calls reached it");
 }
 
-/// No call fails, of whatever kind: a server that ends its connections gracefully has taken what it answers, and what it
-/// has not taken goes to the other.
+/// No call fails whose request is one message: a server that ends its connections gracefully answers what it has taken,
+/// and what it has not taken goes to the other. Requests that stream cannot be sent again: those that the server did not
+/// take fail, and their status says that nobody has seen them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_is_shut_down() {
     for rpc in Rpc::ALL {
@@ -188,15 +191,16 @@ async fn one_of_two_is_shut_down() {
         leaving.shut_down().await;
         callers.wait_for_calls(300).await;
         let observed = callers.stop().await;
-        assert_eq!(observed.failed(), 0, "{rpc:?}: {observed:?}");
+        let may_fail = if matches!(rpc, Rpc::Collect | Rpc::Chat) { CALLERS } else { 0 };
+        assert!(observed.failed() <= may_fail, "{rpc:?}: {observed:?}");
+        assert_eq!(observed.seen, 0, "{rpc:?}: {observed:?}");
     }
 }
 
 /// A server that refuses every third stream: what it refused was not processed, so no call fails, idempotent or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_are_refused() {
-    let server =
-        RawServer::start(|number| if number.is_multiple_of(3) { Act::Refuse } else { Act::Reply("a") }).await;
+    let server = RawServer::start(|number| if number.is_multiple_of(3) { Act::Refuse } else { Act::Reply("a") }).await;
     let client = client(&[server.url()], Config::default()).await;
     let observed = call_many(&client, Rpc::Create, 1000).await;
     assert_eq!(observed.failed(), 0, "{observed:?}");
@@ -205,10 +209,9 @@ async fn streams_are_refused() {
 /// A server that resets every stream: calls fail as UNAVAILABLE, and the channel recovers when it does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_stream_is_reset() {
-    let server = RawServer::start(|number| {
-        if number < 200 { Act::Reset(Reason::INTERNAL_ERROR) } else { Act::Reply("a") }
-    })
-    .await;
+    let server =
+        RawServer::start(|number| if number < 200 { Act::Reset(Reason::INTERNAL_ERROR) } else { Act::Reply("a") })
+            .await;
     let config = Config { breaker_wait: Duration::from_millis(20), ..Config::default() };
     let mut client = crate::connected(builder(&[server.url()]).config(config)).await;
     let recovered = async {

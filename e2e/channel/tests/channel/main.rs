@@ -1,7 +1,7 @@
 //! tonic's generated client on `grpc-channel`.
 
-mod calls;
 mod callers;
+mod calls;
 mod deadlines;
 mod faults;
 mod flow;
@@ -47,11 +47,7 @@ async fn connected(builder: Builder) -> Client {
 
 /// Settings under which a server that stops is found out soon.
 fn quick() -> Config {
-    Config {
-        keepalive: Duration::from_millis(200),
-        keepalive_timeout: Duration::from_millis(300),
-        ..Config::default()
-    }
+    Config { keepalive: Duration::from_millis(200), keepalive_timeout: Duration::from_millis(300), ..Config::default() }
 }
 
 /// Waits for an event that is sure to come.

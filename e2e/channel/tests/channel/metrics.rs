@@ -31,10 +31,6 @@ impl Metrics {
         let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| {
             panic!("{name} is not among {:?}", families.iter().map(|family| family.name()).collect::<Vec<_>>())
         });
-        family
-            .get_metric()
-            .iter()
-            .map(|series| series.get_gauge().get_value() + series.get_counter().get_value())
-            .sum()
+        family.get_metric().iter().map(|series| series.get_gauge().get_value() + series.get_counter().get_value()).sum()
     }
 }
