@@ -21,7 +21,7 @@ use crate::{
     error::lost,
     request_body::RequestBody,
     transport::{
-        connection::Connection,
+        connection::{Connection, StreamWindow},
         framing::{Collected, check_response, collect_reply, is_trailers_only},
     },
 };
@@ -40,6 +40,7 @@ pub(crate) struct IncomingBody {
     stream: RecvStream,
     is_data_over: bool,
     is_over: bool,
+    _window: StreamWindow,
     /// Sends the rest of the request until the reply has ended: the server reads no more then.
     sending: Option<AbortOnDropHandle<()>>,
 }
@@ -84,14 +85,15 @@ impl Service<Request<RequestBody>> for StreamedReplies {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let window = self.0.stream_window();
         let sent = self.0.send(request);
         Box::pin(async move {
             let sent = sent?;
             let (head, stream) = sent.response.await.map_err(lost)?.into_parts();
             check_response(head.status, &head.headers)?;
             let is_over = is_trailers_only(&head.headers);
-            let body =
-                IncomingBody { stream, is_data_over: is_over, is_over, sending: sent.sending.filter(|_| !is_over) };
+            let sending = sent.sending.filter(|_| !is_over);
+            let body = IncomingBody { stream, is_data_over: is_over, is_over, _window: window, sending };
             Ok(Response::from_parts(head, body))
         })
     }
