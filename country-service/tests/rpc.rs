@@ -1,6 +1,6 @@
 //! The RPCs over a real connection, with the generated client.
 
-#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use country_service::{Catalogue, Countries};
 use fanout_proto::country::v1::{

@@ -1,6 +1,6 @@
 //! The RPCs over a real connection, with the generated client, on SQLite.
 
-#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use fanout_proto::user::v1::{
     CreateUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse, User,

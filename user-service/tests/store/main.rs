@@ -1,6 +1,6 @@
 //! The store: the same tests on SQLite and on PostgreSQL.
 
-#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 mod cluster;
 mod failures;
