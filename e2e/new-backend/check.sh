@@ -31,7 +31,12 @@ before=$(git write-tree)
 # === The new backend
 
 cp -r "$here/files/." .
-git apply "$here/edits.patch"
+if ! git apply "$here/edits.patch"; then
+  echo "edits.patch does not fit the code any more. To renew it, in $tree:" >&2
+  echo "  git apply --reject $here/edits.patch     # and do what *.rej contain" >&2
+  echo "  git diff >$here/edits.patch" >&2
+  exit 1
+fi
 git add --all
 
 # changed PATHSPEC...: prints "FILES LINES", the number of changed files and of added lines.
