@@ -75,7 +75,7 @@ impl Backend {
 
     fn arg(self) -> Arg {
         let Self { name, port, .. } = self;
-        let help = "listens: a URL, or several with a comma between; a name may stand for many replicas";
+        let help = "listens: one or more URLs, separated by commas; a name may resolve to several replicas";
         Arg::new(self.flag())
             .long(self.flag())
             .env(format!("{}_SERVICE_URL", name.to_uppercase()))
@@ -168,9 +168,9 @@ impl Backends {
         F: FnOnce(&T) -> Result<Q, BackendError> + Send + 'static,
     {
         let attempts = Attempts::default();
-        let (backends, ctx, sent) = (self.clone(), ctx.clone(), attempts.clone());
+        let (backends, ctx, counter) = (self.clone(), ctx.clone(), attempts.clone());
         let send = move |before: &T| match request(before) {
-            Ok(request) => backends.send(method, &request, &ctx, &sent),
+            Ok(request) => backends.send(method, &request, &ctx, &counter),
             Err(error) => ready(Err(error)).boxed(),
         };
         step(method.backend().name, send).method(method.name()).attempts(&attempts)

@@ -12,7 +12,7 @@ use crate::{
     service::Gateway,
 };
 
-/// Combines the replies of several services, and reports how much the calls overlapped.
+/// Answers each request from several services, and reports how much the calls to them overlapped.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {

@@ -9,11 +9,11 @@ use tonic_types::FieldViolation;
 
 use crate::error::Error;
 
-/// The maximum number of users in one request.
+/// The most users in one request.
 pub const MAX_USER_IDS: usize = 1000;
-/// The maximum number of calls at once.
+/// The most calls that run at once.
 pub const MAX_IN_FLIGHT: u32 = 256;
-/// The number of calls at once if the request does not set it.
+/// How many calls run at once if the request does not say.
 pub const DEFAULT_IN_FLIGHT: u32 = 16;
 
 /// How to run the calls of a request.
@@ -39,7 +39,7 @@ pub struct ProfileQuery {
 pub struct UsersQuery {
     /// Their ids.
     pub ids: Vec<String>,
-    /// The maximum number of calls at once.
+    /// How many calls may run at once.
     pub max_in_flight: usize,
     /// How to run the calls.
     pub options: FanOutOptions,

@@ -24,7 +24,7 @@ pub struct BackendArgs {
     /// How long a replica may take to answer a ping before its connection counts as lost
     #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
     pub keepalive_timeout: Duration,
-    /// The most connections to each replica, each with up to 1000 calls
+    /// The most connections to each replica, each for up to 1000 calls
     #[arg(long, default_value = "16", value_parser = whole_number(1, 1_000_000), value_name = "NUMBER")]
     pub connections: usize,
     /// The most calls in flight to each backend; more are rejected
@@ -36,14 +36,14 @@ pub struct BackendArgs {
     /// Retries as a share of the calls that succeeded
     #[arg(long, default_value = "20%", value_name = "PERCENT")]
     pub retry_budget: Percent,
-    /// Retries per second that are allowed in addition
+    /// Retries per second that are allowed in addition to the budget
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "NUMBER")]
     pub retry_floor: u32,
     /// When a late call is sent a second time: off, after a delay such as 50ms, or at a percentile of the latest replies
     /// such as p95
     #[arg(long, default_value = "off", value_name = "WHEN")]
     pub hedge: HedgeAfter,
-    /// Hedges as a share of all calls, in addition to two per second
+    /// Hedges as a share of all calls; two per second are allowed in addition
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub hedge_budget: Percent,
     /// How many calls in a row have to fail before a backend's circuit breaker opens
@@ -58,7 +58,7 @@ pub struct BackendArgs {
     /// Comma-separated backends whose identical in-flight calls share one reply
     #[arg(long, value_delimiter = ',', default_value = "none", value_parser = coalesced(), value_name = "BACKEND")]
     pub coalesce: Vec<String>,
-    /// A file with gRPC's service config: how calls of each method are treated; the other flags are its defaults
+    /// A JSON file with gRPC's service config: timeouts, retries and hedging by method; the flags apply to what it leaves out
     #[arg(long, value_parser = read_service_config, value_name = "FILE")]
     pub service_config: Option<ServiceConfig>,
 }

@@ -13,7 +13,8 @@ use tower::{Service, ServiceExt as _, util::Oneshot};
 use crate::{
     call::Call,
     error::{Cause, Failure},
-    observe::{Observed, Observer, observe},
+    observe::{Observed, observe},
+    observer::Observer,
     reply::Reply,
 };
 

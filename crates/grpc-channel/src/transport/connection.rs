@@ -22,16 +22,22 @@ use tokio::{net::TcpStream, task::JoinHandle};
 use tonic::Status;
 
 use crate::{
-    call::RequestBody,
     error::unsent,
+    request_body::RequestBody,
     transport::request::{Sent, send},
 };
 
-/// How many bytes of replies may be under way on one connection, of one reply or of many.
+/// How many bytes of one reply may be under way, and of all whole replies on one connection.
 ///
 /// In a burst, connections read faster than the calls take up what was read. What exceeds the window stays at the backend
 /// and not in our memory.
 const WINDOW: u32 = 1 << 20;
+
+/// How many replies that stream enlarge the connection's window by one of their own.
+///
+/// h2 gives a connection's window back only as calls read, so that a caller who does not read its stream would hold up
+/// all others.
+const MAX_STREAM_WINDOWS: usize = 64;
 
 /// How much overhead unread small frames may cause, at 256 bytes a frame: 131,072 of them.
 ///
@@ -64,7 +70,13 @@ pub(crate) struct Connection {
 struct State {
     closed: AtomicBool,
     max_streams: AtomicUsize,
+    /// How many replies stream.
+    streaming: AtomicUsize,
 }
+
+/// A reply that streams, and so enlarges its connection's window until it is dropped.
+#[derive(Debug)]
+pub(crate) struct StreamWindow(Arc<State>);
 
 /// Why a connection was not opened, or why it ended.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +117,7 @@ impl Connection {
         let (send, mut connection) =
             tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(ConnectionError::TimedOut(timeout)))?;
         let max_streams = AtomicUsize::new(connection.max_concurrent_send_streams());
-        let state = Arc::new(State { closed: AtomicBool::new(false), max_streams });
+        let state = Arc::new(State { closed: AtomicBool::new(false), max_streams, streaming: AtomicUsize::new(0) });
         let pings = connection.ping_pong().expect("it is taken once");
         let seen = Arc::clone(&state);
         let driver = tokio::spawn(async move {
@@ -129,6 +141,12 @@ impl Connection {
         self.state.max_streams.load(Ordering::Relaxed)
     }
 
+    /// Enlarges the connection's window for a reply that streams. Takes effect with the next frame.
+    pub(crate) fn stream_window(&self) -> StreamWindow {
+        self.state.streaming.fetch_add(1, Ordering::Relaxed);
+        StreamWindow(Arc::clone(&self.state))
+    }
+
     /// Sends a request.
     ///
     /// # Errors
@@ -143,15 +161,35 @@ impl Connection {
     }
 }
 
+// === impl StreamWindow ===
+
+impl Drop for StreamWindow {
+    fn drop(&mut self) {
+        self.0.streaming.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Drives the connection until it ends.
 async fn drive(connection: &mut client::Connection<TcpStream, Bytes>, state: &State) -> Result<(), h2::Error> {
+    let mut window = WINDOW;
     poll_fn(|cx| {
+        let wanted = connection_window(state.streaming.load(Ordering::Relaxed));
+        if wanted != window {
+            connection.set_target_window_size(wanted);
+            window = wanted;
+        }
         let ended = Pin::new(&mut *connection).poll(cx);
         // The peer says in its settings how many streams it takes, and may change its mind.
         state.max_streams.store(connection.max_concurrent_send_streams(), Ordering::Relaxed);
         ended
     })
     .await
+}
+
+/// Returns the window of a connection on which so many replies stream.
+fn connection_window(streaming: usize) -> u32 {
+    let windows = 1 + streaming.min(MAX_STREAM_WINDOWS);
+    WINDOW * u32::try_from(windows).expect("they are few")
 }
 
 /// Ends when the peer no longer answers.

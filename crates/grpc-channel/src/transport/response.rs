@@ -18,10 +18,10 @@ use tonic::Status;
 use tower::Service;
 
 use crate::{
-    call::RequestBody,
     error::lost,
+    request_body::RequestBody,
     transport::{
-        connection::Connection,
+        connection::{Connection, StreamWindow},
         framing::{Collected, check_response, collect_reply, is_trailers_only},
     },
 };
@@ -40,8 +40,9 @@ pub(crate) struct IncomingBody {
     stream: RecvStream,
     is_data_over: bool,
     is_over: bool,
-    /// Sends the rest of the request for as long as the reply is read.
-    _sending: Option<AbortOnDropHandle<()>>,
+    _window: StreamWindow,
+    /// Sends the rest of the request until the reply has ended: the server reads no more then.
+    sending: Option<AbortOnDropHandle<()>>,
 }
 
 // === impl WholeReplies ===
@@ -84,13 +85,15 @@ impl Service<Request<RequestBody>> for StreamedReplies {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let window = self.0.stream_window();
         let sent = self.0.send(request);
         Box::pin(async move {
             let sent = sent?;
             let (head, stream) = sent.response.await.map_err(lost)?.into_parts();
             check_response(head.status, &head.headers)?;
             let is_over = is_trailers_only(&head.headers);
-            let body = IncomingBody { stream, is_data_over: is_over, is_over, _sending: sent.sending };
+            let sending = sent.sending.filter(|_| !is_over);
+            let body = IncomingBody { stream, is_data_over: is_over, is_over, _window: window, sending };
             Ok(Response::from_parts(head, body))
         })
     }
@@ -116,6 +119,13 @@ impl Body for Collected {
 
 // === impl IncomingBody ===
 
+impl IncomingBody {
+    fn end(&mut self) {
+        self.is_over = true;
+        self.sending = None;
+    }
+}
+
 impl Body for IncomingBody {
     type Data = Bytes;
     type Error = Status;
@@ -131,14 +141,14 @@ impl Body for IncomingBody {
                     return Poll::Ready(Some(Ok(Frame::data(chunk))));
                 }
                 Some(Err(error)) => {
-                    self.is_over = true;
+                    self.end();
                     return Poll::Ready(Some(Err(lost(error))));
                 }
                 None => self.is_data_over = true,
             }
         }
         let trailers = ready!(self.stream.poll_trailers(cx));
-        self.is_over = true;
+        self.end();
         Poll::Ready(match trailers {
             Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
             Err(error) => Some(Err(lost(error))),
