@@ -31,7 +31,12 @@ before=$(git write-tree)
 # === The new backend
 
 cp -r "$here/files/." .
-git apply "$here/edits.patch"
+if ! git apply "$here/edits.patch"; then
+  echo "edits.patch does not fit the code any more. To renew it, in $tree:" >&2
+  echo "  git apply --reject $here/edits.patch     # and do what *.rej contain" >&2
+  echo "  git diff >$here/edits.patch" >&2
+  exit 1
+fi
 git add --all
 
 # changed PATHSPEC...: prints "FILES LINES", the number of changed files and of added lines.
@@ -60,6 +65,13 @@ need_buf
 cargo fmt --all --check
 # None of these tests knows the new backend, and none had to be changed.
 cargo test --quiet -p currency-service -p gateway -p fanout-proto -p fanout-cli --lib
-cargo test --quiet -p e2e --test start
+# A fleet of the tests, which starts every backend of the table.
+cargo test --quiet -p e2e --test chaos one_of_three_is_killed_and_comes_back
 cargo build --quiet -p fanout-cli
-python3 "$here/three_calls.py" "$CARGO_TARGET_DIR/debug/fanout"
+export FANOUT=$CARGO_TARGET_DIR/debug/fanout
+python3 "$here/three_calls.py" "$FANOUT"
+
+# The manifests hold the service too. What validate.sh installs is kept.
+mkdir -p target/ci "$TOOLS/kubernetes"
+ln -s "$TOOLS/kubernetes" target/ci/kubernetes
+deploy/kubernetes/validate.sh

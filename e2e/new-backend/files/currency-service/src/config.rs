@@ -6,7 +6,7 @@ use service_kit::{BackendArgs, BackendService, BoxError};
 
 use crate::Currencies;
 
-/// Knows the currencies of countries, and answers after a delay.
+/// Knows the currencies of countries, and answers after a simulated delay.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
