@@ -43,6 +43,10 @@ pub(crate) fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
 
 /// Returns the caller's timeout, or `None` if the header is missing. Accepts zero, although the specification has
 /// positive numbers only: grpc-go sends `0n` for a deadline that has passed.
+///
+/// # Errors
+///
+/// Returns an error if the header does not have the form of the specification.
 pub fn from_headers(headers: &HeaderMap) -> Result<Option<Duration>, InvalidGrpcTimeout> {
     headers.get(GRPC_TIMEOUT).map(|value| parse(value.as_bytes())).transpose()
 }
