@@ -4,6 +4,29 @@
 //! them: balanced by pending calls, ejecting outliers, retrying within a budget, hedging late calls, opening a circuit
 //! breaker, and holding every wait to the call's deadline. It takes the place of tonic's `Channel` under generated clients.
 //!
+//! ```
+//! use std::time::Duration;
+//!
+//! use grpc_channel::{Channel, Config, Failure};
+//! use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config { retries: 3, ..Config::default() };
+//! let channel = Channel::builder("users", ["http://127.0.0.1:9", "http://127.0.0.1:10"])?.config(config).connect();
+//! let mut client = HealthClient::new(channel); // any client that tonic generates
+//!
+//! let mut request = tonic::Request::new(HealthCheckRequest::default());
+//! request.set_timeout(Duration::from_secs(1));
+//! // Nobody listens there.
+//! let status = client.check(request).await.unwrap_err();
+//! assert_eq!(status.code(), tonic::Code::Unavailable);
+//! let failure = Failure::find_in(&status).ok_or("the status is the channel's")?;
+//! assert!(!failure.may_have_been_seen());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Layout
 //!
 //! Imports run from top to bottom; a call goes the same way down to the socket.
@@ -82,6 +105,8 @@ mod transport {
     pub(crate) mod response;
 }
 
+pub use fan_out::Attempts;
+
 pub use self::{
     channel::{Builder, Channel},
     config::{Config, HedgeAfter, ReplyCheck},
@@ -92,3 +117,7 @@ pub use self::{
     service_config::{InvalidServiceConfig, ServiceConfig},
     target::{InvalidTarget, Target},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -46,7 +46,7 @@ pub(crate) fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
 ///
 /// # Errors
 ///
-/// Returns an error if the header is malformed.
+/// Returns an error if the header does not have the form of the specification.
 pub fn from_headers(headers: &HeaderMap) -> Result<Option<Duration>, InvalidGrpcTimeout> {
     headers.get(GRPC_TIMEOUT).map(|value| parse(value.as_bytes())).transpose()
 }
