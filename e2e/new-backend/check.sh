@@ -64,7 +64,7 @@ need_buf
 (cd proto && buf lint && buf format --diff --exit-code && buf breaking --against landed.json)
 cargo fmt --all --check
 # None of these tests knows the new backend, and none had to be changed.
-cargo test --quiet -p currency-service -p gateway -p fanout-proto -p fanout-cli --lib
+cargo test --quiet -p currency-service -p gateway -p fanout-proto -p fanout-cli --lib --test settings_doc
 # A fleet of the tests, which starts every backend of the table.
 cargo test --quiet -p e2e --test chaos one_of_three_is_killed_and_comes_back
 cargo build --quiet -p fanout-cli
