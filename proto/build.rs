@@ -1,95 +1,197 @@
-//! Compiles the contract with `protox`: pure Rust, so that nobody needs `protoc`.
+//! Compiles the contract with `protox`, which is pure Rust: no `protoc` is needed.
+//!
+//! Every file `fanout/NAME/VERSION/*.proto` belongs to the contract. For its package `fanout.NAME.VERSION` there are two
+//! modules of generated code:
+//!
+//! * `NAME::VERSION`: the messages, the client and the server, as tonic generates them.
+//! * `NAME::VERSION::spliced`: a server whose replies are passed on as bytes. On the wire it is the same service:
+//!   1. A message of another package of the contract is `Encoded`: its bytes, not decoded.
+//!   2. A message that has such a field, directly or in a message of its own package, is generated again, with (1).
+//!   3. Any other reply of an RPC is `Encoded` too, so that a service can keep it ready.
+//!   4. Everything else is the type of `NAME::VERSION`.
+//!
+//! The tree of these modules is the generated file `contract.rs`, which `src/lib.rs` includes.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use prost::Message as _;
-use protox::prost_reflect::prost_types::FileDescriptorSet;
+use protox::prost_reflect::prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+    MethodDescriptorProto, field_descriptor_proto::Type,
+};
+use tonic_prost_build::Builder;
 
-const USER: &str = "fanout/user/v1/user.proto";
-const COUNTRY: &str = "fanout/country/v1/country.proto";
-const GATEWAY: &str = "fanout/gateway/v1/gateway.proto";
+/// The directory of the contract, and the package that all of its packages are in.
+const ROOT: &str = "fanout";
 
-/// Messages that the country service's server shares with its client: all but the list,
-/// which never changes and is encoded once, not for every request.
-const COUNTRY_SHARED: [&str; 3] = ["Country", "GetCountryRequest", "ListCountriesRequest"];
-
-/// Messages and enumerations that the gateway's server shares with its client.
-const GATEWAY_SHARED: [&str; 8] = [
-    "GetProfileRequest",
-    "GetHomeCountryRequest",
-    "StreamUsersRequest",
-    "Strategy",
-    "FailurePolicy",
-    "FanOutReport",
-    "CallReport",
-    "CallState",
-];
-
-/// The one reply that the country service has ready as bytes.
-const COUNTRY_LIST: (&str, &str) =
-    (".fanout.country.v1.ListCountriesResponse", "crate::country::v1::ListCountriesResponse");
-
-/// Replies of services that the gateway embeds as they came.
-const SPLICED: [(&str, &str); 3] = [
-    (".fanout.user.v1.User", "crate::user::v1::User"),
-    (".fanout.country.v1.Country", "crate::country::v1::Country"),
-    COUNTRY_LIST,
-];
+/// A package of the contract.
+struct Package<'a> {
+    /// Its name, such as `fanout.user.v1`.
+    name: &'a str,
+    files: Vec<&'a FileDescriptorProto>,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=fanout");
+    println!("cargo:rerun-if-changed={ROOT}");
     println!("cargo:rerun-if-changed=google");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-
-    // What the servers' reflection answers with.
-    let everything = compile(&[USER, COUNTRY, GATEWAY])?;
-    fs::write(out.join("fanout.binpb"), everything.encode_to_vec())?;
-
-    let google = |builder: tonic_prost_build::Builder| builder.extern_path(".google.rpc", "::tonic_types::pb");
-    google(tonic_prost_build::configure()).compile_fds(compile(&[USER])?)?;
-    google(tonic_prost_build::configure()).build_server(false).compile_fds(compile(&[COUNTRY])?)?;
-
-    let messages = |builder: tonic_prost_build::Builder| {
-        google(builder)
-            .extern_path(".fanout.user.v1", "crate::user::v1")
-            .extern_path(".fanout.country.v1", "crate::country::v1")
-    };
-    messages(tonic_prost_build::configure()).build_server(false).compile_fds(only(&everything, GATEWAY))?;
-
-    // Servers that answer with bytes: the same on the wire.
     let spliced = out.join("spliced");
     fs::create_dir_all(&spliced)?;
-    let server = || tonic_prost_build::configure().build_client(false).out_dir(&spliced);
-    let encoded = |path: &str| format!("crate::Encoded::<{path}>");
 
-    let mut country = google(server());
-    for name in COUNTRY_SHARED {
-        country = country.extern_path(format!(".fanout.country.v1.{name}"), format!("crate::country::v1::{name}"));
-    }
-    let (list, list_path) = COUNTRY_LIST;
-    country.extern_path(list, encoded(list_path)).compile_fds(compile(&[COUNTRY])?)?;
+    let mut files = BTreeSet::new();
+    find_proto_files(Path::new(ROOT), &mut files)?;
+    let contract = protox::compile(files, ["."])?;
+    // The servers' reflection serves these.
+    fs::write(out.join("fanout.binpb"), contract.encode_to_vec())?;
 
-    let mut gateway = messages(server());
-    for name in GATEWAY_SHARED {
-        gateway = gateway.extern_path(format!(".fanout.gateway.v1.{name}"), format!("crate::gateway::v1::{name}"));
+    let packages = Package::all(&contract);
+    fs::write(out.join("contract.rs"), module_tree(&packages)?)?;
+    builder().compile_fds(contract.clone())?;
+    for package in packages.iter().filter(|package| package.has_service()) {
+        let mut builder = builder().build_client(false).out_dir(&spliced);
+        let mut contract = contract.clone();
+        for other in contract.file.iter_mut().filter(|other| other.package() != package.name) {
+            other.service.clear();
+            let name = format!(".{}", other.package());
+            if is_of_contract(&name) {
+                builder = builder.extern_path(&name, rust_path(&name));
+            }
+        }
+        package.spliced(builder).compile_fds(contract)?;
     }
-    for (message, path) in SPLICED {
-        gateway = gateway.extern_path(message, encoded(path));
-    }
-    gateway.compile_fds(only(&everything, GATEWAY))?;
     Ok(())
 }
 
-/// The descriptors of these files and of all that they import.
-fn compile(files: &[&str]) -> Result<FileDescriptorSet, protox::Error> {
-    protox::compile(files, ["."])
+/// Returns a builder of code that uses tonic's own types for the error model.
+fn builder() -> Builder {
+    tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb")
 }
 
-/// The descriptors without the services of the other packages.
-fn only(set: &FileDescriptorSet, file: &str) -> FileDescriptorSet {
-    let mut set = set.clone();
-    for other in set.file.iter_mut().filter(|other| other.name() != file) {
-        other.service.clear();
+/// Adds the `.proto` files below a directory.
+fn find_proto_files(directory: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            find_proto_files(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            found.insert(path);
+        }
     }
-    set
+    Ok(())
+}
+
+/// Writes the modules of the packages, each with the code generated for it.
+fn module_tree(packages: &[Package<'_>]) -> Result<String, std::fmt::Error> {
+    let mut names: BTreeMap<&str, Vec<&Package<'_>>> = BTreeMap::new();
+    for package in packages {
+        names.entry(package.name_and_version().0).or_default().push(package);
+    }
+    let mut tree = String::new();
+    for (name, versions) in names {
+        writeln!(tree, "/// The package `{ROOT}.{name}`.\npub mod {name} {{")?;
+        for package in versions {
+            let (file, version) = (package.name, package.name_and_version().1);
+            writeln!(tree, "/// Messages, client and server of `{file}`.")?;
+            writeln!(tree, "#[allow(clippy::pedantic, missing_docs, unreachable_pub, reason = \"generated\")]")?;
+            writeln!(tree, "pub mod {version} {{ include!(concat!(env!(\"OUT_DIR\"), \"/{file}.rs\"));")?;
+            if package.has_service() {
+                writeln!(
+                    tree,
+                    "/// A server of `{file}` whose replies are [`Encoded`](crate::Encoded), or hold such."
+                )?;
+                writeln!(tree, "pub mod spliced {{ include!(concat!(env!(\"OUT_DIR\"), \"/spliced/{file}.rs\")); }}")?;
+            }
+            writeln!(tree, "}}")?;
+        }
+        writeln!(tree, "}}")?;
+    }
+    Ok(tree)
+}
+
+// === impl Package ===
+
+impl<'a> Package<'a> {
+    /// Returns the packages of the contract in the order of their names.
+    fn all(contract: &'a FileDescriptorSet) -> Vec<Self> {
+        let mut packages: BTreeMap<&str, Vec<&FileDescriptorProto>> = BTreeMap::new();
+        for file in contract.file.iter().filter(|file| is_of_contract(&format!(".{}", file.package()))) {
+            packages.entry(file.package()).or_default().push(file);
+        }
+        packages.into_iter().map(|(name, files)| Self { name, files }).collect()
+    }
+
+    /// Splits `fanout.user.v1` into `user` and `v1`.
+    fn name_and_version(&self) -> (&'a str, &'a str) {
+        let split = self.name.split_once('.').and_then(|(_, rest)| rest.split_once('.'));
+        split.expect("a package of the contract is named as its directory: fanout.NAME.VERSION")
+    }
+
+    fn has_service(&self) -> bool {
+        self.files.iter().any(|file| !file.service.is_empty())
+    }
+
+    fn messages(&self) -> impl Iterator<Item = &'a DescriptorProto> {
+        self.files.iter().flat_map(|file| &file.message_type)
+    }
+
+    /// Tells the builder which type each message has in the module `spliced`.
+    fn spliced(&self, builder: Builder) -> Builder {
+        let enums = self.files.iter().flat_map(|file| &file.enum_type).map(EnumDescriptorProto::name);
+        let own = self.messages().map(DescriptorProto::name).chain(enums).map(|name| format!(".{}.{name}", self.name));
+        let mut types: BTreeMap<String, String> = own.map(|name| (name.clone(), rust_path(&name))).collect();
+        let methods = self.files.iter().flat_map(|file| &file.service).flat_map(|service| &service.method);
+        let embedded = self.messages().flat_map(message_fields).filter(|name| self.is_foreign(name));
+        for name in methods.map(MethodDescriptorProto::output_type).chain(embedded).filter(|name| is_of_contract(name))
+        {
+            types.insert(name.to_owned(), format!("crate::Encoded::<{}>", rust_path(name)));
+        }
+        let regenerated = self.regenerated();
+        types.retain(|name, _| !regenerated.contains(name));
+        types.into_iter().fold(builder, |builder, (name, path)| builder.extern_path(name, path))
+    }
+
+    /// Returns the messages of the package that have a message of another package in them, at any depth.
+    fn regenerated(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        loop {
+            let embeds = |name: &str| self.is_foreign(name) || found.contains(name);
+            let more: Vec<_> = self
+                .messages()
+                .filter(|message| message_fields(message).into_iter().any(embeds))
+                .map(|message| format!(".{}.{}", self.name, message.name()))
+                .filter(|name| !found.contains(name))
+                .collect();
+            if more.is_empty() {
+                return found;
+            }
+            found.extend(more);
+        }
+    }
+
+    /// Returns whether a full name is of another package of the contract.
+    fn is_foreign(&self, name: &str) -> bool {
+        is_of_contract(name) && !name.starts_with(&format!(".{}.", self.name))
+    }
+}
+
+fn is_of_contract(full_name: &str) -> bool {
+    full_name.strip_prefix('.').and_then(|name| name.strip_prefix(ROOT)).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Returns the path of the type that is generated for `.fanout.user.v1.User`: `crate::user::v1::User`.
+fn rust_path(full_name: &str) -> String {
+    full_name.replacen(&format!(".{ROOT}"), "crate", 1).replace('.', "::")
+}
+
+/// Returns the full names of the messages that are fields of this one or of those nested in it.
+fn message_fields(message: &DescriptorProto) -> Vec<&str> {
+    let own = message.field.iter().filter(|field| field.r#type() == Type::Message).map(FieldDescriptorProto::type_name);
+    own.chain(message.nested_type.iter().flat_map(message_fields)).collect()
 }

@@ -84,6 +84,30 @@ fn an_invalid_environment_variable_is_named() {
 }
 
 #[test]
+fn an_error_in_a_service_config_is_named_with_its_place() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("service-config.json");
+    let path = file.to_str().unwrap();
+    let entry = |policy: &str| {
+        format!(r#"{{"methodConfig": [{{"name": [{{"service": "fanout.user.v1.UserService"}}], {policy}}}]}}"#)
+    };
+    for (text, named) in [
+        (entry(r#""retryPolicy": {"maxAttempts": 1}"#), &["methodConfig[0].retryPolicy.maxAttempts", "2 or more"][..]),
+        (entry(r#""timeout": "soon""#), &["methodConfig[0].timeout", "soon", "1.5s"]),
+        (entry(r#""patience": 3"#), &["methodConfig[0]", "patience"]),
+        (entry(r#""timeout": "1s""#).replace("UserService", "Users"), &["methodConfig.name.service", "UserService"]),
+        ("retries: 3".to_owned(), &["the document"]),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let named: Vec<_> = named.iter().copied().chain([path, "--service-config", "GATEWAY_SERVICE_CONFIG"]).collect();
+        assert_ends(&["gateway", "--service-config", path], &[], 64, &named);
+        assert_ends(&["gateway"], &[("GATEWAY_SERVICE_CONFIG", path)], 64, &named);
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_ends(&["gateway", "--service-config", path], &[], 64, &[path, "No such file"]);
+}
+
+#[test]
 fn a_password_is_not_repeated() {
     let output = fanout(&["user-service"], &[("DATABASE_URL", "mysql://ada:hunter2@db/users")]);
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -6,7 +6,7 @@ use service_kit::{BackendArgs, BackendService, BoxError};
 
 use crate::{Catalogue, Countries};
 
-/// Knows the countries of ISO 3166-1, and answers after a delay.
+/// Serves the countries of ISO 3166-1, after a simulated delay.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {

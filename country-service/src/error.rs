@@ -1,11 +1,8 @@
-//! What can go wrong, and its gRPC status.
+//! What can go wrong, and the gRPC status of each error.
 
-use service_kit::domain_error::{DomainError, ResourceInfo};
-use tonic::{Code, Status};
+use service_kit::domain_error::{DomainError, ResourceInfo, excerpt};
+use tonic::Code;
 use tonic_types::FieldViolation;
-
-/// How much of a caller's text an error repeats, in characters.
-const MAX_EXCERPT: usize = 16;
 
 /// The reason why a request fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,19 +54,5 @@ impl DomainError for CountryError {
                 Some(ResourceInfo { kind: "fanout.country.v1.Country", name: code, description: self.to_string() })
             }
         }
-    }
-}
-
-impl From<CountryError> for Status {
-    fn from(error: CountryError) -> Self {
-        error.to_status()
-    }
-}
-
-/// Returns a caller's text quoted, with its control characters escaped, of bounded length.
-fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(MAX_EXCERPT) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! * [`config`]: the service's settings, and how it starts.
 //! * [`service`]: adapts the RPCs to the domain and back.
-//! * [`catalogue`]: the domain: all countries, found by code, encoded once.
-//! * [`error`]: what can go wrong, and its gRPC status.
+//! * [`catalogue`]: the domain: all countries by code, each reply encoded once.
+//! * [`error`]: what can go wrong, and the gRPC status of each error.
 
 pub mod catalogue;
 pub mod config;

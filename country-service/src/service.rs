@@ -1,4 +1,4 @@
-//! The RPCs: adapts each to the catalogue and back.
+//! Adapts the RPCs to the catalogue and back.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     error::CountryError,
 };
 
-/// Answers `fanout.country.v1.CountryService`. Cloning it costs a reference count.
+/// Implements `fanout.country.v1.CountryService`. Cloning it costs a reference count.
 #[derive(Clone, Debug)]
 pub struct Countries {
     catalogue: Arc<Catalogue>,
@@ -26,14 +26,14 @@ pub struct Countries {
 // === impl Countries ===
 
 impl Countries {
-    /// Answers from this catalogue.
+    /// Returns a service of this catalogue.
     pub fn new(catalogue: Catalogue) -> Self {
         Self { catalogue: Arc::new(catalogue) }
     }
 
-    fn get(&self, code: String) -> Result<Country, CountryError> {
+    fn get(&self, code: String) -> Result<Encoded<Country>, CountryError> {
         match self.catalogue.get(&code) {
-            Ok(Some(country)) => Ok(country.clone()),
+            Ok(Some(country)) => Ok(country),
             Ok(None) => Err(CountryError::NotFound { code: code.to_ascii_uppercase() }),
             Err(NotAlpha2) => Err(CountryError::IllFormed { code }),
         }
@@ -42,7 +42,7 @@ impl Countries {
 
 #[tonic::async_trait]
 impl CountryService for Countries {
-    async fn get_country(&self, request: Request<GetCountryRequest>) -> Result<Response<Country>, Status> {
+    async fn get_country(&self, request: Request<GetCountryRequest>) -> Result<Response<Encoded<Country>>, Status> {
         respond(self.get(request.into_inner().code))
     }
 
@@ -50,6 +50,6 @@ impl CountryService for Countries {
         &self,
         _: Request<ListCountriesRequest>,
     ) -> Result<Response<Encoded<ListCountriesResponse>>, Status> {
-        Ok(Response::new(self.catalogue.encoded()))
+        Ok(Response::new(self.catalogue.list()))
     }
 }

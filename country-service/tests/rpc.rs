@@ -1,6 +1,6 @@
 //! The RPCs over a real connection, with the generated client.
 
-#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use country_service::{Catalogue, Countries};
 use fanout_proto::country::v1::{
@@ -15,7 +15,7 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-/// A client of a server of its own. The server ends with the test's runtime.
+/// Returns a client of a new server, which ends with the test's runtime.
 async fn client() -> CountryServiceClient<Channel> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -56,7 +56,7 @@ async fn gets_a_country_in_either_case() {
 }
 
 #[tokio::test]
-async fn the_list_holds_what_get_answers() {
+async fn the_list_contains_what_get_returns() {
     let mut client = client().await;
     let countries = client.list_countries(ListCountriesRequest {}).await.unwrap().into_inner().countries;
     for country in countries {
@@ -66,7 +66,7 @@ async fn the_list_holds_what_get_answers() {
 }
 
 #[tokio::test]
-async fn an_unknown_code_is_not_found_and_says_what_was_looked_for() {
+async fn an_unknown_code_is_not_found_and_the_error_names_it() {
     let status = get("zz").await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "{status:?}");
     let details = status.get_error_details();

@@ -35,6 +35,10 @@ fn states(report: &FanOutReport) -> Vec<CallState> {
     report.calls.iter().map(CallReport::state).collect()
 }
 
+fn state(report: &FanOutReport, name: &str) -> CallState {
+    report.calls.iter().find(|call| call.name == name).unwrap().state()
+}
+
 fn ms(duration: Option<prost_types::Duration>) -> f64 {
     Duration::try_from(duration.unwrap()).unwrap().as_secs_f64() * 1e3
 }
@@ -264,4 +268,29 @@ async fn a_backend_that_is_gone_is_named() {
         let info = status.get_details_error_info().unwrap();
         assert_eq!((info.reason.as_str(), info.metadata["backend"].as_str()), ("BACKEND_UNREACHABLE", "user"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_config_bounds_the_calls_of_one_method() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("service-config.json");
+    let get_user = r#"{"service": "fanout.user.v1.UserService", "method": "GetUser"}"#;
+    std::fs::write(&file, format!(r#"{{"methodConfig": [{{"name": [{get_user}], "timeout": "0.2s"}}]}}"#)).unwrap();
+    let up = Up::start_with(&["--delay", "0"], &[("GATEWAY_SERVICE_CONFIG", file.to_str().unwrap())]);
+    // The country service takes longer than the user service's timeout.
+    let slow = |policy| {
+        let baggage = "user.delay=20s,country.delay=400ms";
+        with_baggage(profile("ada", Strategy::Concurrent, policy), baggage)
+    };
+    let begun = Instant::now();
+    let status = up.gateway().await.get_profile(slow(FailurePolicy::FailFast)).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    assert!(status.message().starts_with("user: deadline exceeded: the call had "), "{}", status.message());
+    assert_eq!(state(&trailer(&status), "user"), CallState::Failed);
+
+    let reply = up.gateway().await.get_profile(slow(FailurePolicy::BestEffort)).await.unwrap().into_inner();
+    let report = reply.report.unwrap();
+    assert_eq!((state(&report, "user"), state(&report, "country")), (CallState::Failed, CallState::Ok));
+    assert!(reply.user.is_none() && !reply.country_list.unwrap().countries.is_empty());
+    assert!(begun.elapsed() < Duration::from_secs(10), "neither waited for the user service's 20 s");
 }

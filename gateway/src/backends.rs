@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //!
-//! * `backends`: the table of them, [`BACKENDS`], and what follows from it: the flags for their URLs, and [`Backends`].
-//!   A new backend is one line of the table.
+//! * this file: the table of them, [`BACKENDS`], and what follows from it: the flags for their URLs, and [`Backends`], a
+//!   channel to each. A new backend is one constant and its name in the table.
 //! * `method`: [`Method`], a typed method of a backend.
-//! * `args`: the flags for how calls to all of them are treated.
+//! * `args`: [`BackendArgs`], the flags for how calls to all of them are treated.
 
 mod args;
 mod method;
@@ -36,10 +36,18 @@ pub const COUNTRY: Backend = Backend { index: 1, name: "country", port: 50053 };
 /// All services behind the gateway.
 pub const BACKENDS: [Backend; 2] = [USER, COUNTRY];
 
+const _: () = {
+    let mut index = 0;
+    while index < BACKENDS.len() {
+        assert!(BACKENDS[index].index == index, "the index of a backend is its index in BACKENDS");
+        index += 1;
+    }
+};
+
 /// A service behind the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Backend {
-    /// Its place in [`BACKENDS`].
+    /// Its index in [`BACKENDS`].
     index: usize,
     /// Its name in reports, errors and metrics; `--NAME-service` and `NAME_SERVICE_URL` set its URLs.
     pub name: &'static str,
@@ -55,7 +63,7 @@ pub struct BackendUrls(Vec<Vec<Target>>);
 #[derive(Clone, Debug)]
 pub struct Backends(Arc<[Channel]>);
 
-/// The reply to come of a backend: its bytes, or why there are none.
+/// The future reply of a backend: its bytes, or an error.
 pub type Reply<R> = BoxFuture<'static, Result<Encoded<R>, BackendError>>;
 
 // === impl Backend ===
@@ -67,7 +75,7 @@ impl Backend {
 
     fn arg(self) -> Arg {
         let Self { name, port, .. } = self;
-        let help = "listens: a URL, or several with a comma between; a name may stand for many replicas";
+        let help = "listens: one or more URLs, separated by commas; a name may resolve to several replicas";
         Arg::new(self.flag())
             .long(self.flag())
             .env(format!("{}_SERVICE_URL", name.to_uppercase()))
@@ -109,7 +117,7 @@ impl FromArgMatches for BackendUrls {
 // === impl Backends ===
 
 impl Backends {
-    /// Connects to all backends in the background. `deadline` bounds calls whose reply several requests share.
+    /// Connects to all backends in the background. `deadline` limits calls whose reply several requests share.
     ///
     /// # Panics
     ///
@@ -160,15 +168,16 @@ impl Backends {
         F: FnOnce(&T) -> Result<Q, BackendError> + Send + 'static,
     {
         let attempts = Attempts::default();
-        let (backends, ctx, sent) = (self.clone(), ctx.clone(), attempts.clone());
+        let (backends, ctx, counter) = (self.clone(), ctx.clone(), attempts.clone());
         let send = move |before: &T| match request(before) {
-            Ok(request) => backends.send(method, &request, &ctx, &sent),
+            Ok(request) => backends.send(method, &request, &ctx, &counter),
             Err(error) => ready(Err(error)).boxed(),
         };
         step(method.backend().name, send).method(method.name()).attempts(&attempts)
     }
 
-    /// Sends a call, and leaves the reply as the bytes it came as. Dropping the future resets the call at the backend.
+    /// Sends a call, and returns the reply as the bytes that were received. Dropping the future cancels the call at the
+    /// backend.
     fn send<Q, R>(&self, method: &Method<Q, R>, request: &Q, ctx: &CallContext, attempts: &Attempts) -> Reply<R>
     where
         Q: Message,
@@ -177,10 +186,48 @@ impl Backends {
         let channel = self.0[method.backend().index].clone();
         let reply = channel.unary(&channel.method(method.path()), request, ctx, attempts);
         let reply = reply.map(move |result| match result {
-            // The channel has checked it.
+            // The channel has checked the bytes (`reply_check`).
             Ok(bytes) => Ok(Encoded::from_checked(bytes)),
             Err(failure) => Err(BackendError::new(channel.name(), channel.targets(), &failure)),
         });
         reply.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use http::uri::PathAndQuery;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        urls: BackendUrls,
+        #[command(flatten)]
+        args: BackendArgs,
+    }
+
+    /// Returns whether a backend's channel may send a call of this method twice.
+    fn is_idempotent(backends: &Backends, backend: Backend, path: &'static str) -> bool {
+        backends.0[backend.index].method(&PathAndQuery::from_static(path)).is_idempotent()
+    }
+
+    #[tokio::test]
+    async fn the_contract_allows_reads_to_be_sent_twice_and_creations_only_once() {
+        let Flags { urls, args } = Flags::parse_from(["gateway"]);
+        let backends = Backends::connect(&urls, &args, Duration::from_secs(1), None);
+        for (backend, read) in [
+            (USER, "/fanout.user.v1.UserService/GetUser"),
+            (USER, "/fanout.user.v1.UserService/ListUsers"),
+            (COUNTRY, "/fanout.country.v1.CountryService/GetCountry"),
+            (COUNTRY, "/fanout.country.v1.CountryService/ListCountries"),
+        ] {
+            assert!(is_idempotent(&backends, backend, read), "{read}");
+        }
+        for create in ["/fanout.user.v1.UserService/CreateUser", "/fanout.user.v1.UserService/NotInTheContract"] {
+            assert!(!is_idempotent(&backends, USER, create), "{create}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway's settings, and how it is put together from them.
+//! The gateway's settings, and how it starts.
 
 use std::convert::Infallible;
 
@@ -12,7 +12,7 @@ use crate::{
     service::Gateway,
 };
 
-/// Answers from several services at once, and says how much the calls overlapped.
+/// Answers each request from several services, and reports how much the calls to them overlapped.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {

@@ -1,4 +1,4 @@
-//! One table from what can go wrong to gRPC's status.
+//! Errors of the gateway, and the gRPC status of each.
 
 use std::{collections::HashMap, error::Error as StdError, fmt};
 
@@ -10,28 +10,27 @@ use prost_types::Any;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{BadRequest, FieldViolation, pb};
 
-/// The domain of the gateway's own reasons in `google.rpc.ErrorInfo`.
+/// The `domain` of the gateway's own errors in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "fanout.gateway.v1";
 
-/// The trailer with the encoded report of a request that failed.
+/// The trailer of a failed request with the encoded report.
 const REPORT_TRAILER: &str = "fanout-report-bin";
 
-/// The longest report that goes into a trailer. Many clients take 8 KiB of metadata at
-/// most, and base64 adds a third.
-const MAX_REPORT: usize = 5 * 1024;
+/// The maximum size of the report in a trailer, in bytes. Many clients allow 8 KiB of metadata, and base64 adds a third.
+const MAX_REPORT_LEN: usize = 5 * 1024;
 
-/// Why the gateway does not answer.
+/// The reason why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request asks for what is not allowed.
+    /// Fields of the request are invalid.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldViolation>),
-    /// A call failed, and with it the whole.
+    /// A call failed, and the failure policy is fail-fast.
     #[error("{}", .0)]
     Call(Box<CallFailure>),
 }
 
-/// A call that failed the whole request.
+/// The failed call of a failed request.
 #[derive(Debug)]
 pub struct CallFailure {
     name: String,
@@ -39,7 +38,7 @@ pub struct CallFailure {
     report: FanOutReport,
 }
 
-/// What a backend answered instead of a reply, or what kept it from answering.
+/// The error of a call to a backend.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}", .0.message)]
 pub struct BackendError(pb::Status);
@@ -47,14 +46,14 @@ pub struct BackendError(pb::Status);
 // === impl Error ===
 
 impl Error {
-    /// The call of this name failed the whole; the report is the contract's.
+    /// Returns the error for a call with this name.
     pub fn call(name: String, error: CallError<BackendError>, report: FanOutReport) -> Self {
         Self::Call(Box::new(CallFailure { name, error, report }))
     }
 }
 
-/// The first in full and the names of the others: all of it stands in the details, and a
-/// reply's metadata has little room.
+/// Describes the first violation, and names the fields of the others. The details of the status describe all, and the
+/// metadata of a reply has little space.
 fn summary(violations: &[FieldViolation]) -> String {
     let Some((first, others)) = violations.split_first() else { return String::new() };
     let first = format!("{}: {}", first.field, first.description);
@@ -95,18 +94,18 @@ impl fmt::Display for CallFailure {
     }
 }
 
-/// The report, cut down to the calls that failed and then to none where it is too long.
+/// Encodes the report. If it is too long, leaves out the calls that did not fail, or all calls.
 fn encode(mut report: FanOutReport) -> Vec<u8> {
-    if report.encoded_len() > MAX_REPORT {
+    if report.encoded_len() > MAX_REPORT_LEN {
         report.calls.retain(|call| call.error.is_some());
     }
-    if report.encoded_len() > MAX_REPORT {
+    if report.encoded_len() > MAX_REPORT_LEN {
         report.calls.clear();
     }
     report.encode_to_vec()
 }
 
-/// The status of a call that has no reply: its own code, and which call it was.
+/// Returns the status of a failed call. It names the call.
 pub fn call_status(name: &str, error: &CallError<BackendError>) -> pb::Status {
     let own = |code, reason: &str| {
         let mut details = Vec::new();
@@ -116,7 +115,7 @@ pub fn call_status(name: &str, error: &CallError<BackendError>) -> pb::Status {
     match error {
         CallError::Failed(BackendError(status)) => status.clone(),
         CallError::Panicked(_) => own(Code::Internal, "CALL_PANICKED"),
-        // Only a runtime that ends takes a call away without another one's failure.
+        // Calls are cancelled after another call's failure, which is then the request's error, or if the runtime ends.
         CallError::Cancelled => own(Code::Unavailable, "CALL_CANCELLED"),
         CallError::Skipped => own(Code::Unavailable, "CALL_SKIPPED"),
     }
@@ -125,7 +124,7 @@ pub fn call_status(name: &str, error: &CallError<BackendError>) -> pb::Status {
 // === impl BackendError ===
 
 impl BackendError {
-    /// What a call to this backend ended with.
+    /// Returns the error for a failed call to this backend.
     pub(crate) fn new(name: &str, url: &str, failure: &Failure) -> Self {
         let Failure { status, cause } = failure;
         let mut error = pb::Status::decode(status.details()).unwrap_or_else(|error| {
@@ -150,7 +149,7 @@ impl BackendError {
         Self(error)
     }
 
-    /// A reply that is none.
+    /// Returns the error for a reply that cannot be decoded.
     pub(crate) fn malformed(name: &str, error: &dyn StdError) -> Self {
         let mut details = Vec::new();
         name_backend(&mut details, name, "BACKEND_MALFORMED_REPLY");
@@ -158,12 +157,12 @@ impl BackendError {
     }
 }
 
-/// Adds which backend it was to the `ErrorInfo` that the backend sent, or an own one:
-/// there may be only one of each kind of detail (google.aip.dev/193).
+/// Adds the name of the backend to the `ErrorInfo` that it sent, or adds an `ErrorInfo`. A status may have only one detail
+/// of each type (google.aip.dev/193).
 fn name_backend(details: &mut Vec<Any>, name: &str, reason: &str) {
-    let url = |detail: &Any| detail.type_url.ends_with("/google.rpc.ErrorInfo");
-    let place = details.iter().position(url);
-    let sent = place.and_then(|place| pb::ErrorInfo::decode(&details[place].value[..]).ok());
+    let is_info = |detail: &Any| detail.type_url.ends_with("/google.rpc.ErrorInfo");
+    let position = details.iter().position(is_info);
+    let sent = position.and_then(|position| pb::ErrorInfo::decode(&details[position].value[..]).ok());
     let mut info = sent.unwrap_or_else(|| pb::ErrorInfo {
         reason: reason.to_owned(),
         domain: DOMAIN.to_owned(),
@@ -171,8 +170,8 @@ fn name_backend(details: &mut Vec<Any>, name: &str, reason: &str) {
     });
     info.metadata.insert("backend".to_owned(), name.to_owned());
     let info = detail("ErrorInfo", &info);
-    match place {
-        Some(place) => details[place] = info,
+    match position {
+        Some(position) => details[position] = info,
         None => details.insert(0, info),
     }
 }

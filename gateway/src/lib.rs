@@ -1,19 +1,19 @@
-//! The aggregator: one request here is several calls to the services behind it, run as
-//! the request asks, and every reply says how much those calls overlapped.
+//! The aggregator: one request here is several calls to the services behind it, and every reply reports how much those
+//! calls overlapped.
 //!
 //! # Layout
 //!
-//! A request goes through these from top to bottom:
+//! A request passes through these modules from top to bottom:
 //!
-//! * [`config`]: the gateway's settings, and how it is put together from them.
+//! * [`config`]: the gateway's settings, and how it starts.
 //! * [`service`]: adapts RPCs to the domain and back.
-//! * [`request`]: what a request asks for, checked.
-//! * [`profile`]: the domain: which calls answer which question.
+//! * [`request`]: requests of the contract as checked queries.
+//! * [`profile`]: the domain: the calls that each request makes.
 //! * [`backends`]: the table of the services behind the gateway, and a channel to each.
-//! * [`report`]: the fan-out's report as the contract has it.
-//! * [`user_stream`]: a stream of users as messages, of which the last is the report.
-//! * `metrics`: the fan-out's figures as metrics.
-//! * [`error`]: one table from what can go wrong to gRPC's status.
+//! * [`report`]: converts reports of fan-outs to the contract's message.
+//! * [`user_stream`]: the messages of a stream of users. The last one is the report.
+//! * `metrics`: metrics of all fan-outs.
+//! * [`error`]: errors, and the gRPC status of each.
 
 pub mod backends;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The fan-out's figures as metrics: what its span and the reply's report say, of all requests together.
+//! Metrics of all fan-outs: the times that the span and the report of each one have.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use opentelemetry::{
     metrics::{Histogram, Meter},
 };
 
-/// How long fan-outs took, what overlapping saved, and what joining would still save.
+/// Histograms of how long fan-outs took, how much time overlapping saved, and how much more it would save.
 ///
-/// Clones share the instruments. A fan-out whose caller went away has no report, and is not counted.
+/// Clones share the instruments. A fan-out whose caller has gone has no report, and is not counted.
 #[derive(Clone, Debug)]
 pub(crate) struct FanOutMetrics {
     /// `None` if metrics are not exported.
@@ -32,7 +32,7 @@ impl FanOutMetrics {
         Self { instruments: meter.map(Instruments::new) }
     }
 
-    /// Counts a fan-out of this method of the gateway.
+    /// Records a fan-out for a method of the gateway.
     pub(crate) fn record(&self, method: &'static str, report: &Report) {
         let Some(Instruments { wall, saved, avoidable }) = &self.instruments else { return };
         let attributes =
@@ -52,8 +52,8 @@ impl Instruments {
         };
         Self {
             wall: histogram("fanout.fan_out.wall", "From the first call's start to the last call's end"),
-            saved: histogram("fanout.fan_out.saved", "What overlapping the calls saved"),
-            avoidable: histogram("fanout.fan_out.avoidable", "What joining the calls would still save"),
+            saved: histogram("fanout.fan_out.saved", "The time that overlapping the calls saved"),
+            avoidable: histogram("fanout.fan_out.avoidable", "The time that more overlapping would save"),
         }
     }
 }

@@ -1,6 +1,4 @@
-//! The domain: which calls answer which question.
-//!
-//! A new backend's call is one more line in the `join`.
+//! The domain: the calls that each request makes.
 
 use fan_out::{AsCompleted, Call, CallError, FanOut, Outcome};
 use fanout_proto::{
@@ -25,13 +23,13 @@ static LIST_COUNTRIES: Method<ListCountriesRequest, ListCountriesResponse> =
 /// The result of one call.
 pub type CallResult<T> = Result<Encoded<T>, CallError<BackendError>>;
 
-/// Users as they come.
+/// Users in the order in which their calls end.
 pub type UserStream = AsCompleted<UserCalls, Encoded<User>, BackendError>;
 
-/// The calls for users that have not started.
+/// Calls for users that have not started.
 pub type UserCalls = Box<dyn Iterator<Item = Call<Reply<User>>> + Send>;
 
-/// Answers questions with the replies of several services.
+/// Combines the replies of several services.
 #[derive(Clone, Debug)]
 pub struct Profiles {
     backends: Backends,
@@ -40,7 +38,7 @@ pub struct Profiles {
 // === impl Profiles ===
 
 impl Profiles {
-    /// Asks these backends.
+    /// Returns profiles from these backends.
     pub fn new(backends: Backends) -> Self {
         Self { backends }
     }
@@ -63,11 +61,11 @@ impl Profiles {
         ctx: &CallContext,
     ) -> impl Future<Output = Outcome<((CallResult<User>, CallResult<Country>),)>> + Send + use<> {
         let user = self.backends.start(&GET_USER, &GetUserRequest { user_id }, ctx);
-        let country = |user: &_| Ok(GetCountryRequest { code: home(user)? });
+        let country = |user: &_| Ok(GetCountryRequest { code: country_code(user)? });
         fan_out(options).join((user.then(self.backends.after(&GET_COUNTRY, country, ctx)),))
     }
 
-    /// Gets many users, each as soon as it is there.
+    /// Gets many users, each as soon as its call has ended.
     pub fn users(&self, UsersQuery { ids, max_in_flight, options }: UsersQuery, ctx: CallContext) -> UserStream {
         let backends = self.backends.clone();
         let get = move |id: String| backends.start(&GET_USER, &GetUserRequest { user_id: id.clone() }, &ctx).name(id);
@@ -80,8 +78,8 @@ fn fan_out(options: FanOutOptions) -> FanOut {
     FanOut::new(options.strategy).on_failure(options.policy)
 }
 
-/// Returns the code of the country that a user calls home.
-fn home(user: &Encoded<User>) -> Result<String, BackendError> {
+/// Returns the code of a user's country.
+fn country_code(user: &Encoded<User>) -> Result<String, BackendError> {
     match user.to_message() {
         Ok(user) => Ok(user.country_code),
         Err(error) => Err(BackendError::malformed("user", &error)),

@@ -1,4 +1,4 @@
-//! The fan-out's report as the contract has it.
+//! Converts reports of fan-outs to the contract's message.
 
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use crate::{
     request,
 };
 
-/// Writes the report of the current trace; `error` gives each call's by its
-/// place there.
+/// Converts a report, and adds the id of the current trace. `error` returns the error of the call with an index.
 pub(crate) fn to_proto<'a>(
     report: &Report,
     error: impl Fn(usize) -> Option<&'a CallError<BackendError>>,
@@ -53,6 +52,6 @@ fn state(state: CallState) -> proto::CallState {
 }
 
 fn duration(duration: Duration) -> prost_types::Duration {
-    // Only durations of thousands of millions of years do not fit.
+    // Only durations of more than 292 thousand million years do not fit.
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What a request asks for, checked: an error names everything that is wrong at once.
+//! Requests of the contract as checked queries. An error names every field that is wrong.
 
 use fan_out::{FailurePolicy, Strategy};
 use fanout_proto::{
@@ -9,19 +9,19 @@ use tonic_types::FieldViolation;
 
 use crate::error::Error;
 
-/// FanOutOptions many users may be asked for at once.
+/// The most users in one request.
 pub const MAX_USER_IDS: usize = 1000;
-/// FanOutOptions many calls may run at once.
+/// The most calls that run at once.
 pub const MAX_IN_FLIGHT: u32 = 256;
-/// FanOutOptions many run where the request does not say.
+/// How many calls run at once if the request does not say.
 pub const DEFAULT_IN_FLIGHT: u32 = 16;
 
-/// FanOutOptions to run the calls of a request.
+/// How to run the calls of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FanOutOptions {
-    /// The strategy; concurrent if the request leaves it open.
+    /// The strategy; concurrent if the request does not set it.
     pub strategy: Strategy,
-    /// The failure policy; fail-fast if the request leaves it open.
+    /// The failure policy; fail-fast if the request does not set it.
     pub policy: FailurePolicy,
 }
 
@@ -30,7 +30,7 @@ pub struct FanOutOptions {
 pub struct ProfileQuery {
     /// The user's id.
     pub user_id: String,
-    /// FanOutOptions to run the calls.
+    /// How to run the calls.
     pub options: FanOutOptions,
 }
 
@@ -39,13 +39,13 @@ pub struct ProfileQuery {
 pub struct UsersQuery {
     /// Their ids.
     pub ids: Vec<String>,
-    /// FanOutOptions many calls may run at once.
+    /// How many calls may run at once.
     pub max_in_flight: usize,
-    /// FanOutOptions to run the calls.
+    /// How to run the calls.
     pub options: FanOutOptions,
 }
 
-/// Collects what is wrong with a request.
+/// Collects the invalid fields of a request.
 #[derive(Default)]
 struct Check(Vec<FieldViolation>);
 
@@ -107,11 +107,11 @@ impl TryFrom<StreamUsersRequest> for UsersQuery {
 // === impl Check ===
 
 impl Check {
-    /// The most wrong fields that are listed: so many fit into a reply's metadata.
-    const MOST: usize = 5;
+    /// The maximum number of fields that an error lists: as many fit into the metadata of a reply.
+    const MAX_VIOLATIONS: usize = 5;
 
     fn wrong(&mut self, field: impl Into<String>, description: String) {
-        if self.0.len() < Self::MOST {
+        if self.0.len() < Self::MAX_VIOLATIONS {
             self.0.push(FieldViolation::new(field, description));
         }
     }
@@ -150,7 +150,7 @@ impl Check {
     }
 }
 
-/// Returns the strategy as the contract has it.
+/// Converts a strategy to the contract's enum.
 pub(crate) fn to_proto(strategy: Strategy) -> proto::Strategy {
     match strategy {
         Strategy::Sequential => proto::Strategy::Sequential,
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_open_is_concurrent_and_fails_fast() {
+    fn the_default_is_concurrent_and_fails_fast() {
         let request = GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() };
         let options = FanOutOptions { strategy: Strategy::Concurrent, policy: FailurePolicy::FailFast };
         assert_eq!(ProfileQuery::try_from(request).unwrap(), ProfileQuery { user_id: "ada".into(), options });
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_field_is_named_at_once() {
+    fn an_error_names_every_invalid_field() {
         let request = GetHomeCountryRequest { user_id: String::new(), strategy: 9, failure_policy: -1 };
         let violations = wrong(ProfileQuery::try_from(request));
         let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_ids_and_too_wide_a_stream_are_refused() {
+    fn too_many_ids_and_too_many_calls_at_once_are_rejected() {
         let ids = |n: usize| vec!["ada".to_owned(); n];
         let request = |user_ids, max_in_flight| StreamUsersRequest { user_ids, max_in_flight, ..Default::default() };
         assert!(UsersQuery::try_from(request(ids(1000), 256)).is_ok());

@@ -35,20 +35,21 @@ const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry"
 // === impl Gateway ===
 
 impl Gateway {
-    /// Asks these backends, and records the fan-outs' figures with this meter.
+    /// Returns a gateway to these backends, which records its fan-outs with this meter.
     pub fn new(backends: Backends, meter: Option<&Meter>) -> Self {
         Self { profiles: Profiles::new(backends), metrics: FanOutMetrics::new(meter) }
     }
 }
 
-/// Returns the context of the calls that are made for a request, with a little time kept back to reply in.
+/// Returns the context of the calls for a request. Their deadline is a little earlier than the request's, so that there is
+/// time to reply.
 fn call_context<T>(request: &Request<T>) -> CallContext {
     let mut ctx = CallContext::of(request.extensions(), request.metadata().as_ref());
     ctx.deadline = ctx.deadline.map(Deadline::less_reserve);
     ctx
 }
 
-/// Returns the results that go into a reply, and the report beside them.
+/// Returns the results and the report of a fan-out, which become the reply.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! A stream of users as messages, of which the last is the report.
+//! The messages of a stream of users. The last one is the report.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::{
     report,
 };
 
-/// Calls that are under way, and what has failed of them.
+/// The state of a stream: calls in flight, and the errors so far.
 struct Messages {
     users: UserStream,
     ids: Vec<String>,
@@ -28,8 +28,8 @@ struct Messages {
 
 const STREAM_USERS: &str = "fanout.gateway.v1.GatewayService/StreamUsers";
 
-/// A message for each call as it ends, then the report; or, under fail-fast, the status
-/// of the call that failed.
+/// Returns a message for each call as it ends, and then the report. Under fail-fast, the stream ends with the status of
+/// the first call that fails.
 pub(crate) fn messages(
     users: UserStream,
     ids: Vec<String>,
@@ -64,7 +64,7 @@ impl Messages {
                 Content::Error(status)
             }
             Err(error) => {
-                // Waits for what was cancelled to be gone, so that the report is complete.
+                // Waits until the other calls are cancelled, so that the report is complete.
                 while self.users.next().await.is_some() {}
                 self.errors.insert(index, error.clone());
                 return Err(Error::call(user_id, error, self.report()));
@@ -73,7 +73,7 @@ impl Messages {
         Ok(StreamUsersResponse { user_id, content: Some(content) })
     }
 
-    /// The report of a stream that is over.
+    /// Returns the report of a stream that has ended, and records it.
     fn report(&self) -> FanOutReport {
         let report = self.users.report();
         self.metrics.record(STREAM_USERS, &report);

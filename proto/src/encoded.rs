@@ -1,9 +1,8 @@
 //! A message that is kept as its bytes.
 //!
-//! An embedded message and its encoded bytes are the same on the wire. A gateway
-//! that embeds a service's reply in its own can therefore pass the bytes on: it saves
-//! decoding and encoding, and fields that a newer service added survive a gateway
-//! that does not know them.
+//! An embedded message and its encoded bytes are the same on the wire. A gateway that embeds a service's reply in its own
+//! can therefore pass the bytes on. It saves decoding and encoding, and keeps fields that a newer service added and that
+//! the gateway does not know.
 
 use std::{fmt, marker::PhantomData};
 
@@ -13,11 +12,11 @@ use prost::{
     encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field},
 };
 
-/// Tells an encoded message from garbage, by the boundaries of its outermost fields.
+/// Checks that bytes can be an encoded message, by the boundaries of the outermost fields.
 ///
 /// # Errors
 ///
-/// Returns an error if the bytes are no sequence of protobuf fields.
+/// Returns an error if the bytes are not a sequence of protobuf fields.
 pub fn check(mut bytes: &[u8]) -> Result<(), DecodeError> {
     while bytes.has_remaining() {
         let (tag, wire_type) = decode_key(&mut bytes)?;
@@ -26,9 +25,7 @@ pub fn check(mut bytes: &[u8]) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// The bytes of an encoded message of type `M`.
-///
-/// Cloning it costs a reference count.
+/// The bytes of an encoded message of type `M`. Cloning it costs a reference count.
 pub struct Encoded<M> {
     bytes: Bytes,
     message: PhantomData<fn() -> M>,
@@ -37,31 +34,25 @@ pub struct Encoded<M> {
 // === impl Encoded ===
 
 impl<M> Encoded<M> {
-    /// Takes bytes that claim to be an encoded `M`.
+    /// Takes the bytes of an encoded `M`.
     ///
-    /// Only the outermost fields' boundaries are checked, which tells garbage from a
-    /// message at the price of a few instructions a field; what is inside them is the
-    /// reader's to decode.
+    /// Checks only the boundaries of the outermost fields, which costs a few instructions per field. Their content is
+    /// checked when it is decoded.
     ///
     /// # Errors
     ///
-    /// Where the bytes are no sequence of protobuf fields.
+    /// Returns an error if the bytes are not a sequence of protobuf fields.
     pub fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
         check(&bytes)?;
         Ok(Self::from_checked(bytes))
     }
 
-    /// Takes bytes that [`check`] has passed.
+    /// Takes bytes that have passed [`check`].
     pub fn from_checked(bytes: Bytes) -> Self {
         Self { bytes, message: PhantomData }
     }
 
-    /// The same bytes as another type of message: the caller knows which it is.
-    pub fn cast<N>(self) -> Encoded<N> {
-        Encoded { bytes: self.bytes, message: PhantomData }
-    }
-
-    /// The bytes as they go over the wire.
+    /// Returns the bytes as they are sent.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -77,7 +68,7 @@ impl<M: Message + Default> Encoded<M> {
     ///
     /// # Errors
     ///
-    /// Where the bytes are no `M`.
+    /// Returns an error if the bytes are not an encoded `M`.
     pub fn to_message(&self) -> Result<M, DecodeError> {
         M::decode(&self.bytes[..])
     }
@@ -112,13 +103,13 @@ impl<M> Message for Encoded<M> {
         buf.put_slice(&self.bytes);
     }
 
-    /// Takes a whole message as it is: without a copy where `buf` holds `Bytes`.
+    /// Takes a whole message as it is, without a copy if `buf` holds `Bytes`.
     fn merge(&mut self, mut buf: impl Buf) -> Result<(), DecodeError> {
         let more = Self::from_bytes(buf.copy_to_bytes(buf.remaining()))?;
         if self.bytes.is_empty() {
             *self = more;
         } else {
-            // Two encoded messages in a row are one: the later field wins.
+            // Two encoded messages in a row are one message, in which the later of two equal fields counts.
             self.bytes = [&self.bytes[..], &more.bytes[..]].concat().into();
         }
         Ok(())
@@ -145,11 +136,11 @@ impl<M> Message for Encoded<M> {
                 encode_varint(len, &mut bytes);
                 usize::try_from(len).unwrap_or(usize::MAX)
             }
-            // Groups are gone from proto3: there is none to keep.
+            // proto3 has no groups.
             WireType::StartGroup | WireType::EndGroup => return skip_field(wire_type, tag, buf, context),
         };
         if buf.remaining() < fixed {
-            // Lets prost word the error: it finds the same lack.
+            // prost's own error for a message that ends too early.
             return skip_field(WireType::SixtyFourBit, tag, &mut &[][..], context);
         }
         bytes.put(buf.take(fixed));
@@ -170,8 +161,8 @@ impl<M> Message for Encoded<M> {
 mod tests {
     use super::*;
     use crate::{
-        country::v1::{Country, ListCountriesResponse},
-        gateway::v1::{FanOutReport, GetProfileResponse, spliced},
+        country::v1::Country,
+        gateway::v1::{FanOutReport, GetHomeCountryResponse, spliced},
         user::v1::User,
     };
 
@@ -181,22 +172,20 @@ mod tests {
 
     #[test]
     fn a_spliced_reply_reads_like_a_decoded_one() {
-        let countries = ListCountriesResponse {
-            countries: vec![Country { code: "GB".into(), numeric_code: 826, ..Country::default() }],
-        };
-        let sent = spliced::GetProfileResponse {
+        let country = Country { code: "GB".into(), numeric_code: 826, ..Country::default() };
+        let sent = spliced::GetHomeCountryResponse {
             user: Some(Encoded::new(&user())),
-            country_list: Some(Encoded::new(&countries)),
+            country: Some(Encoded::new(&country)),
             report: Some(FanOutReport { trace_id: "0af7".into(), ..FanOutReport::default() }),
         };
-        let read = GetProfileResponse::decode(&sent.encode_to_vec()[..]).unwrap();
+        let read = GetHomeCountryResponse::decode(&sent.encode_to_vec()[..]).unwrap();
         assert_eq!(read.user, Some(user()));
-        assert_eq!(read.country_list, Some(countries));
+        assert_eq!(read.country, Some(country));
         assert_eq!(read.report.unwrap().trace_id, "0af7");
     }
 
     #[test]
-    fn a_field_that_nobody_here_knows_survives() {
+    fn unknown_fields_are_kept() {
         let mut newer = user().encode_to_vec();
         prost::encoding::string::encode(99, &"new".to_owned(), &mut newer);
         prost::encoding::uint64::encode(98, &7, &mut newer);
@@ -219,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_field_wins() {
+    fn the_later_of_two_equal_fields_counts() {
         let mut both = Encoded::new(&user());
         both.merge(&User { display_name: "Countess".into(), ..User::default() }.encode_to_vec()[..]).unwrap();
         let both = both.to_message().unwrap();
@@ -227,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_told_from_a_message() {
+    fn bytes_that_are_not_a_message_are_an_error() {
         assert!(Encoded::<User>::from_bytes(Bytes::from_static(b"<html>502</html>")).is_err());
         let mut cut = user().encode_to_vec();
         cut.pop();

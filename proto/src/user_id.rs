@@ -1,12 +1,12 @@
 //! The form of a user's id.
 //!
-//! It is part of the contract: the gateway checks it before it calls anybody, and
-//! the user service, which may be called by others, checks it again.
+//! It is part of the contract. The gateway checks it before it calls a backend; the user service, which others may call
+//! too, checks it again.
 
 /// The longest id, in characters.
 pub const MAX_LEN: usize = 64;
 
-/// What is wrong with an id, in words that name what is allowed.
+/// Checks the form of an id.
 ///
 /// ```
 /// use fanout_proto::user_id;
@@ -17,8 +17,8 @@ pub const MAX_LEN: usize = 64;
 ///
 /// # Errors
 ///
-/// Where the id is empty, longer than [`MAX_LEN`], or holds another character than
-/// lower-case letters, digits, `-` and `_`, or starts with one of the last two.
+/// Returns a message that says what is wrong and what is allowed if the id is empty, is longer than [`MAX_LEN`], contains
+/// a character other than lower-case letters, digits, `-` and `_`, or starts with `-` or `_`.
 pub fn check(id: &str) -> Result<(), String> {
     const FORM: &str = "1 to 64 characters, lower-case letters, digits, '-' and '_', the first a letter or a digit";
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';

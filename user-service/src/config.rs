@@ -8,18 +8,25 @@ use service_kit::{BackendArgs, BackendService, BoxError};
 
 use crate::{Database, Store, StoreError, Users};
 
-/// Keeps users in a database, and answers after a delay.
+/// Stores users in a database, and answers after a simulated delay.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
     /// What every backend service has.
     #[command(flatten)]
     pub backend: BackendArgs,
-    /// Where the users are kept: `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, default_value = "sqlite:users.db", value_name = "URL")]
+    /// The database of the users: `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "sqlite:users.db",
+        value_name = "URL",
+        help_heading = "Database"
+    )]
     pub database: Database,
     /// Fill an empty table with a dozen pioneers of computing
-    #[arg(long)]
+    #[arg(long, help_heading = "Database")]
     pub seed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which database keeps the users, and where it is.
+//! The database that stores the users: which kind, and where it is.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-/// A database, parsed once from `--database`.
+/// A database, parsed from `--database`.
 ///
 /// Neither `Display` nor `Debug` shows a password.
 #[derive(Clone)]
@@ -23,9 +23,9 @@ pub(crate) enum Kind {
     Postgres(Box<PgConnectOptions>),
 }
 
-/// Why a text names no database. It repeats no more of the text than cannot be secret.
+/// The error for a text that names no database. Repeats only those parts of the text that cannot be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}: allowed are \"sqlite:PATH\" and \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"")]
+#[error("{0}: expected \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"")]
 pub struct ParseDatabaseError(String);
 
 // === impl Database ===
@@ -69,37 +69,36 @@ impl fmt::Debug for Database {
     }
 }
 
-/// The path of an SQLite file.
+/// Checks the path of an SQLite file.
 fn sqlite(path: &str) -> Result<PathBuf, String> {
     if path.is_empty() {
         return Err("\"sqlite:\" names no file".to_owned());
     }
-    // An answer to CreateUser means that the user is on disk; and each connection of a
-    // pool would have a memory of its own.
+    // A reply to CreateUser means that the user is on disk. Also, each connection of a pool would have a database of its
+    // own.
     if path.contains(":memory:") {
-        return Err("a database in memory forgets the users that it acknowledged; name a file".to_owned());
+        return Err("a database in memory loses its users when the process ends; name a file".to_owned());
     }
-    // SQLite would read such a name as a URI and its parameters, which could turn off
-    // what durability rests on.
+    // SQLite would parse such a name as a URI with parameters, which could turn durability off.
     if path.starts_with("file:") || path.contains(['?', '\0']) {
         return Err("\"sqlite:\" takes a plain path, no URI and no parameters".to_owned());
     }
     Ok(Path::new(path).to_owned())
 }
 
-/// The options in a PostgreSQL URL; what it leaves out is taken from `PG*` variables.
+/// Returns the options in a PostgreSQL URL. Those that are missing are taken from `PG*` variables.
 fn postgres(url: &str) -> Result<PgConnectOptions, String> {
     let options: PgConnectOptions = url.parse().map_err(|error| match error {
-        sqlx::Error::Configuration(cause) => format!("is no PostgreSQL URL ({cause})"),
-        _ => "is no PostgreSQL URL".to_owned(),
+        sqlx::Error::Configuration(cause) => format!("is not a PostgreSQL URL ({cause})"),
+        _ => "is not a PostgreSQL URL".to_owned(),
     })?;
     match options.get_ssl_mode() {
         PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => {}
         PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => {
-            return Err("asks for TLS by its sslmode, which is not built in (disable, allow and prefer are)".to_owned());
+            return Err("requires TLS by its sslmode, which is not built in (disable, allow and prefer are)".to_owned());
         }
     }
-    // Each query is a span of its own; sqlx's log line would say it again.
+    // Each query has a span; sqlx's log line would repeat it.
     Ok(options.application_name("fanout-user-service").disable_statement_logging())
 }
 
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_taken_as_it_is() {
+    fn a_path_stays_as_it_is() {
         assert_eq!(shown("sqlite:users.db"), "sqlite:users.db");
         assert_eq!(shown("sqlite:/var/lib/my users.db"), "sqlite:/var/lib/my users.db");
         assert_eq!(shown("sqlite:///var/lib/users.db"), "sqlite:/var/lib/users.db");
@@ -147,7 +146,7 @@ mod tests {
             ("sqlite::memory:", "in memory"),
             ("sqlite:file:users.db", "plain path"),
             ("sqlite:users.db?mode=ro", "plain path"),
-            ("postgres://db:99999/users", "no PostgreSQL URL"),
+            ("postgres://db:99999/users", "not a PostgreSQL URL"),
             ("postgres://db/users?sslmode=verify-full", "TLS"),
         ] {
             let error = text.parse::<Database>().unwrap_err().to_string();

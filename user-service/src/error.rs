@@ -1,7 +1,7 @@
-//! What can go wrong, and its gRPC status.
+//! What can go wrong, and the gRPC status of each error.
 
 use service_kit::domain_error::{DomainError, ResourceInfo};
-use tonic::{Code, Status};
+use tonic::Code;
 use tonic_types::FieldViolation;
 
 use crate::{store::StoreError, validate::Violations};
@@ -56,7 +56,7 @@ impl DomainError for UserError {
         }
     }
 
-    /// What the database reported is only logged: callers learn what it means for them.
+    /// Describes errors of the database without the driver's message, which is only logged.
     fn message(&self) -> String {
         match self {
             Self::Invalid(_) | Self::NotFound { .. } | Self::Store(StoreError::Exists { .. }) => self.to_string(),
@@ -86,12 +86,6 @@ impl DomainError for UserError {
     }
 }
 
-impl From<UserError> for Status {
-    fn from(error: UserError) -> Self {
-        error.to_status()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tonic_types::StatusExt as _;
@@ -112,13 +106,13 @@ mod tests {
             (StoreError::Corrupt { database: database(), source: source() }, Code::DataLoss, "DATABASE_CORRUPT"),
             (StoreError::Internal { database: database(), source: source() }, Code::Internal, "DATABASE_UNEXPECTED"),
         ] {
-            let status = Status::from(UserError::from(error));
+            let status = UserError::from(error).to_status();
             assert_eq!(status.code(), code);
             let details = status.get_error_details();
             let info = details.error_info().unwrap();
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, DOMAIN));
-            let told = format!("{status:?}");
-            assert!(!told.contains("password") && !told.contains("postgres"), "{told}");
+            let status = format!("{status:?}");
+            assert!(!status.contains("password") && !status.contains("postgres"), "{status}");
         }
     }
 }

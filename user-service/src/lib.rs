@@ -4,11 +4,12 @@
 //!
 //! * [`config`]: the service's settings, and how it starts.
 //! * [`service`]: adapts the RPCs to the domain and back.
-//! * [`user`]: the domain: a user, and what a new one must look like.
-//! * [`validate`]: the checks behind it, which name every field that is wrong at once.
-//! * [`page_token`]: where a list goes on, as an opaque text.
-//! * [`store`]: users in SQLite or PostgreSQL; [`database`]: which of them, and where.
-//! * [`error`]: what can go wrong, and its gRPC status.
+//! * [`user`]: the domain: users, new users and pages of users.
+//! * [`validate`]: checks of the fields of requests.
+//! * [`page_token`]: the position of a page in a list, as an opaque text.
+//! * [`store`]: users in SQLite or PostgreSQL.
+//! * [`database`]: which of the two, and where it is.
+//! * [`error`]: what can go wrong, and the gRPC status of each error.
 
 pub mod config;
 pub mod database;

@@ -1,35 +1,34 @@
-//! Where a list goes on, as an opaque text.
+//! Page tokens: the position of a page in a list, as an opaque text.
 //!
-//! A page goes on after an id and not after a number of users, so that nobody is left
-//! out or seen twice while users are added. The token is version, id and check sum in
-//! base64url. The sum finds what was cut, changed or made elsewhere; it is no secret:
-//! a caller who makes a token gets nothing that a list does not show.
+//! A page begins after an id, not after a number of users, so that no user is missing or listed twice while users are
+//! added. A token is a version, an id and a checksum in base64url. The checksum detects tokens that were changed or made
+//! elsewhere. It is not a secret: a forged token shows nothing that the list does not show.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::validate::shown;
+use service_kit::domain_error::excerpt;
 
-/// Also part of the sum: another encoding is another version.
+/// The version of the encoding. It is part of the checksum too.
 const VERSION: u8 = 1;
-/// The bytes of the check sum.
-const SUM: usize = 8;
-/// The longest token: an id of 64 bytes, in base64.
-const MAX_LEN: usize = (1 + fanout_proto::user_id::MAX_LEN + SUM).div_ceil(3) * 4;
+/// The length of the checksum, in bytes.
+const CHECKSUM_LEN: usize = 8;
+/// The maximum length of a token: that of an id of 64 bytes, in base64.
+const MAX_LEN: usize = (1 + fanout_proto::user_id::MAX_LEN + CHECKSUM_LEN).div_ceil(3) * 4;
 
-/// The token of the page after this id.
+/// Returns the token of the page after this id.
 pub fn encode(last_id: &str) -> String {
-    let mut bytes = Vec::with_capacity(1 + last_id.len() + SUM);
+    let mut bytes = Vec::with_capacity(1 + last_id.len() + CHECKSUM_LEN);
     bytes.push(VERSION);
     bytes.extend_from_slice(last_id.as_bytes());
-    bytes.extend_from_slice(&sum(&bytes));
+    bytes.extend_from_slice(&checksum(&bytes));
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The id after which the token's page starts; none where the token is empty.
+/// Returns the id after which the token's page begins; `None` if the token is empty.
 ///
 /// # Errors
 ///
-/// What is wrong with the token, in words.
+/// Returns a message if this service has not made the token.
 pub fn decode(token: &str) -> Result<Option<String>, String> {
     if token.is_empty() {
         return Ok(None);
@@ -37,8 +36,8 @@ pub fn decode(token: &str) -> Result<Option<String>, String> {
     match last_id(token) {
         Some(id) => Ok(Some(id)),
         None => Err(format!(
-            "is {}: must be the next_page_token of an earlier answer of this service, or empty for the first page",
-            shown(token)
+            "is {}: must be the next_page_token of an earlier reply of this service, or empty for the first page",
+            excerpt(token)
         )),
     }
 }
@@ -48,9 +47,9 @@ fn last_id(token: &str) -> Option<String> {
         return None;
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (content, check) = bytes.split_last_chunk::<SUM>()?;
+    let (content, check) = bytes.split_last_chunk::<CHECKSUM_LEN>()?;
     let (&version, id) = content.split_first()?;
-    if version != VERSION || *check != sum(content) {
+    if version != VERSION || *check != checksum(content) {
         return None;
     }
     let id = std::str::from_utf8(id).ok()?;
@@ -58,8 +57,8 @@ fn last_id(token: &str) -> Option<String> {
     Some(id.to_owned())
 }
 
-/// FNV-1a with a start of our own, so that no other service's token passes by its form.
-fn sum(content: &[u8]) -> [u8; SUM] {
+/// Returns an FNV-1a hash. It begins with the name of the method, so that tokens of other services do not match.
+fn checksum(content: &[u8]) -> [u8; CHECKSUM_LEN] {
     const PRIME: u64 = 0x0100_0000_01b3;
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     let bytes = b"fanout.user.v1.ListUsers".iter().chain(content);
@@ -79,12 +78,12 @@ mod tests {
 
     #[test]
     fn a_token_is_the_same_in_every_build() {
-        // Two replicas of different builds may answer two pages of one list.
+        // Replicas of different builds may serve two pages of one list.
         assert_eq!(encode("ada"), "AWFkYYFTFaSD4OWt");
     }
 
     #[test]
-    fn a_foreign_token_is_refused_and_shown_in_part() {
+    fn an_invalid_token_is_rejected_and_repeated_in_part() {
         let long = "A".repeat(1_000_000);
         for token in ["ada", "AWFkYQ", "AWFkYYFTFaSD4OWt=", "é", "====", " ", &long] {
             let error = decode(token).unwrap_err();
@@ -96,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_id_comes_back(id in "[a-z0-9][a-z0-9_-]{0,63}") {
+        fn each_id_is_decoded_again(id in "[a-z0-9][a-z0-9_-]{0,63}") {
             let token = encode(&id);
             prop_assert!(token.len() <= MAX_LEN);
             prop_assert_eq!(decode(&token), Ok(Some(id)));
@@ -108,11 +107,11 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_token_is_refused(id in "[a-z0-9][a-z0-9_-]{0,63}", place in any::<prop::sample::Index>(), to in "[A-Za-z0-9_-]") {
+        fn a_changed_token_is_rejected(id in "[a-z0-9][a-z0-9_-]{0,63}", index in any::<prop::sample::Index>(), to in "[A-Za-z0-9_-]") {
             let mut token = encode(&id);
-            let place = place.index(token.len());
-            prop_assume!(token[place..=place] != to);
-            token.replace_range(place..=place, &to);
+            let index = index.index(token.len());
+            prop_assume!(token[index..=index] != to);
+            token.replace_range(index..=index, &to);
             prop_assert!(decode(&token).is_err());
         }
     }

@@ -1,4 +1,4 @@
-//! The RPCs: adapts each to the domain and back.
+//! Adapts the RPCs to the domain and back.
 
 use fanout_proto::user::v1::{
     self as proto, CreateUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse,
@@ -16,7 +16,7 @@ use crate::{
     validate::{self, Violations},
 };
 
-/// Answers `fanout.user.v1.UserService` from a store.
+/// Implements `fanout.user.v1.UserService` with a store.
 #[derive(Clone, Debug)]
 pub struct Users {
     store: Store,
@@ -25,7 +25,7 @@ pub struct Users {
 // === impl Users ===
 
 impl Users {
-    /// Answers from this store.
+    /// Returns a service of this store.
     pub fn new(store: Store) -> Self {
         Self { store }
     }
@@ -40,9 +40,9 @@ impl Users {
 
     async fn list(&self, request: ListUsersRequest) -> Result<ListUsersResponse, UserError> {
         let mut violations = Violations::default();
-        let size = violations.note("page_size", PageSize::new(request.page_size));
-        let after = violations.note("page_token", page_token::decode(&request.page_token));
-        violations.none_or()?;
+        let size = violations.check("page_size", PageSize::new(request.page_size));
+        let after = violations.check("page_token", page_token::decode(&request.page_token));
+        violations.finish()?;
         let page = self.store.list(size.unwrap_or(PageSize::DEFAULT), after.flatten().as_deref()).await?;
         let next_page_token = match page.users.last() {
             Some(last) if page.more => page_token::encode(&last.id),
@@ -80,7 +80,8 @@ impl From<User> for proto::User {
     }
 }
 
-/// Times before the epoch round down, as the type's nanoseconds count forward.
+/// Converts microseconds since the epoch. Nanoseconds are never negative, so times before the epoch are rounded down to
+/// seconds.
 fn timestamp(micros: i64) -> Timestamp {
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).expect("less than a second has 30 bits");
     Timestamp { seconds: micros.div_euclid(1_000_000), nanos }

@@ -1,9 +1,14 @@
 //! Users in SQLite or PostgreSQL.
 //!
-//! Each query is written once: `on!` runs it on whichever database it is, typed for both
-//! at compile time. An answer of [`Store::create`] means that the user is on disk: SQLite
-//! syncs its log at each commit, and so does PostgreSQL where nobody turned its
-//! `synchronous_commit` off.
+//! Each query is written once; `with_pool!` runs it on either database, type-checked for both at compile time. When
+//! [`Store::create`] has returned, the user is on disk: SQLite syncs its log at each commit, and so does PostgreSQL unless
+//! its `synchronous_commit` is turned off.
+//!
+//! # Layout
+//!
+//! * `connect`: opens a database.
+//! * `span`: a span for each query.
+//! * `error`: [`StoreError`].
 
 mod connect;
 mod error;
@@ -18,7 +23,7 @@ use std::{
 use sqlx::{ColumnIndex, Decode, FromRow, Pool, Postgres, Row, Sqlite, Type, query, query_as, query_scalar};
 
 pub use self::error::StoreError;
-use self::span::{Place, Statement};
+use self::span::Statement;
 use crate::{
     database::Database,
     user::{NewUser, Page, PageSize, User},
@@ -26,7 +31,7 @@ use crate::{
 
 const GET: Statement =
     Statement::new("SELECT", "SELECT id, display_name, email, country_code, create_time FROM users WHERE id = $1");
-/// No id is empty: every user comes after "".
+/// Every user is after "", because no id is empty.
 const LIST: Statement = Statement::new(
     "SELECT",
     "SELECT id, display_name, email, country_code, create_time FROM users WHERE id > $1 ORDER BY id LIMIT $2",
@@ -35,8 +40,7 @@ const CREATE: Statement = Statement::new(
     "INSERT",
     "INSERT INTO users (id, display_name, email, country_code, create_time) VALUES ($1, $2, $3, $4, $5)",
 );
-/// One statement, so one transaction: all of them or none. Where another replica is at
-/// it too, its rows win and this one adds nothing.
+/// One statement, and therefore one transaction. If another replica does the same at once, only one of them adds rows.
 const SEED: Statement = Statement::new("INSERT", include_str!("seed.sql"));
 const PING: Statement = Statement::new("SELECT", "SELECT EXISTS (SELECT 1 FROM users)");
 
@@ -44,7 +48,7 @@ const PING: Statement = Statement::new("SELECT", "SELECT EXISTS (SELECT 1 FROM u
 #[derive(Clone)]
 pub struct Store {
     pools: Arc<Pools>,
-    place: Arc<Place>,
+    database: Arc<Database>,
 }
 
 enum Pools {
@@ -52,17 +56,17 @@ enum Pools {
     Postgres(ReadWrite<Postgres>),
 }
 
-/// Where to read and where to write.
+/// Connections to read with, and connections to write with.
 struct ReadWrite<DB: sqlx::Database> {
     readers: Pool<DB>,
     writer: Pool<DB>,
 }
 
-/// Runs a query in its span on the pool for reading or writing.
-macro_rules! on {
+/// Runs a query in its span, with the pool for reading or the pool for writing.
+macro_rules! with_pool {
     ($store:ident.$role:ident, $statement:expr, |$pool:ident| $query:expr) => {
         $store
-            .place
+            .database
             .traced(&$statement, async {
                 match &*$store.pools {
                     Pools::Sqlite(ReadWrite { $role: $pool, .. }) => Ok($query),
@@ -76,57 +80,56 @@ macro_rules! on {
 // === impl Store ===
 
 impl Store {
-    /// Connects and brings the schema up to date.
+    /// Connects, and brings the schema up to date.
     ///
-    /// A file of SQLite that is missing is made, and so is its directory. Nothing is
-    /// waited for: a database that is not there yet is an error that
-    /// [`is_transient`](StoreError::is_transient).
+    /// Creates the file of SQLite and its directory if they are missing. Does not wait for a database: if it cannot be
+    /// reached yet, the error [`is_transient`](StoreError::is_transient).
     ///
     /// # Errors
     ///
-    /// Every variant of [`StoreError`] but [`Exists`](StoreError::Exists).
+    /// Returns an error if the database cannot be opened: any variant of [`StoreError`] except
+    /// [`Exists`](StoreError::Exists).
     pub async fn open(database: &Database) -> Result<Self, StoreError> {
         let pools = connect::open(database).await.map_err(|error| error.at(database))?;
-        Ok(Self { pools: Arc::new(pools), place: Arc::new(Place::of(database)) })
+        Ok(Self { pools: Arc::new(pools), database: Arc::new(database.clone()) })
     }
 
-    /// The user with this id, where there is one.
+    /// Returns the user with this id; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// Where the database does not answer.
+    /// Returns an error if the database does not answer.
     pub async fn get(&self, id: &str) -> Result<Option<User>, StoreError> {
-        on!(self.readers, GET, |pool| query_as(GET.text).bind(id).fetch_optional(pool).await?)
+        with_pool!(self.readers, GET, |pool| query_as(GET.text).bind(id).fetch_optional(pool).await?)
             .map_err(|error| self.fail(error))
     }
 
-    /// A page of users, in the bytewise order of their ids, after an id.
+    /// Returns the page of users after an id, in the bytewise order of their ids.
     ///
     /// # Errors
     ///
-    /// Where the database does not answer.
+    /// Returns an error if the database does not answer.
     pub async fn list(&self, size: PageSize, after: Option<&str>) -> Result<Page, StoreError> {
-        // One more than asked for tells whether there is another page.
+        // One more user than requested shows whether there is another page.
         let limit = i64::from(size.0) + 1;
         let after = after.unwrap_or_default();
         let mut users: Vec<User> =
-            on!(self.readers, LIST, |pool| query_as(LIST.text).bind(after).bind(limit).fetch_all(pool).await?)
+            with_pool!(self.readers, LIST, |pool| query_as(LIST.text).bind(after).bind(limit).fetch_all(pool).await?)
                 .map_err(|error| self.fail(error))?;
         let more = users.len() > size.get();
         users.truncate(size.get());
         Ok(Page { users, more })
     }
 
-    /// Stores a new user. Once this has returned, the user outlives the process and the
-    /// machine's power. Dropped before that, the user may be stored or not.
+    /// Stores a new user. When this has returned, the user survives a crash of the process or the machine. If the future
+    /// is dropped before that, the user may be stored or not.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Exists`] where the id is taken; others where the database does not
-    /// answer.
+    /// Returns [`StoreError::Exists`] if a user has the id already, and another error if the database does not answer.
     pub async fn create(&self, user: NewUser) -> Result<User, StoreError> {
         let user = user.at(now());
-        let created = on!(self.writer, CREATE, |pool| {
+        let created = with_pool!(self.writer, CREATE, |pool| {
             let User { id, display_name, email, country_code, create_time } = &user;
             let query = query(CREATE.text).bind(id).bind(display_name).bind(email).bind(country_code);
             query.bind(create_time).execute(pool).await?.rows_affected()
@@ -138,29 +141,29 @@ impl Store {
         }
     }
 
-    /// Fills an empty table with a dozen pioneers of computing, and answers how many were
-    /// added: all or none. Two replicas that start at once add them once.
+    /// Fills an empty table with a dozen pioneers of computing, and returns how many were added: all or none. Two
+    /// replicas that start at once add them only once.
     ///
     /// # Errors
     ///
-    /// Where the database does not answer.
+    /// Returns an error if the database does not answer.
     pub async fn seed(&self) -> Result<u64, StoreError> {
-        on!(self.writer, SEED, |pool| query(SEED.text).bind(now()).execute(pool).await?.rows_affected())
+        with_pool!(self.writer, SEED, |pool| query(SEED.text).bind(now()).execute(pool).await?.rows_affected())
             .map_err(|error| self.fail(error))
     }
 
-    /// Asks whether users can be read.
+    /// Checks that users can be read.
     ///
     /// # Errors
     ///
-    /// Where they cannot.
+    /// Returns an error if they cannot.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let _: bool = on!(self.readers, PING, |pool| query_scalar(PING.text).fetch_one(pool).await?)
+        let _: bool = with_pool!(self.readers, PING, |pool| query_scalar(PING.text).fetch_one(pool).await?)
             .map_err(|error| self.fail(error))?;
         Ok(())
     }
 
-    /// Closes all connections, after the queries that are at work.
+    /// Closes all connections after the queries in flight.
     pub async fn close(&self) {
         match &*self.pools {
             Pools::Sqlite(pools) => pools.close().await,
@@ -169,13 +172,13 @@ impl Store {
     }
 
     fn fail(&self, error: sqlx::Error) -> StoreError {
-        StoreError::from_sqlx(error, &self.place.database)
+        StoreError::from_sqlx(error, &self.database)
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Store({})", self.place.database)
+        write!(f, "Store({})", self.database)
     }
 }
 
@@ -183,7 +186,7 @@ impl fmt::Debug for Store {
 
 impl<DB: sqlx::Database> ReadWrite<DB> {
     async fn close(&self) {
-        // The writer last: SQLite's last connection empties the log into the file.
+        // The writer is last, because SQLite's last connection writes the log to the file.
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -208,7 +211,7 @@ where
     }
 }
 
-/// Microseconds since the epoch by the machine's clock; 0 where it stands before that.
+/// Returns the microseconds since the Unix epoch by the machine's clock, at least 0.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)

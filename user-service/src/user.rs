@@ -1,23 +1,23 @@
-//! A user, and what a new one must look like.
+//! Users, new users and pages of users.
 
 use crate::validate::{self, Violations};
 
-/// A user as it is stored.
+/// A stored user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The key.
+    /// The unique id.
     pub id: String,
     /// The name as the user writes it.
     pub display_name: String,
-    /// The address for mail; may be empty.
+    /// The email address; may be empty.
     pub email: String,
-    /// ISO 3166-1 alpha-2, in upper case.
+    /// The country: its ISO 3166-1 alpha-2 code in upper case.
     pub country_code: String,
-    /// When the user was stored: microseconds since the epoch.
+    /// When the user was stored, in microseconds since the Unix epoch.
     pub create_time: i64,
 }
 
-/// A user who may be stored: each field has the form that the contract asks for.
+/// A user to store: each field has the form that the contract requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewUser {
     pub(crate) id: String,
@@ -26,7 +26,7 @@ pub struct NewUser {
     pub(crate) country_code: String,
 }
 
-/// How many users a page holds at most.
+/// The maximum number of users of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageSize(pub(crate) u16);
 
@@ -35,7 +35,7 @@ pub struct PageSize(pub(crate) u16);
 pub struct Page {
     /// The users.
     pub users: Vec<User>,
-    /// Whether there were users after these.
+    /// Whether there are users after these.
     pub more: bool,
 }
 
@@ -46,23 +46,23 @@ impl NewUser {
     ///
     /// # Errors
     ///
-    /// All that is wrong, at once, by the names that the request's fields have.
+    /// Returns all invalid fields by their names in the request.
     pub fn new(id: String, display_name: String, email: String, country_code: String) -> Result<Self, Violations> {
         let mut violations = Violations::default();
-        violations.note("user_id", validate::user_id(&id));
-        violations.note("display_name", validate::display_name(&display_name));
-        violations.note("email", validate::email(&email));
-        violations.note("country_code", validate::country_code(&country_code));
-        violations.none_or()?;
+        violations.check("user_id", validate::user_id(&id));
+        violations.check("display_name", validate::display_name(&display_name));
+        violations.check("email", validate::email(&email));
+        violations.check("country_code", validate::country_code(&country_code));
+        violations.finish()?;
         Ok(Self { id, display_name, email, country_code })
     }
 
-    /// The key.
+    /// Returns the unique id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The user that is stored at a time.
+    /// Returns the user as stored at this time.
     pub(crate) fn at(self, create_time: i64) -> User {
         let Self { id, display_name, email, country_code } = self;
         User { id, display_name, email, country_code, create_time }
@@ -72,16 +72,16 @@ impl NewUser {
 // === impl PageSize ===
 
 impl PageSize {
-    /// Where a request does not say.
+    /// The size if a request does not set it.
     pub const DEFAULT: Self = Self(50);
-    /// The most that a request may ask for.
+    /// The maximum size.
     pub const MAX: Self = Self(1000);
 
     /// Checks a size; 0 stands for [`DEFAULT`](Self::DEFAULT).
     ///
     /// # Errors
     ///
-    /// Where it is negative or more than [`MAX`](Self::MAX), in words.
+    /// Returns a message if it is negative or more than [`MAX`](Self::MAX).
     pub fn new(size: i32) -> Result<Self, String> {
         match u16::try_from(size) {
             Ok(0) => Ok(Self::DEFAULT),
@@ -90,7 +90,7 @@ impl PageSize {
         }
     }
 
-    /// The number of users.
+    /// Returns the number of users.
     pub fn get(self) -> usize {
         self.0.into()
     }
@@ -101,14 +101,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_is_wrong_is_named_at_once() {
+    fn an_error_names_every_invalid_field() {
         let violations = NewUser::new("Ada".into(), String::new(), "ada".into(), "gb".into()).unwrap_err();
         let fields: Vec<_> = violations.iter().map(|violation| violation.field).collect();
         assert_eq!(fields, ["user_id", "display_name", "email", "country_code"]);
     }
 
     #[test]
-    fn a_page_has_a_default_and_a_largest_size() {
+    fn a_page_has_a_default_and_a_maximum_size() {
         assert_eq!(PageSize::new(0), Ok(PageSize::DEFAULT));
         assert_eq!(PageSize::new(1).unwrap().get(), 1);
         assert_eq!(PageSize::new(1000), Ok(PageSize::MAX));

@@ -1,18 +1,17 @@
-//! The form of a request's fields.
+//! Checks of the fields of requests.
 //!
-//! A check says what is wrong, what was given (of bounded length: a caller's text of
-//! megabytes must not come back in the reply's headers) and what is allowed.
+//! An error says what is wrong, what was given, and what is allowed. It repeats a caller's text only in part: a text of
+//! megabytes must not come back in the headers of the reply.
 
 use std::fmt;
 
-/// The longest display name, in characters.
-const MAX_DISPLAY_NAME: usize = 200;
-/// The longest address, in bytes: what a mail server takes (RFC 5321, 4.5.3.1.3).
-const MAX_EMAIL: usize = 254;
-/// How much of what a caller sent is sent back, in characters.
-const SHOWN: usize = 64;
+use service_kit::domain_error::excerpt;
 
-/// One field of a request, and what is wrong with it.
+/// The maximum length of a display name, in characters.
+const MAX_DISPLAY_NAME: usize = 200;
+/// The maximum length of an email address, in bytes: that of a mail server (RFC 5321, 4.5.3.1.3).
+const MAX_EMAIL: usize = 254;
+/// An invalid field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The field's name in the request.
@@ -21,32 +20,33 @@ pub struct Violation {
     pub description: String,
 }
 
-/// All that is wrong with a request.
+/// All invalid fields of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 
 // === impl Violations ===
 
 impl Violations {
-    /// One field that is wrong.
+    /// Returns the violation of one field.
     pub fn of(field: &'static str, description: impl Into<String>) -> Self {
         Self(vec![Violation { field, description: description.into() }])
     }
 
-    /// Takes a check's result: the value where it passed, and note of what is wrong
-    /// where it did not.
-    pub fn note<T>(&mut self, field: &'static str, result: Result<T, String>) -> Option<T> {
+    /// Returns the value if a check has passed; otherwise adds a violation.
+    pub fn check<T>(&mut self, field: &'static str, result: Result<T, String>) -> Option<T> {
         result.map_err(|description| self.0.push(Violation { field, description })).ok()
     }
 
+    /// Ends the checks of a request.
+    ///
     /// # Errors
     ///
-    /// Itself, where anything was noted.
-    pub fn none_or(self) -> Result<(), Self> {
+    /// Returns the violations if there are any.
+    pub fn finish(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// Each field that is wrong.
+    /// Iterates over the violations.
     pub fn iter(&self) -> impl Iterator<Item = &Violation> {
         self.0.iter()
     }
@@ -54,8 +54,8 @@ impl Violations {
 
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, Violation { field, description }) in self.0.iter().enumerate() {
-            let separator = if place == 0 { "" } else { "; " };
+        for (index, Violation { field, description }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{field} {description}")?;
         }
         Ok(())
@@ -64,19 +64,10 @@ impl fmt::Display for Violations {
 
 impl std::error::Error for Violations {}
 
-/// A caller's text, quoted, its control characters escaped, of bounded length.
-pub(crate) fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
-}
-
 pub(crate) fn user_id(id: &str) -> Result<(), String> {
     fanout_proto::user_id::check(id).map_err(|wrong| {
-        // The check repeats an id only where it has at most 64 characters; escaped, they
-        // may still be many more.
-        if wrong.len() <= 1024 { wrong } else { format!("is {}", shown(id)) }
+        // The check repeats an id only if it has at most 64 characters, but escaped they may be many more.
+        if wrong.len() <= 1024 { wrong } else { format!("is {}", excerpt(id)) }
     })
 }
 
@@ -87,12 +78,12 @@ pub(crate) fn display_name(name: &str) -> Result<(), String> {
         return Err(format!("has {len} characters: must have {FORM}"));
     }
     match name.chars().find(|c| c.is_control()) {
-        Some(control) => Err(format!("holds {control:?} in {}: must have {FORM}", shown(name))),
+        Some(control) => Err(format!("holds {control:?} in {}: must have {FORM}", excerpt(name))),
         None => Ok(()),
     }
 }
 
-/// Whether mail arrives at an address only sending tells; this finds what cannot be one.
+/// Rejects what cannot be an email address. Whether mail arrives is not checked.
 pub(crate) fn email(email: &str) -> Result<(), String> {
     const FORM: &str =
         "empty, or at most 254 bytes with one '@' between two parts, without spaces and control characters";
@@ -104,13 +95,13 @@ pub(crate) fn email(email: &str) -> Result<(), String> {
         Some((local, domain)) => !local.is_empty() && !domain.is_empty() && !domain.contains('@'),
         None => email.is_empty(),
     };
-    if well_formed && !email.contains(blank) { Ok(()) } else { Err(format!("is {}: must be {FORM}", shown(email))) }
+    if well_formed && !email.contains(blank) { Ok(()) } else { Err(format!("is {}: must be {FORM}", excerpt(email))) }
 }
 
 pub(crate) fn country_code(code: &str) -> Result<(), String> {
     match code.as_bytes() {
         [b'A'..=b'Z', b'A'..=b'Z'] => Ok(()),
-        _ => Err(format!("is {}: must be two letters from A to Z in upper case, such as \"GB\"", shown(code))),
+        _ => Err(format!("is {}: must be two letters from A to Z in upper case, such as \"GB\"", excerpt(code))),
     }
 }
 
@@ -133,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_something_on_both_sides_of_one_at() {
+    fn an_address_has_two_parts_around_one_at() {
         let longest = format!("{}@example.org", "x".repeat(242));
         for address in ["", "ada@example.org", "a@b", "ada+x@bücher.example", &longest] {
             assert_eq!(email(address), Ok(()), "{address}");
@@ -145,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_country_is_two_upper_case_letters() {
+    fn a_country_code_is_two_upper_case_letters() {
         assert_eq!(country_code("GB"), Ok(()));
         for code in ["", "G", "gb", "Gb", "GBR", "G1", "ÄÖ", "é"] {
             assert!(country_code(code).unwrap_err().contains("upper case"), "{code}");
@@ -154,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_or_comes_back_at_length(text in any::<String>(), times in 1_usize..2000) {
+        fn no_text_panics_or_is_repeated_at_length(text in any::<String>(), times in 1_usize..2000) {
             let text = text.repeat(times);
             for check in [user_id, display_name, email, country_code] {
                 if let Err(description) = check(&text) {

@@ -1,11 +1,12 @@
 //! The RPCs over a real connection, with the generated client, on SQLite.
 
-#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 use fanout_proto::user::v1::{
     CreateUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse, User,
     user_service_client::UserServiceClient, user_service_server::UserServiceServer,
 };
+use service_kit::domain_error::DomainError as _;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -16,7 +17,7 @@ use tonic::{
 use tonic_types::{ErrorDetails, StatusExt as _};
 use user_service::{Store, Users, error::DOMAIN};
 
-/// A server of its own, which ends with the test's runtime, and a client of it.
+/// A server, which ends with the test's runtime, and a client of it.
 struct Service {
     client: UserServiceClient<Channel>,
     store: Store,
@@ -61,7 +62,7 @@ fn ada() -> CreateUserRequest {
     }
 }
 
-/// Checks code and reason; the other details are the caller's to check.
+/// Checks code and reason, and returns all details.
 fn details(status: &Status, code: Code, reason: &str) -> ErrorDetails {
     assert_eq!(status.code(), code, "{status:?}");
     assert!(!status.message().is_empty() && status.message().len() < 4096, "{status:?}");
@@ -71,7 +72,7 @@ fn details(status: &Status, code: Code, reason: &str) -> ErrorDetails {
     details
 }
 
-/// Checks that exactly these fields are named.
+/// Checks that the details name exactly these fields.
 fn invalid(status: &Status, fields: &[&str]) {
     let details = details(status, Code::InvalidArgument, "INVALID_REQUEST");
     let violations = &details.bad_request().unwrap().field_violations;
@@ -91,7 +92,7 @@ fn resource(status: &Status, code: Code, reason: &str, name: &str) {
 }
 
 #[tokio::test]
-async fn a_created_user_is_answered_and_found() {
+async fn a_created_user_is_returned_and_found() {
     let mut service = Service::start().await;
     let created = service.create(ada()).await.unwrap();
     let CreateUserRequest { user_id, display_name, email, country_code } = ada();
@@ -116,7 +117,7 @@ async fn a_taken_id_already_exists() {
 }
 
 #[tokio::test]
-async fn wrong_fields_are_all_named_at_once() {
+async fn an_error_names_every_invalid_field() {
     let mut service = Service::start().await;
     for id in ["", "Ada", "-ada", "a b", "ada\0", &"x".repeat(1_000_000), &"\u{10ffff}".repeat(64)] {
         invalid(&service.get(id).await.unwrap_err(), &["user_id"]);
@@ -164,7 +165,7 @@ async fn pages_follow_their_tokens() {
 }
 
 #[tokio::test]
-async fn a_changed_or_foreign_token_is_refused() {
+async fn a_changed_or_foreign_token_is_rejected() {
     let mut service = Service::start().await;
     service.store.seed().await.unwrap();
     let token = service.list(5, "").await.unwrap().next_page_token;
@@ -196,7 +197,7 @@ async fn a_damaged_database_is_data_loss() {
     let path = service.dir.path().join("users.db");
     service.store.seed().await.unwrap();
     service.store.close().await;
-    // Users are on the last page of the file.
+    // The users are on the last page of the file.
     let mut bytes = std::fs::read(&path).unwrap();
     let last = bytes.len() - 4096;
     bytes[last..].fill(0xa5);
@@ -204,7 +205,7 @@ async fn a_damaged_database_is_data_loss() {
 
     let store = Store::open(&format!("sqlite:{}", path.display()).parse().unwrap()).await.unwrap();
     let error = store.get("ada").await.unwrap_err();
-    let status = Status::from(user_service::UserError::from(error));
+    let status = user_service::UserError::from(error).to_status();
     details(&status, Code::DataLoss, "DATABASE_CORRUPT");
     assert!(service.get("ada").await.is_err());
 }

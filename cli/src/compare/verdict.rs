@@ -27,7 +27,7 @@ pub fn verdict(runs: &[Run], style: Style) -> String {
         }
         (Some(in_turn), None) => alone_in_turn(in_turn, style),
         (None, Some(together)) => alone_together(together, style),
-        (None, None) => "nothing to compare: some call failed with each strategy".to_owned(),
+        (None, None) => "nothing to compare: calls failed with every strategy".to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt, str::FromStr, time::Duration};
 
 use http::Uri;
+use rpc_layers::source;
 use tonic::transport::{Channel, Endpoint};
 
 /// The address of a gateway that `fanout up` starts with its default port.
@@ -77,13 +78,9 @@ impl fmt::Display for GatewayAddress {
 }
 
 /// Returns the message at the end of the source chain, which is the operating system's.
-fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
+fn innermost(error: &(dyn Error + 'static)) -> String {
     // "Connection refused (os error 111)": the number is of no use here.
-    let text = cause.to_string();
+    let text = source::root(error).to_string();
     text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_lowercase()
 }
 

@@ -1,8 +1,7 @@
 //! The error of a failed RPC: code, message and the gateway's report.
 
-use std::error::Error as _;
-
 use prost::Message as _;
+use rpc_layers::source;
 use tonic::{Code, Status, TimeoutExpired};
 
 use crate::gateway_client::report::Report;
@@ -46,12 +45,8 @@ impl RpcError {
 ///
 /// tonic's own timer ends a call with `CANCELLED`; this returns `DEADLINE_EXCEEDED` for it.
 pub fn read(status: &Status) -> (Code, String) {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if error.is::<TimeoutExpired>() {
-            return (Code::DeadlineExceeded, NO_REPLY.to_owned());
-        }
-        cause = error.source();
+    if source::find::<TimeoutExpired>(status).is_some() {
+        return (Code::DeadlineExceeded, NO_REPLY.to_owned());
     }
     (status.code(), status.message().to_owned())
 }

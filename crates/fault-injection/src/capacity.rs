@@ -13,7 +13,7 @@ pub struct Capacity(NonZeroUsize);
 
 /// The error for a text that is not a [`Capacity`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not a capacity; allowed are 1 to {MAX}")]
+#[error("{given:?} is not a capacity; expected 1 to {MAX}")]
 pub struct InvalidCapacity {
     given: String,
 }
@@ -60,7 +60,7 @@ mod tests {
         }
         for text in ["", "0", "-1", "1000001", "many", "1.5"] {
             let error = text.parse::<Capacity>().expect_err(text).to_string();
-            assert_eq!(error, format!("{text:?} is not a capacity; allowed are 1 to 1000000"));
+            assert_eq!(error, format!("{text:?} is not a capacity; expected 1 to 1000000"));
         }
         assert_eq!(Capacity::new(NonZeroUsize::MAX).to_string(), "1000000");
     }

@@ -38,7 +38,7 @@ enum Shape {
 
 /// The error for a text that is not a [`Distribution`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not a delay ({reason}); allowed are {ALLOWED}")]
+#[error("{given:?} is not a delay ({reason}); expected {ALLOWED}")]
 pub struct InvalidDistribution {
     given: String,
     reason: String,

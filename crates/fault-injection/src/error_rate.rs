@@ -13,7 +13,7 @@ pub struct ErrorRate(f64);
 
 /// The error for a text that is not an [`ErrorRate`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not an error rate; allowed are 0 to 1, such as 0.05, or 0% to 100%, such as 5%")]
+#[error("{given:?} is not an error rate; expected 0 to 1, such as 0.05, or 0% to 100%, such as 5%")]
 pub struct InvalidErrorRate {
     given: String,
 }

@@ -25,9 +25,9 @@ pub(super) struct Overrides {
 /// The error for baggage that cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidBaggage {
-    #[error("the header baggage is {0} bytes long; allowed are at most {MAX_BYTES}")]
+    #[error("the header baggage is {0} bytes long; at most {MAX_BYTES} are allowed")]
     TooLong(usize),
-    #[error("the header baggage is not UTF-8; allowed is ASCII, with everything else percent-encoded")]
+    #[error("the header baggage is not UTF-8; expected ASCII, with everything else percent-encoded")]
     NotUtf8,
     #[error("baggage: {key}: {reason}, with a comma, a semicolon or a percent sign written %2C, %3B or %25")]
     Value { key: String, reason: String },
@@ -72,7 +72,7 @@ fn parse<T: FromStr<Err: ToString>>(key: &str, value: &str) -> Result<T, Invalid
     let invalid = |reason| InvalidBaggage::Value { key: key.to_owned(), reason };
     let decoded: Cow<'_, str> = percent_decode_str(value.trim())
         .decode_utf8()
-        .map_err(|_| invalid(format!("{:?} is not UTF-8 when decoded; allowed is text", excerpt(value))))?;
+        .map_err(|_| invalid(format!("{:?} is not UTF-8 when decoded; expected text", excerpt(value))))?;
     decoded.parse().map_err(|error: T::Err| invalid(error.to_string()))
 }
 
@@ -146,7 +146,7 @@ mod tests {
             ("user.delay=61s", "baggage: user.delay", ["\"61s\"", "60s"]),
             ("user.delay", "baggage: user.delay", ["\"\"", "300ms"]),
             ("user.delay=p50=20ms,p99=200ms", "baggage: user.delay", ["\"p50=20ms\"", "%2C"]),
-            ("user.delay=%ff", "baggage: user.delay", ["\"%ff\"", "allowed"]),
+            ("user.delay=%ff", "baggage: user.delay", ["\"%ff\"", "expected"]),
             ("user.error-rate=2", "baggage: user.error-rate", ["\"2\"", "0 to 1"]),
         ] {
             let status = Status::from(read(&[text.as_bytes()]).expect_err(text));

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use fan_out::Attempts;
 use http::HeaderMap;
-use parking_lot::Mutex;
 use rpc_layers::{CallContext, deadline::Deadline, trace::SpanSlot};
 
-use crate::{method::Method, metrics::QueuedGuard};
+use crate::{method::Method, metrics::QueuedGuard, request_body::RequestBody};
 
 /// One RPC on its way to a backend.
 ///
@@ -48,23 +46,6 @@ pub(crate) enum Wanted {
     Stream,
 }
 
-/// The messages of a request, each with gRPC's prefix of five bytes.
-#[derive(Clone, Debug)]
-pub(crate) enum RequestBody {
-    /// All of them: they can be sent again.
-    Whole(Bytes),
-    /// They come from the caller. `None` once they are being sent.
-    Stream(Arc<Mutex<Option<RequestStream>>>),
-}
-
-/// A request whose messages come from the caller one by one.
-#[derive(Debug)]
-pub(crate) struct RequestStream {
-    /// What was read of it to find out that there is more.
-    pub(crate) head: Option<Bytes>,
-    pub(crate) rest: tonic::body::Body,
-}
-
 // === impl Call ===
 
 impl Call {
@@ -86,22 +67,6 @@ impl Call {
     /// Returns whether the reply is one message that ends the call.
     pub(crate) fn is_unary(&self) -> bool {
         self.inner.wanted != Wanted::Stream && matches!(self.inner.request, RequestBody::Whole(_))
-    }
-
-    /// Returns whether the messages of the request are still there to be sent.
-    pub(crate) fn can_be_sent(&self) -> bool {
-        match &self.inner.request {
-            RequestBody::Whole(_) => true,
-            RequestBody::Stream(stream) => stream.lock().is_some(),
-        }
-    }
-}
-
-// === impl RequestBody ===
-
-impl RequestBody {
-    pub(crate) fn stream(stream: RequestStream) -> Self {
-        Self::Stream(Arc::new(Mutex::new(Some(stream))))
     }
 }
 
@@ -126,7 +91,7 @@ impl Call {
     pub(crate) fn of(method: Method, message: &'static [u8]) -> Self {
         Self::new(CallInner {
             method,
-            request: RequestBody::Whole(Bytes::from_static(message)),
+            request: RequestBody::Whole(bytes::Bytes::from_static(message)),
             metadata: None,
             wanted: Wanted::Message,
             ctx: CallContext::default(),
@@ -137,7 +102,7 @@ impl Call {
     /// Returns a call whose messages come one by one, and that wants its reply so.
     pub(crate) fn stream() -> Self {
         let rest = tonic::body::Body::empty();
-        let request = RequestBody::stream(RequestStream { head: None, rest });
+        let request = RequestBody::stream(crate::request_body::RequestStream { head: None, rest });
         let mut call = Self::example();
         let inner = Arc::make_mut(&mut call.inner);
         (inner.request, inner.wanted) = (request, Wanted::Stream);

@@ -20,15 +20,16 @@ use tonic::{Status, body::Body};
 use tower::{Service, ServiceExt as _};
 
 use crate::{
-    call::{Call, CallInner, RequestBody, Wanted},
+    call::{Call, CallInner, Wanted},
     config::Config,
     descriptors::{Descriptors, MethodKind},
     endpoints::set::EndpointSet,
     error::{Cause, Failure},
-    method::{Method, Methods},
+    method::Method,
+    methods::Methods,
     metrics::Metrics,
     reply::{Reply, ResponseBody},
-    request_body::{Collected, collect_now},
+    request_body::{Collected, RequestBody, collect_now},
     service_config::ServiceConfig,
     stack::{self, Stack},
     target::{InvalidTarget, Target},

@@ -32,7 +32,7 @@ pub enum Cause {
     Malformed,
     /// The deadline passed.
     Late,
-    /// As many calls as are allowed are in flight.
+    /// Too many calls are in flight.
     Shed,
     /// The circuit breaker is open.
     CircuitOpen,

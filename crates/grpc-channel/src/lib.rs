@@ -31,10 +31,10 @@
 //!
 //! Imports run from top to bottom; a call goes the same way down to the socket.
 //!
-//! * [`channel`]: [`Channel`] and its [`Builder`], what users hold. `request_body` tells one message from a stream.
+//! * [`channel`]: [`Channel`] and its [`Builder`], what users hold.
 //! * [`target`]: the URLs of a backend. [`config`]: plain settings with documented defaults.
 //! * [`service_config`]: gRPC's JSON document for the same by method. [`descriptors`]: what the contract says about methods.
-//! * `method`: a method with all of that, resolved once.
+//! * `methods`: the methods with all of that, resolved once: each a `method` with its `method_policy`.
 //! * `stack`: the tower stack of one backend, whole and in order.
 //! * `policy`: what happens to the whole call: `deadline`, `coalesce`, `limit`, `breaker`, `retry` and `hedge` with their
 //!   `budget`.
@@ -43,8 +43,8 @@
 //!   `connect_loop` that watches each one's `health`.
 //! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`
 //!   and gRPC's `framing`.
-//! * `call`, `reply`: what the stack carries down and up; `observe`: tells those who judge calls how each ended;
-//!   [`error`]: why a call has no reply; `metrics`: what is counted; `backoff`, `code_set`.
+//! * `call` with its `request_body`, and `reply`: what the stack carries down and up; `observe`: tells each `observer` how a
+//!   call ended; [`error`]: why a call has no reply; `metrics`: what is counted; `backoff`, `code_set`.
 
 mod backoff;
 mod call;
@@ -54,10 +54,13 @@ pub mod config;
 pub mod descriptors;
 pub mod error;
 mod method;
+mod method_policy;
+mod methods;
 mod metrics;
 #[cfg(test)]
 mod mock;
 mod observe;
+mod observer;
 mod reply;
 mod request_body;
 pub mod service_config;

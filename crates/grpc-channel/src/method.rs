@@ -1,19 +1,10 @@
-//! Methods, and how calls of each are treated: resolved once, not for every call.
+//! A method, with how its calls are treated.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use http::uri::PathAndQuery;
-use parking_lot::RwLock;
 
-use crate::{
-    config::Config,
-    descriptors::{Descriptors, MethodKind},
-    policy::{hedge::HedgePolicy, retry::RetryPolicy},
-    service_config::ServiceConfig,
-};
-
-/// How many methods that no descriptor names are kept resolved. A proxy may be asked for any number.
-const MAX_UNKNOWN: usize = 1_024;
+use crate::{descriptors::MethodKind, method_policy::MethodPolicy};
 
 /// A method of a backend, with all that is configured for it. Cloning it costs a reference count.
 #[derive(Clone)]
@@ -24,26 +15,6 @@ struct Resolved {
     kind: MethodKind,
     is_idempotent: bool,
     policy: MethodPolicy,
-}
-
-/// How calls of a method are treated.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct MethodPolicy {
-    /// How long a call may take at most, besides its caller's deadline.
-    pub(crate) timeout: Option<Duration>,
-    /// Calls wait while no endpoint can be reached, instead of failing.
-    pub(crate) wait_for_ready: bool,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) hedge: HedgePolicy,
-}
-
-/// The methods of a backend by their paths.
-#[derive(Debug)]
-pub(crate) struct Methods {
-    described: HashMap<String, Method>,
-    unknown: RwLock<HashMap<PathAndQuery, Method>>,
-    service_config: ServiceConfig,
-    defaults: MethodPolicy,
 }
 
 // === impl Method ===
@@ -76,7 +47,7 @@ impl Method {
         &self.0.policy
     }
 
-    fn new(path: PathAndQuery, kind: MethodKind, is_idempotent: bool, policy: MethodPolicy) -> Self {
+    pub(crate) fn new(path: PathAndQuery, kind: MethodKind, is_idempotent: bool, policy: MethodPolicy) -> Self {
         Self(Arc::new(Resolved { path, kind, is_idempotent, policy }))
     }
 }
@@ -87,60 +58,16 @@ impl fmt::Debug for Method {
     }
 }
 
-// === impl MethodPolicy ===
-
-impl MethodPolicy {
-    /// Returns what the channel's settings say of every method.
-    pub(crate) fn of(config: &Config) -> Self {
-        Self {
-            timeout: None,
-            wait_for_ready: false,
-            retry: RetryPolicy::of(config),
-            hedge: HedgePolicy::after(config.hedge),
-        }
-    }
-}
-
-// === impl Methods ===
-
-impl Methods {
-    /// Resolves the methods of `descriptors`; the service config takes precedence over the channel's settings.
-    pub(crate) fn new(descriptors: &Descriptors, service_config: ServiceConfig, config: &Config) -> Self {
-        let defaults = MethodPolicy::of(config);
-        let resolve = |method: &crate::descriptors::DescribedMethod| {
-            let path = method.path();
-            let policy = service_config.policy(&path, &defaults);
-            // A name that is no path cannot be called either.
-            let path_and_query = path.parse().ok()?;
-            Some((path, Method::new(path_and_query, method.kind, method.is_idempotent, policy)))
-        };
-        let described = descriptors.methods.iter().filter_map(resolve).collect();
-        Self { described, unknown: RwLock::default(), service_config, defaults }
-    }
-
-    /// Returns the method at this path.
-    pub(crate) fn get(&self, path: &PathAndQuery) -> Method {
-        if let Some(method) = self.described.get(path.path()) {
-            return method.clone();
-        }
-        if let Some(method) = self.unknown.read().get(path) {
-            return method.clone();
-        }
-        let policy = self.service_config.policy(path.path(), &self.defaults);
-        let method = Method::new(path.clone(), MethodKind::Unknown, false, policy);
-        let mut unknown = self.unknown.write();
-        if unknown.len() < MAX_UNKNOWN {
-            unknown.insert(path.clone(), method.clone());
-        }
-        method
-    }
-}
-
 #[cfg(test)]
 impl Method {
+    /// Returns whether both are one, resolved once.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Returns a method for the layers' tests.
     pub(crate) fn example(is_idempotent: bool) -> Self {
-        Self::with_policy(is_idempotent, MethodPolicy::of(&Config::default()))
+        Self::with_policy(is_idempotent, MethodPolicy::of(&crate::config::Config::default()))
     }
 
     /// Returns one with this policy.
@@ -153,6 +80,3 @@ impl Method {
         Self::new(path, MethodKind::Unary, is_idempotent, policy)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -36,7 +36,7 @@ pub(crate) struct QueuedGuard(Option<Arc<AtomicU64>>);
 impl Metrics {
     /// Creates the instruments of the backend `name` with this meter.
     pub(crate) fn new(name: impl Into<Arc<str>>, meter: Option<Meter>) -> Self {
-        Self(meter.map(|meter| Arc::new(Instruments::new(KeyValue::new("fanout.backend", name.into()), meter))))
+        Self(meter.map(|meter| Arc::new(Instruments::new(&KeyValue::new("fanout.backend", name.into()), meter))))
     }
 
     /// Returns the meter that the channel was given.
@@ -136,11 +136,11 @@ impl Metrics {
 // === impl Instruments ===
 
 impl Instruments {
-    fn new(backend: KeyValue, meter: Meter) -> Self {
+    fn new(backend: &KeyValue, meter: Meter) -> Self {
         let counter = |name: &'static str, description: &'static str| {
             let counter = meter.u64_counter(name).with_description(description).build();
             // A series that began with the first event would hide it: a rate needs a value before.
-            counter.add(0, std::slice::from_ref(&backend));
+            counter.add(0, std::slice::from_ref(backend));
             counter
         };
         let hedges = "Calls that were sent a second time beside a first that was late";

@@ -7,13 +7,7 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use crate::{error::Failure, reply::Reply};
-
-/// Learns how a call ended. If it is dropped before it was told, the caller gave the call up.
-pub(crate) trait Observer: Send {
-    /// The call ended so.
-    fn ended(&mut self, result: Result<(), &Failure>);
-}
+use crate::{error::Failure, observer::Observer, reply::Reply};
 
 pin_project! {
     /// A call under way, of which an [`Observer`] learns how it ends.

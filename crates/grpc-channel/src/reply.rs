@@ -11,7 +11,7 @@ use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use tonic::{Code, Status};
 
-use crate::{error::Failure, observe::Observer};
+use crate::{error::Failure, observer::Observer};
 
 /// What a call brings back.
 #[derive(Debug)]

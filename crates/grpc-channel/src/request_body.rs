@@ -1,15 +1,32 @@
-//! Finds out whether the body of a generated client's request is one message, which can be sent again.
+//! The messages of a request; and whether those of a generated client's request are one, which can be sent again.
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use http_body::Body as _;
+use parking_lot::Mutex;
 use tonic::{Status, body::Body};
 
-use crate::call::RequestStream;
+/// The messages of a request, each with gRPC's prefix of five bytes.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestBody {
+    /// All of them: they can be sent again.
+    Whole(Bytes),
+    /// They come from the caller. `None` once they are being sent.
+    Stream(Arc<Mutex<Option<RequestStream>>>),
+}
+
+/// A request whose messages come from the caller one by one.
+#[derive(Debug)]
+pub(crate) struct RequestStream {
+    /// What was read of it to find out that there is more.
+    pub(crate) head: Option<Bytes>,
+    pub(crate) rest: tonic::body::Body,
+}
 
 /// What is known of a request's body without waiting for it.
 #[derive(Debug)]
@@ -20,6 +37,22 @@ pub(crate) enum Collected {
     Stream(RequestStream),
     /// It cannot be encoded.
     Failed(Status),
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// Returns whether the messages are still there to be sent.
+    pub(crate) fn can_be_sent(&self) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Stream(stream) => stream.lock().is_some(),
+        }
+    }
+
+    pub(crate) fn stream(stream: RequestStream) -> Self {
+        Self::Stream(Arc::new(Mutex::new(Some(stream))))
+    }
 }
 
 /// Reads a request's body as far as its second message, without waiting. Reads nothing if `may_end` is false.

@@ -1,17 +1,15 @@
 //! gRPC's service config: how the calls of each method are treated, as a JSON document.
 
 mod document;
+mod error;
+mod overrides;
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
-use crate::{
-    backoff::{Backoff, Jitter},
-    code_set::CodeSet,
-    config::HedgeAfter,
-    descriptors::Descriptors,
-    method::MethodPolicy,
-    policy::{hedge::HedgePolicy, retry::RetryPolicy},
-};
+pub use self::error::InvalidServiceConfig;
+use self::overrides::MethodOverrides;
+pub(crate) use self::overrides::RetryThrottling;
+use crate::{descriptors::Descriptors, method_policy::MethodPolicy};
 
 /// A service config (gRFC A2, A6): `methodConfig` by service and method, and `retryThrottling`.
 ///
@@ -46,48 +44,6 @@ pub struct ServiceConfig {
     retry_throttling: Option<RetryThrottling>,
 }
 
-/// Why a document is not a service config: what is wrong, and where in the document.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {message}")]
-pub struct InvalidServiceConfig {
-    /// The place in the document, such as `methodConfig[0].retryPolicy.maxAttempts`.
-    pub path: String,
-    /// What is wrong there, and what is allowed.
-    pub message: String,
-}
-
-/// What a service config sets for a method.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct MethodOverrides {
-    timeout: Option<Duration>,
-    wait_for_ready: Option<bool>,
-    retry: Option<RetrySettings>,
-    hedge: Option<HedgeSettings>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct RetrySettings {
-    max_attempts: u32,
-    initial_backoff: Duration,
-    max_backoff: Duration,
-    multiplier: f32,
-    codes: CodeSet,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct HedgeSettings {
-    max_attempts: u32,
-    delay: Duration,
-    non_fatal: CodeSet,
-}
-
-/// gRPC's token bucket for retries and hedges (gRFC A6).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct RetryThrottling {
-    pub(crate) max_tokens: f64,
-    pub(crate) token_ratio: f64,
-}
-
 // === impl ServiceConfig ===
 
 impl ServiceConfig {
@@ -98,7 +54,8 @@ impl ServiceConfig {
     /// Returns an error that names the place if the text is not JSON, or if an entry is unknown, out of range or contradicts
     /// another.
     pub fn from_json(text: &str) -> Result<Self, InvalidServiceConfig> {
-        document::read(text)
+        let (methods, retry_throttling) = document::read(text)?;
+        Ok(Self { methods, retry_throttling })
     }
 
     /// Checks that the methods it names exist, if their service does.
@@ -144,39 +101,6 @@ impl ServiceConfig {
         let service = path.rfind('/').map_or(path, |slash| &path[..=slash]);
         let overrides = [path, service, ""].into_iter().find_map(|name| self.methods.get(name));
         overrides.map_or(*defaults, |overrides| overrides.apply(defaults))
-    }
-}
-
-// === impl MethodOverrides ===
-
-impl MethodOverrides {
-    fn apply(&self, defaults: &MethodPolicy) -> MethodPolicy {
-        let mut policy = *defaults;
-        policy.timeout = self.timeout.or(policy.timeout);
-        policy.wait_for_ready = self.wait_for_ready.unwrap_or(policy.wait_for_ready);
-        if let Some(retry) = self.retry {
-            policy.retry = RetryPolicy {
-                max_retries: retry.max_attempts - 1,
-                backoff: Backoff {
-                    initial: retry.initial_backoff,
-                    max: retry.max_backoff,
-                    multiplier: retry.multiplier,
-                    jitter: Jitter::Fifth,
-                },
-                codes: retry.codes,
-                is_explicit: true,
-                is_transparent: true,
-            };
-        }
-        if let Some(hedge) = self.hedge {
-            policy.retry = policy.retry.transparent_only();
-            policy.hedge = HedgePolicy {
-                after: HedgeAfter::Delay(hedge.delay),
-                max_attempts: hedge.max_attempts,
-                non_fatal: Some(hedge.non_fatal),
-            };
-        }
-        policy
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Target(Uri);
 /// A target that no channel can connect to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
-    /// The text is no URI.
-    #[error("{target:?} is no URI: {error}: {ALLOWED}")]
+    /// The text is not a URI.
+    #[error("{target:?} is not a URI: {error}: {ALLOWED}")]
     NotAUri {
         /// What was given.
         target: String,

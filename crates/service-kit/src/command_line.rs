@@ -37,7 +37,7 @@ pub fn command<S: Settings>() -> clap::Command {
         .name(S::NAME)
         .subcommand(
             clap::Command::new("healthcheck")
-                .about("Ask the service that listens there for its health, and exit with 0 or 1"),
+                .about("Ask the service at the --listen address for its health, and exit with 0 or 1"),
         )
         .mut_arg("listen", |arg| arg.required(false).default_value(format!("127.0.0.1:{}", S::PORT)))
         .mut_args(|arg| match arg.get_long() {

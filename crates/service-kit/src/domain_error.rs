@@ -103,6 +103,18 @@ pub fn respond<T, E: DomainError>(result: Result<T, E>) -> Result<Response<T>, S
     })
 }
 
+/// The maximum length of the part of a caller's text that an error repeats, in characters.
+const MAX_EXCERPT: usize = 64;
+
+/// Returns a caller's text for an error message: quoted, with control characters escaped, and cut after 64 characters, so
+/// that a text of megabytes does not come back in the headers of the reply.
+pub fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(MAX_EXCERPT) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +145,13 @@ mod tests {
         fn resource(&self) -> Option<ResourceInfo<'_>> {
             Some(ResourceInfo { kind: "example.v1.Thing", name: "7", description: "no such thing".to_owned() })
         }
+    }
+
+    #[test]
+    fn an_excerpt_is_quoted_and_cut() {
+        assert_eq!(excerpt("G\n"), "\"G\\n\"");
+        assert_eq!(excerpt(&"é".repeat(64)), format!("{:?}", "é".repeat(64)));
+        assert_eq!(excerpt(&"é".repeat(65)), format!("{:?}…", "é".repeat(64)));
     }
 
     #[test]

@@ -35,3 +35,7 @@ pub use backend_service::{BackendArgs, BackendService};
 pub use serve::{ServeContext, ServeError};
 pub use service::Settings;
 pub use tower::BoxError;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

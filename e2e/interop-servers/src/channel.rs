@@ -2,16 +2,13 @@
 
 use grpc_channel::Descriptors;
 
-use crate::{FILE_DESCRIPTOR_SET, case::Case};
+use crate::FILE_DESCRIPTOR_SET;
 
 /// The channel that the generated clients run on.
 pub type Channel = grpc_channel::Channel;
 
 /// What the table calls the channel.
 pub const NAME: &str = "`grpc-channel`";
-
-/// Cases that the channel is known to fail at least sometimes, and why. Their tests check nothing.
-pub const KNOWN_FAILURES: &[(Case, &str)] = &[];
 
 /// Returns a channel to the server on this port of the loopback interface.
 ///

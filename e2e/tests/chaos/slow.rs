@@ -38,7 +38,9 @@ async fn more_calls_than_a_connection_takes_get_more_connections() {
     const STREAMS: u32 = 20;
     let mut walls = Vec::new();
     for (most, opened) in [("1", 1), ("8", 8)] {
-        let user = bytes::Bytes::from(User { id: "ada".to_owned(), ..User::default() }.encode_to_vec());
+        let user = bytes::Bytes::from(
+            User { id: "ada".to_owned(), country_code: "GB".to_owned(), ..User::default() }.encode_to_vec(),
+        );
         let users = FakeBackend::start(move |_| FakeReply::new(Duration::ZERO, user.clone())).await;
         let slow = |_| FakeReply::new(20 * USUAL, bytes::Bytes::new());
         let countries = FakeBackend::start_with_streams(STREAMS, slow).await;
@@ -59,7 +61,7 @@ async fn more_calls_than_a_connection_takes_get_more_connections() {
 
 /// Returns what callers observed, and how many calls reached each backend for each of theirs.
 async fn with_tail(hedge: &str) -> (Observed, f64) {
-    let user = User { id: "ada".to_owned(), ..User::default() }.encode_to_vec();
+    let user = User { id: "ada".to_owned(), country_code: "GB".to_owned(), ..User::default() }.encode_to_vec();
     let (users, countries) =
         (slow_at_times(user).await, slow_at_times(ListCountriesResponse::default().encode_to_vec()).await);
     let (_others, gateway) = gateway(&users, &countries, &["--hedge", hedge]);

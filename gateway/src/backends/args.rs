@@ -5,7 +5,7 @@ use std::{fs, str::FromStr, time::Duration};
 use clap::builder::PossibleValuesParser;
 use fanout_proto::FILE_DESCRIPTOR_SET;
 use grpc_channel::{Config, Descriptors, HedgeAfter, ServiceConfig};
-use service_kit::settings::positive_duration;
+use service_kit::settings::{positive_duration, whole_number};
 
 use super::BACKENDS;
 
@@ -24,11 +24,11 @@ pub struct BackendArgs {
     /// How long a replica may take to answer a ping before its connection counts as lost
     #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
     pub keepalive_timeout: Duration,
-    /// The most connections to each replica, each with up to 1000 calls
-    #[arg(long, default_value = "16", value_parser = at_least_one, value_name = "NUMBER")]
+    /// The most connections to each replica, each for up to 1000 calls
+    #[arg(long, default_value = "16", value_parser = whole_number(1, 1_000_000), value_name = "NUMBER")]
     pub connections: usize,
     /// The most calls in flight to each backend; more are rejected
-    #[arg(long, default_value = "16384", value_parser = at_least_one, value_name = "NUMBER")]
+    #[arg(long, default_value = "16384", value_parser = whole_number(1, 1_000_000), value_name = "NUMBER")]
     pub backend_max_in_flight: usize,
     /// How often a failed call is sent again; 0 turns retries off
     #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(0..=10), value_name = "NUMBER")]
@@ -36,18 +36,18 @@ pub struct BackendArgs {
     /// Retries as a share of the calls that succeeded
     #[arg(long, default_value = "20%", value_name = "PERCENT")]
     pub retry_budget: Percent,
-    /// Retries per second that are allowed besides
+    /// Retries per second that are allowed in addition to the budget
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "NUMBER")]
     pub retry_floor: u32,
     /// When a late call is sent a second time: off, after a delay such as 50ms, or at a percentile of the latest replies
     /// such as p95
     #[arg(long, default_value = "off", value_name = "WHEN")]
     pub hedge: HedgeAfter,
-    /// Hedges as a share of all calls, besides two per second
+    /// Hedges as a share of all calls; two per second are allowed in addition
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub hedge_budget: Percent,
     /// How many calls in a row have to fail before a backend's circuit breaker opens
-    #[arg(long, default_value = "50", value_parser = at_least_one, value_name = "NUMBER")]
+    #[arg(long, default_value = "50", value_parser = whole_number(1, 1_000_000), value_name = "NUMBER")]
     pub breaker_failures: usize,
     /// How long an open circuit breaker rejects calls before it lets a probe through
     #[arg(long, default_value = "1s", value_parser = positive_duration, value_name = "DURATION")]
@@ -58,20 +58,20 @@ pub struct BackendArgs {
     /// Comma-separated backends whose identical in-flight calls share one reply
     #[arg(long, value_delimiter = ',', default_value = "none", value_parser = coalesced(), value_name = "BACKEND")]
     pub coalesce: Vec<String>,
-    /// A file with gRPC's service config: how calls of each method are treated; the other flags are the defaults beneath
+    /// A JSON file with gRPC's service config: timeouts, retries and hedging by method; the flags apply to what it leaves out
     #[arg(long, value_parser = read_service_config, value_name = "FILE")]
     pub service_config: Option<ServiceConfig>,
 }
 
-/// A share of a hundred, such as `20%`.
+/// A percentage, such as `20%`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percent(f32);
 
 // === impl BackendArgs ===
 
 impl BackendArgs {
-    /// Returns the settings of the channel to the backend `name`. A call whose reply several requests share has at most
-    /// `deadline`.
+    /// Returns the settings of the channel to the backend `name`. `deadline` limits calls whose reply several requests
+    /// share.
     pub(super) fn config(&self, name: &str, deadline: Duration) -> Config {
         Config {
             resolve_every: self.resolve_every,
@@ -81,13 +81,13 @@ impl BackendArgs {
             max_connections: self.connections,
             max_in_flight: self.backend_max_in_flight,
             retries: self.retries,
-            retry_budget: self.retry_budget.share(),
+            retry_budget: self.retry_budget.fraction(),
             retry_floor: self.retry_floor,
             hedge: self.hedge,
-            hedge_budget: self.hedge_budget.share(),
+            hedge_budget: self.hedge_budget.fraction(),
             breaker_failures: self.breaker_failures,
             breaker_wait: self.breaker_wait,
-            max_ejected: self.max_ejected.share(),
+            max_ejected: self.max_ejected.fraction(),
             coalesce: self.coalesce.iter().any(|backend| backend == name).then_some(deadline),
             ..Config::default()
         }
@@ -108,18 +108,11 @@ fn read_service_config(file: &str) -> Result<ServiceConfig, String> {
     Ok(config)
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=1_000_000).contains(&number) => Ok(number),
-        _ => Err("a whole number from 1 to 1000000 is allowed".to_owned()),
-    }
-}
-
 // === impl Percent ===
 
 impl Percent {
-    /// Returns the share of one.
-    pub fn share(self) -> f32 {
+    /// Returns the percentage as a fraction, such as `0.2`.
+    pub fn fraction(self) -> f32 {
         self.0 / 100.0
     }
 }
@@ -141,19 +134,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentage_has_its_sign() {
+    fn a_percentage_needs_its_sign() {
         assert_eq!("20%".parse(), Ok(Percent(20.0)));
-        assert!((Percent(20.0).share() - 0.2).abs() < f32::EPSILON);
+        assert!((Percent(20.0).fraction() - 0.2).abs() < f32::EPSILON);
         for bad in ["20", "101%", "-1%", "%", "NaN%", "twenty"] {
             assert!(bad.parse::<Percent>().unwrap_err().contains("is allowed"), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_bound_is_at_least_one() {
-        assert_eq!(at_least_one("1"), Ok(1));
-        for bad in ["0", "-1", "1000001", "many"] {
-            assert!(at_least_one(bad).unwrap_err().contains("is allowed"), "{bad}");
         }
     }
 }

@@ -10,6 +10,7 @@ use super::Backend;
 #[derive(Debug)]
 pub struct Method<Q, R> {
     backend: Backend,
+    name: &'static str,
     path: PathAndQuery,
     messages: PhantomData<fn(Q) -> R>,
 }
@@ -19,7 +20,7 @@ pub struct Method<Q, R> {
 impl<Q, R> Method<Q, R> {
     /// Names the method at this path, such as `/fanout.user.v1.UserService/GetUser`.
     pub const fn new(backend: Backend, path: &'static str) -> Self {
-        Self { backend, path: PathAndQuery::from_static(path), messages: PhantomData }
+        Self { backend, name: path, path: PathAndQuery::from_static(path), messages: PhantomData }
     }
 
     /// Returns the backend that has the method.
@@ -28,8 +29,8 @@ impl<Q, R> Method<Q, R> {
     }
 
     /// Returns the method as reports name it: its path without the first slash.
-    pub fn name(&self) -> String {
-        self.path.path().trim_start_matches('/').to_owned()
+    pub fn name(&self) -> &'static str {
+        self.name.trim_start_matches('/')
     }
 
     pub(crate) fn path(&self) -> &PathAndQuery {

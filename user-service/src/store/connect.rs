@@ -1,4 +1,4 @@
-//! Opens a database: connections, and the schema brought up to date.
+//! Opens a database: connects, and brings the schema up to date.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -12,15 +12,15 @@ use sqlx::{
 use super::{Pools, ReadWrite, error::OpenError};
 use crate::database::{Database, Kind};
 
-/// The longest a request waits for a connection.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(2);
-/// The longest that connecting to PostgreSQL may take at start.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How long SQLite waits where another process writes.
-const BUSY_LIMIT: Duration = Duration::from_secs(2);
-/// Each is a thread; a look-up by key takes microseconds.
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connecting to PostgreSQL may take at start.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits while another process writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The number of connections for reading. Each is a thread; a look-up by key takes microseconds.
 const SQLITE_READERS: u32 = 4;
-/// A tenth of what a server allows by default, with room for several replicas.
+/// The number of connections: a tenth of a server's default limit, for several replicas.
 const POSTGRES_CONNECTIONS: u32 = 10;
 
 pub(super) async fn open(database: &Database) -> Result<Pools, OpenError> {
@@ -30,19 +30,19 @@ pub(super) async fn open(database: &Database) -> Result<Pools, OpenError> {
     }
 }
 
-/// SQLite knows one writer at a time. One connection for all writes makes them wait in a
-/// fair queue instead of for one another's locks; in WAL mode readers wait for nobody.
+/// SQLite has one writer at a time. With one connection for all writes, they wait in a fair queue instead of for each
+/// other's locks. In WAL mode, readers do not wait.
 async fn sqlite(path: &Path) -> Result<Pools, OpenError> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(OpenError::unusable)?;
     }
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_LIMIT).disable_statement_logging();
-    // A file does not fall off the network: connections live as long as the process.
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
+    // A file has no network that could fail: connections live as long as the process.
     let pool = |connections| {
-        let options = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_LIMIT);
+        let options = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         options.idle_timeout(None).max_lifetime(None).test_before_acquire(false)
     };
-    // Synchronous FULL: a commit is answered after the log is on disk, and not before.
+    // FULL: a commit returns only when the log is on disk.
     let write = options
         .clone()
         .create_if_missing(true)
@@ -52,7 +52,7 @@ async fn sqlite(path: &Path) -> Result<Pools, OpenError> {
 
     let migrator = migrator(&[(1, "users", include_str!("../../migrations/sqlite/0001_users.sql"))]);
     match migrator.run(&writer).await {
-        // Another process was faster with the same; SQLite has no lock to hold for it.
+        // Another process has migrated at the same time: SQLite has no lock for that.
         Err(MigrateError::Execute(sqlx::Error::Database(error))) if error.is_unique_violation() => {
             migrator.run(&writer).await?;
         }
@@ -63,23 +63,23 @@ async fn sqlite(path: &Path) -> Result<Pools, OpenError> {
 }
 
 async fn postgres(options: &PgConnectOptions) -> Result<Pools, OpenError> {
-    // Once past the pool, which would hide the cause behind "timed out".
-    let connecting = tokio::time::timeout(CONNECT_LIMIT, options.connect());
+    // Connects once without the pool, which would report only "timed out" instead of the cause.
+    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, options.connect());
     let connection = connecting.await.map_err(|_| sqlx::Error::Io(io::Error::from(io::ErrorKind::TimedOut)))??;
     connection.close().await?;
 
-    // Connections are tested before use (the default): those that a restart of the server
-    // killed are replaced, and no request sees them.
+    // Connections are tested before use (the default), so that those that a restart of the server has closed are replaced
+    // and fail no request.
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_LIMIT)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with(options.clone());
-    // Holds an advisory lock: replicas that start at once do this one after another.
+    // Holds an advisory lock, so that replicas that start at once migrate one after another.
     migrator(&[(1, "users", include_str!("../../migrations/postgres/0001_users.sql"))]).run(&pool).await?;
     Ok(Pools::Postgres(ReadWrite { readers: pool.clone(), writer: pool }))
 }
 
-/// Built here and not by sqlx's macro, which would cost the build a second sqlx.
+/// Returns the migrator. sqlx's macro would do the same, but compile sqlx a second time.
 fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
     let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -94,10 +94,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_sqlite_acknowledges_is_on_disk() {
+    async fn sqlite_syncs_each_commit() {
         let dir = tempfile::tempdir().unwrap();
         let Pools::Sqlite(ReadWrite { writer, .. }) = sqlite(&dir.path().join("users.db")).await.unwrap() else {
-            panic!("these are SQLite's pools");
+            panic!("not SQLite's pools");
         };
         let mode: String = query_scalar("PRAGMA journal_mode").fetch_one(&writer).await.unwrap();
         assert_eq!(mode, "wal");

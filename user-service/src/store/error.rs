@@ -1,6 +1,6 @@
-//! Why the store did not do what it was asked.
+//! Errors of the store.
 //!
-//! A cause is told by its type and code, never by its text.
+//! A cause is classified by its type and code, never by its text.
 
 use std::io::ErrorKind;
 
@@ -10,52 +10,52 @@ use crate::database::Database;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why the store did not do what it was asked. `Display` says the cause too, in one line
-/// and without a password; callers over the network are told less.
+/// An error of the store. `Display` includes the cause, in one line and without a password. Callers over the network get
+/// less.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is not there, not yet, not any more, or too slow. Waiting may cure it.
+    /// The database cannot be reached, or is too slow. A later attempt may succeed.
     #[error("{database} does not answer: {source}")]
     Unavailable {
-        /// Which database.
+        /// The database.
         database: String,
-        /// What the driver said.
+        /// The driver's error.
         source: BoxError,
     },
-    /// The database is there and cannot be used as it is: a wrong password, no right to
-    /// the file, a schema of a newer version. Waiting cures nothing.
+    /// The database can be reached but not used: a wrong password, a file without permissions, a schema of a newer
+    /// version. A later attempt does not succeed.
     #[error("{database} cannot be used: {source}")]
     Unusable {
-        /// Which database.
+        /// The database.
         database: String,
-        /// What the driver said.
+        /// The driver's error.
         source: BoxError,
     },
-    /// What is stored is damaged, or was never a database.
-    #[error("{database} is corrupt, or no database: {source}")]
+    /// The stored data is damaged, or is not a database.
+    #[error("{database} is corrupt or not a database: {source}")]
     Corrupt {
-        /// Which database.
+        /// The database.
         database: String,
-        /// What the driver said.
+        /// The driver's error.
         source: BoxError,
     },
-    /// The id of a new user is taken.
+    /// A user has the id of the new user already.
     #[error("a user with the id {id:?} exists already")]
     Exists {
         /// The id.
         id: String,
     },
-    /// A query that can only be our mistake.
+    /// A query failed in a way that only a mistake in this program explains.
     #[error("{database} answered unexpectedly: {source}")]
     Internal {
-        /// Which database.
+        /// The database.
         database: String,
-        /// What the driver said.
+        /// The driver's error.
         source: BoxError,
     },
 }
 
-/// What a cause means for those who wait for an answer.
+/// What a cause means for callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Unavailable,
@@ -64,7 +64,7 @@ enum Class {
     Internal,
 }
 
-/// Why opening failed, before it is said which database it was.
+/// An error that does not name its database yet.
 #[derive(Debug)]
 pub(super) struct OpenError {
     class: Class,
@@ -74,7 +74,7 @@ pub(super) struct OpenError {
 // === impl StoreError ===
 
 impl StoreError {
-    /// Whether trying again later may succeed.
+    /// Returns whether a later attempt may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
@@ -90,7 +90,7 @@ impl StoreError {
 // === impl OpenError ===
 
 impl OpenError {
-    /// A cause that no waiting cures.
+    /// Returns the error for a cause that stays.
     pub(super) fn unusable(source: impl Into<BoxError>) -> Self {
         Self { class: Class::Unusable, source: source.into() }
     }
@@ -117,7 +117,7 @@ impl From<MigrateError> for OpenError {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            // What remains tells of a schema that is not ours, or of a newer version.
+            // The other errors mean that the schema is another program's, or of a newer version.
             error => Self::unusable(error),
         }
     }
@@ -134,7 +134,7 @@ impl Class {
             }
             sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Self::Unusable,
             sqlx::Error::Database(error) => Self::of_database(&**error),
-            // The driver's enumeration is open: what is new to us is unexpected.
+            // The driver's enum is non-exhaustive.
             _ => Self::Internal,
         }
     }
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waiting_may_cure_is_told_from_what_it_cannot() {
+    fn causes_are_classified_by_kind_and_code() {
         for kind in [ErrorKind::ConnectionRefused, ErrorKind::NotFound, ErrorKind::TimedOut, ErrorKind::UnexpectedEof] {
             assert_eq!(Class::of(&io::Error::from(kind).into()), Class::Unavailable, "{kind}");
         }

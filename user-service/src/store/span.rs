@@ -1,7 +1,7 @@
-//! A span for each query, named as OpenTelemetry's stable conventions for database clients
-//! say: `{operation} {table}`, of kind CLIENT.
+//! A span for each query, by OpenTelemetry's stable conventions for database clients: of kind CLIENT, and named
+//! `{operation} {table}`.
 //!
-//! Parameters are never recorded, only the text with their places.
+//! Records the text of a query with its placeholders, and never its parameters.
 
 use std::{borrow::Cow, future::Future, io, time::Duration};
 
@@ -9,23 +9,14 @@ use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::database::{Database, Kind};
 
-/// The longest a query may take. A server that fell off the network answers nothing at
-/// all, and not every caller has a deadline.
-const QUERY_LIMIT: Duration = Duration::from_secs(10);
+/// The maximum duration of a query. A server that has lost its network does not answer at all, and not every caller has a
+/// deadline.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One query, as text with places for its parameters.
+/// A query with placeholders for its parameters.
 pub(super) struct Statement {
     pub(super) text: &'static str,
     operation: &'static str,
-}
-
-/// Which database the queries go to, as spans say it.
-pub(super) struct Place {
-    pub(super) database: Database,
-    system: &'static str,
-    namespace: String,
-    address: Option<String>,
-    port: Option<u16>,
 }
 
 // === impl Statement ===
@@ -36,29 +27,9 @@ impl Statement {
     }
 }
 
-// === impl Place ===
+// === impl Database ===
 
-impl Place {
-    pub(super) fn of(database: &Database) -> Self {
-        let database = database.clone();
-        match &database.0 {
-            Kind::Sqlite(path) => {
-                let namespace = path.display().to_string();
-                Self { system: "sqlite", namespace, address: None, port: None, database }
-            }
-            Kind::Postgres(options) => {
-                // The database as it was given: asking for the current schema would cost
-                // a query for every query.
-                let namespace = options.get_database().unwrap_or(options.get_username()).to_owned();
-                let (address, port) = match options.get_socket() {
-                    Some(socket) => (socket.display().to_string(), None),
-                    None => (options.get_host().to_owned(), Some(options.get_port())),
-                };
-                Self { system: "postgresql", namespace, address: Some(address), port, database }
-            }
-        }
-    }
-
+impl Database {
     /// Runs a query in its span, for a bounded time.
     pub(super) async fn traced<T>(
         &self,
@@ -67,40 +38,68 @@ impl Place {
     ) -> Result<T, sqlx::Error> {
         let span = self.span(statement);
         let bounded = async {
-            match tokio::time::timeout(QUERY_LIMIT, query).await {
+            match tokio::time::timeout(QUERY_TIMEOUT, query).await {
                 Ok(result) => result,
                 Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             }
         };
         let result = bounded.instrument(span.clone()).await;
         if let Err(error) = &result {
-            record(&span, error);
+            record_error(&span, error);
         }
         result
     }
 
     fn span(&self, statement: &Statement) -> Span {
         let Statement { text, operation } = *statement;
+        let (address, port) = self.server();
         tracing::info_span!(
             "query",
             otel.name = format_args!("{operation} users"),
             otel.kind = "client",
             otel.status_code = Empty,
-            db.system.name = self.system,
-            db.namespace = self.namespace,
+            db.system.name = self.system(),
+            db.namespace = &*self.namespace(),
             db.operation.name = operation,
             db.collection.name = "users",
             db.query.text = text,
             db.response.status_code = Empty,
-            server.address = self.address,
-            server.port = self.port,
+            server.address = address.as_deref(),
+            server.port = port,
             error.type = Empty,
         )
     }
+
+    fn system(&self) -> &'static str {
+        match &self.0 {
+            Kind::Sqlite(_) => "sqlite",
+            Kind::Postgres(_) => "postgresql",
+        }
+    }
+
+    /// Returns the file, or the name of the database in the URL. To ask for the current schema would cost a query for
+    /// every query.
+    fn namespace(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Kind::Sqlite(path) => path.to_string_lossy(),
+            Kind::Postgres(options) => options.get_database().unwrap_or(options.get_username()).into(),
+        }
+    }
+
+    /// Returns host and port, or the path of a socket.
+    fn server(&self) -> (Option<Cow<'_, str>>, Option<u16>) {
+        match &self.0 {
+            Kind::Sqlite(_) => (None, None),
+            Kind::Postgres(options) => match options.get_socket() {
+                Some(socket) => (Some(socket.to_string_lossy()), None),
+                None => (Some(options.get_host().into()), Some(options.get_port())),
+            },
+        }
+    }
 }
 
-/// Marks a span as failed.
-fn record(span: &Span, error: &sqlx::Error) {
+/// Records the error of a query in its span.
+fn record_error(span: &Span, error: &sqlx::Error) {
     span.record("otel.status_code", "ERROR");
     if let sqlx::Error::Database(error) = error
         && let Some(code) = error.code()
@@ -110,7 +109,7 @@ fn record(span: &Span, error: &sqlx::Error) {
     span.record("error.type", &*error_type(error));
 }
 
-/// A class of error of few values: the database's own code where there is one.
+/// Returns the type of an error, of which there are few: the database's own code if it has one.
 fn error_type(error: &sqlx::Error) -> Cow<'_, str> {
     match error {
         sqlx::Error::Database(error) => error.code().unwrap_or("_OTHER".into()),

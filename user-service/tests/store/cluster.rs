@@ -1,8 +1,7 @@
 //! A private cluster of PostgreSQL from the machine's own packages.
 //!
-//! It lives as long as the process that started it: a shell stands between the two and
-//! reads a pipe that only this process holds open. However the process ends, passed,
-//! failed or killed, the pipe closes, and the shell stops the server and removes its files.
+//! It ends with the process that started it. A shell between the two reads a pipe that only this process holds open.
+//! However the process ends, the pipe is closed, and the shell stops the server and removes its files.
 
 use std::{
     fs,
@@ -25,9 +24,9 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 pub(crate) const USER: &str = "fanout";
 pub(crate) const PASSWORD: &str = "s3cret";
 
-/// Makes the cluster, says "ready", and ends with the pipe. Nobody may hear it: SIGPIPE
-/// must not end it before it has cleaned up. Where ICU is built in, the
-/// cluster sorts as people do: what relies on the order of bytes has to say so.
+/// Creates the cluster, prints "ready", and cleans up when the pipe is closed. Ignores SIGPIPE, which must not end it
+/// before that. If ICU is built in, the cluster sorts by a natural language, so that queries that rely on the order of
+/// bytes must ask for it.
 const KEEPER: &str = r#"
 trap '' PIPE
 cd "$DIR" || exit 1
@@ -46,39 +45,39 @@ pub(crate) struct Cluster {
     dir: PathBuf,
     port: u16,
     options: String,
-    /// Uid and gid under which the server runs, where it is not ours: it refuses root.
+    /// Uid and gid of the server if they are not this process's: it does not run as root.
     owner: Option<(u32, u32)>,
     databases: AtomicU32,
-    /// Holds the pipe.
+    /// Holds the pipe open.
     keeper: Child,
 }
 
 // === impl Cluster ===
 
 impl Cluster {
-    /// The cluster of this test binary, started by the first test that asks. None where
-    /// PostgreSQL is not installed, which is said loudly.
+    /// Returns the cluster of this test binary, which the first caller starts. Prints a warning and returns `None` if
+    /// PostgreSQL is not installed.
     ///
     /// # Panics
     ///
-    /// Where it cannot be started, or is not installed and `FANOUT_REQUIRE_POSTGRES` is 1.
+    /// Panics if it cannot be started, or if it is not installed and `FANOUT_REQUIRE_POSTGRES` is 1.
     pub(crate) fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
         SHARED.get_or_init(Self::start).as_ref()
     }
 
-    /// A cluster of its own, for a test that stops it.
+    /// Starts a cluster for a test that stops it.
     pub(crate) fn start() -> Option<Self> {
         let Some(bin) = programs() else {
             assert!(
                 std::env::var_os("FANOUT_REQUIRE_POSTGRES").is_none_or(|value| value != "1"),
                 "FANOUT_REQUIRE_POSTGRES is 1, and PostgreSQL is not installed"
             );
-            // Past the capture of the test harness: nobody should take this for a pass.
+            // The test harness does not capture this: the test must not look passed.
             std::io::stderr().write_all(b"SKIPPED a test with PostgreSQL: it is not installed\n").unwrap();
             return None;
         };
-        // Another process may take the port before the server does.
+        // Another process may bind the port before the server does.
         Some((0..3).find_map(|_| Self::try_start(&bin)).expect("PostgreSQL starts"))
     }
 
@@ -94,7 +93,7 @@ impl Cluster {
         let options = format!("-h 127.0.0.1 -p {port} -k {} -F -c max_connections=200", dir.display());
         let mut keeper = as_owner(Command::new("sh"), owner);
         keeper.args(["-c", KEEPER]).env("BIN", bin).env("DIR", &dir).env("PGUSER", USER).env("OPTIONS", &options);
-        // Out of the terminal's reach: Ctrl-C must not stop it before it has cleaned up.
+        // In a group of its own: Ctrl-C in the terminal must not stop it before it has cleaned up.
         let mut keeper = keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -102,7 +101,7 @@ impl Cluster {
         (line == "ready\n").then_some(cluster)
     }
 
-    /// The URL of a new, empty database.
+    /// Creates an empty database, and returns its URL.
     pub(crate) async fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
@@ -115,12 +114,12 @@ impl Cluster {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Stops the server as a crash would, connections and all.
+    /// Stops the server like a crash: closes all connections.
     pub(crate) fn stop(&self) {
         self.control(&["-m", "immediate", "stop"]);
     }
 
-    /// Starts the server again, where it was.
+    /// Starts the server again at the same port.
     pub(crate) fn start_again(&self) {
         self.control(&["-l", "server.log", "-o", &self.options, "start"]);
     }
@@ -133,15 +132,14 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
-    /// Waits until the server is gone; the shared one is never dropped, and goes after
-    /// the process.
+    /// Waits until the server has ended. The shared one is never dropped, and ends after the process.
     fn drop(&mut self) {
         // `wait` closes the pipe.
         self.keeper.wait().unwrap();
     }
 }
 
-/// Where `initdb` and its like are: the highest version of Debian's layout, or the PATH.
+/// Returns the directory of `initdb` and the other programs: the highest version in Debian's layout, or the PATH.
 fn programs() -> Option<PathBuf> {
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let versions = debian.filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())));
@@ -153,7 +151,7 @@ fn programs() -> Option<PathBuf> {
         .find(|dir| ["initdb", "pg_ctl", "postgres"].iter().all(|program| dir.join(program).is_file()))
 }
 
-/// Uid and gid of the account that the package made.
+/// Returns uid and gid of the account that the package has created.
 fn server_account() -> (u32, u32) {
     let accounts = fs::read_to_string("/etc/passwd").unwrap();
     let account = accounts.lines().find(|line| line.starts_with("postgres:"));

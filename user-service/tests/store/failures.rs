@@ -1,4 +1,4 @@
-//! Databases that are broken, closed, missing or gone.
+//! Databases that are damaged, closed, missing or stopped.
 
 use std::{
     fs,
@@ -21,8 +21,8 @@ fn at(path: &Path) -> Database {
     format!("sqlite:{}", path.display()).parse().unwrap()
 }
 
-/// Opens a database that cannot be opened; tells the error after some checks on it.
-async fn refused(database: &Database) -> StoreError {
+/// Opens a database that cannot be opened; checks the error and returns it.
+async fn open_error(database: &Database) -> StoreError {
     let error = Store::open(database).await.unwrap_err();
     let told = error.to_string();
     assert!(told.contains(&database.to_string()) && !told.contains('\n'), "one line that names the database: {told}");
@@ -31,12 +31,12 @@ async fn refused(database: &Database) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_corrupt() {
+async fn a_file_that_is_not_a_database_is_corrupt() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users.db");
     let text = "this is a letter to a friend and not a database\n".repeat(100);
     fs::write(&path, &text).unwrap();
-    let error = refused(&at(&path)).await;
+    let error = open_error(&at(&path)).await;
     assert!(matches!(error, StoreError::Corrupt { .. }) && !error.is_transient(), "{error:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text, "and is left alone");
 }
@@ -46,14 +46,14 @@ async fn a_damaged_schema_is_corrupt_at_start() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users.db");
     Store::open(&at(&path)).await.unwrap().close().await;
-    // The first page: the header stays, the tree behind it goes.
+    // Overwrites the tree on the first page, but not the header.
     overwrite(&path, 100, 3900);
-    let error = refused(&at(&path)).await;
+    let error = open_error(&at(&path)).await;
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn damage_that_is_met_later_is_corrupt_too() {
+async fn damage_that_is_found_later_is_corrupt_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("users.db");
     let store = Store::open(&at(&path)).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_schema_of_a_newer_version_is_unusable() {
     let newer = "INSERT INTO _sqlx_migrations VALUES (99, 'newer', CURRENT_TIMESTAMP, TRUE, x'00', 0)";
     sqlx::query(newer).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    let error = refused(&fresh.database).await;
+    let error = open_error(&fresh.database).await;
     assert!(matches!(error, StoreError::Unusable { .. }), "{error:?}");
 }
 
@@ -89,7 +89,7 @@ fn overwrite(path: &Path, from: u64, len: usize) {
 }
 
 #[tokio::test]
-async fn a_missing_directory_is_made() {
+async fn a_missing_directory_is_created() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a/b c/users.db");
     let store = Store::open(&at(&path)).await.unwrap();
@@ -98,13 +98,13 @@ async fn a_missing_directory_is_made() {
 }
 
 #[tokio::test]
-async fn a_place_where_no_file_can_be_is_unusable() {
+async fn a_path_that_cannot_be_a_file_is_unusable() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    // Even root makes nothing in /proc; nobody makes a file in a file, or of a directory.
+    // Not even root can create a file in /proc, in a file, or in place of a directory.
     for path in [Path::new("/proc/fanout/users.db"), Path::new("/proc/users.db"), &file.join("users.db"), dir.path()] {
-        let error = refused(&at(path)).await;
+        let error = open_error(&at(path)).await;
         assert!(matches!(error, StoreError::Unusable { .. }) && !error.is_transient(), "{error:?}");
     }
 }
@@ -121,28 +121,28 @@ async fn a_read_only_file_is_unusable() {
         std::io::stderr().write_all(b"SKIPPED a_read_only_file_is_unusable: root may write everything\n").unwrap();
         return;
     }
-    let error = refused(&at(&path)).await;
+    let error = open_error(&at(&path)).await;
     assert!(matches!(error, StoreError::Unusable { .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_postgres_that_is_not_there_is_transient_and_said_at_once() {
-    // Bound and dropped: nobody listens there.
+async fn a_postgres_that_does_not_listen_is_transient_and_reported_at_once() {
+    // Nothing listens at the address of a dropped listener.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for address in [format!("127.0.0.1:{port}"), "nowhere.invalid".to_owned()] {
         let started = Instant::now();
-        let error = refused(&format!("postgres://{USER}:{PASSWORD}@{address}/users").parse().unwrap()).await;
+        let error = open_error(&format!("postgres://{USER}:{PASSWORD}@{address}/users").parse().unwrap()).await;
         assert!(matches!(error, StoreError::Unavailable { .. }) && error.is_transient(), "{error:?}");
         assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     }
 }
 
 #[tokio::test]
-async fn a_postgres_that_says_nothing_is_transient_after_a_bound() {
-    // The kernel accepts; nobody answers.
+async fn a_postgres_that_does_not_answer_is_transient_after_the_timeout() {
+    // The kernel accepts the connection, and nothing answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
-    let error = refused(&format!("postgres://{USER}:{PASSWORD}@{address}/users").parse().unwrap()).await;
+    let error = open_error(&format!("postgres://{USER}:{PASSWORD}@{address}/users").parse().unwrap()).await;
     assert!(error.is_transient(), "{error:?}");
 }
 
@@ -152,17 +152,17 @@ async fn a_wrong_password_or_a_missing_database_is_not_transient() {
     let wrong_password = cluster.url("postgres").replace(PASSWORD, "wrong");
     let missing = cluster.url("missing");
     for url in [wrong_password, missing] {
-        let error = refused(&url.parse().unwrap()).await;
+        let error = open_error(&url.parse().unwrap()).await;
         assert!(matches!(error, StoreError::Unusable { .. }) && !error.is_transient(), "{error:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_postgres_that_goes_and_comes_back_needs_no_restart() {
+async fn a_postgres_that_restarts_needs_no_restart_of_the_service() {
     let Some(cluster) = Cluster::start() else { return };
     let store = Store::open(&cluster.database().await.parse().unwrap()).await.unwrap();
     let created = store.create(new_user("ada")).await.unwrap();
-    // Several connections, all of which the stop leaves dead in the pool.
+    // Opens several connections, all of which are dead in the pool after the stop.
     let gets: Vec<_> = (0..8)
         .map(|_| {
             tokio::spawn({
@@ -192,7 +192,7 @@ async fn a_postgres_that_goes_and_comes_back_needs_no_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_query_leaves_the_store_whole() {
+async fn the_store_works_after_a_cancelled_query() {
     let fresh = Fresh::sqlite();
     let mut stores = vec![fresh.open().await];
     if let Some(cluster) = Cluster::shared() {

@@ -1,6 +1,6 @@
-//! The store, by the same tests on SQLite and on PostgreSQL.
+//! The store: the same tests on SQLite and on PostgreSQL.
 
-#![allow(clippy::unwrap_used, reason = "the steps of a test, outside of the functions that clippy knows as tests")]
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 mod cluster;
 mod failures;
@@ -41,7 +41,7 @@ impl Fresh {
     }
 }
 
-/// Makes two tests of each function.
+/// Defines two tests for each function.
 macro_rules! on_both {
     ($($test:ident)*) => {
         mod sqlite {
@@ -79,7 +79,7 @@ pub(crate) fn new_user(id: &str) -> NewUser {
     NewUser::new(id.into(), format!("User {id}"), format!("{id}@example.org"), "GB".into()).unwrap()
 }
 
-/// All users, a page at a time.
+/// Returns all users, in pages of this size.
 async fn all(store: &Store, size: i32) -> Vec<User> {
     let size = PageSize::new(size).unwrap();
     let mut users: Vec<User> = Vec::new();
@@ -170,7 +170,7 @@ async fn opening_at_once_makes_one_schema(fresh: Fresh) {
                 store.ping().await.unwrap();
                 stores += 1;
             }
-            // SQLite may not get round to it: the service tries again.
+            // SQLite may time out; the service tries again.
             Err(error) => assert!(error.is_transient(), "{error}"),
         }
     }
@@ -187,9 +187,9 @@ async fn the_order_is_that_of_the_bytes(fresh: Fresh) {
     assert_eq!(listed, BTreeSet::from(ids).into_iter().collect::<Vec<_>>(), "as Rust compares bytes");
 }
 
-/// The id of a user whose number is known.
+/// Returns the id of the user with a number.
 fn numbered(number: u32) -> String {
-    // Spread, so that neighbours in number are none in order.
+    // Users with consecutive numbers are not neighbours in the order of ids.
     format!("u{:08x}", number.wrapping_mul(0x9e37_79b1))
 }
 

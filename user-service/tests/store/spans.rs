@@ -26,7 +26,7 @@ use crate::{
 
 type Fields = BTreeMap<&'static str, String>;
 
-/// Keeps the fields of all spans of ours, in the order in which they were made.
+/// Records the fields of all spans of this crate in the order of their creation.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<(span::Id, Fields)>>>);
 
@@ -42,7 +42,7 @@ impl<S: Subscriber> Layer<S> for Spans {
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
-        // The registry uses the id of a closed span again: the last one is meant.
+        // The registry reuses the ids of closed spans: the last one counts.
         if let Some((_, fields)) = self.0.lock().unwrap().iter_mut().rev().find(|(made, _)| made == id) {
             values.record(&mut Into(fields));
         }
@@ -59,7 +59,7 @@ impl Visit for Into<'_> {
     }
 }
 
-/// The spans of three queries: create, create the same again, get.
+/// Returns the spans of three queries: create, create with the same id, get.
 async fn spans(database: &Database) -> [Fields; 3] {
     let spans = Spans::default();
     let store = Store::open(database).await.unwrap();
@@ -112,7 +112,7 @@ async fn a_query_of_sqlite_is_a_client_span_by_the_conventions() {
 }
 
 #[tokio::test]
-async fn a_query_of_postgres_says_where_it_went_and_no_password() {
+async fn a_query_of_postgres_records_the_server_and_no_password() {
     let Some(cluster) = Cluster::shared() else { return };
     let url = cluster.database().await;
     let (_, port_and_name) = url.rsplit_once(':').unwrap();

@@ -20,11 +20,12 @@ use tonic::{Code, Status};
 use tower::{Service as _, ServiceBuilder};
 
 use crate::{
-    call::{Call, RequestBody, Wanted},
+    call::{Call, Wanted},
     config::ReplyCheck,
     endpoints::endpoint::Endpoint,
     error::{Cause, Failure},
     reply::{Reply, ReplyMetadata, StreamBody, WholeReply},
+    request_body::RequestBody,
     transport::{
         framing::{check_frame, is_trailers_only, message, no_status},
         pool::{Acquire, StreamPermit},

@@ -17,7 +17,8 @@ use crate::{
     call::Call,
     endpoints::{endpoint::Endpoint, outlier_detection::Epoch, set::EndpointSet},
     error::{Cause, Failure},
-    observe::{Observer, observe},
+    observe::observe,
+    observer::Observer,
     reply::Reply,
 };
 

@@ -115,7 +115,7 @@ impl<'a> ConnectedEndpoint<'a> {
                             self.grow();
                         }
                         Err(error) => {
-                            tracing::warn!(replica = %self.endpoint.address, %error, "no further connection");
+                            tracing::warn!(replica = %self.endpoint.address, %error, "cannot open another connection");
                         }
                     }
                 }

@@ -7,8 +7,8 @@ use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
 use crate::{
-    call::RequestBody,
     error::lost,
+    request_body::RequestBody,
     transport::{
         connection::Connection,
         framing::{Messages, check_response, frame},

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
+
 /// How many failures in a row eject an endpoint.
 const FAILURES: u32 = 5;
 
@@ -120,7 +122,7 @@ impl CallHistory {
 
 /// Returns how long the next ejection lasts after so many in a row.
 fn ejection_time(before: u32) -> Duration {
-    BASE.saturating_mul(2_u32.saturating_pow(before)).min(CAP)
+    Backoff::doubling(BASE, CAP).longest(before.saturating_add(1))
 }
 
 /// Returns whether one more endpoint may be ejected: never more than this share of all.

@@ -15,7 +15,8 @@ use tower::Service;
 use crate::{
     call::Call,
     error::{Cause, Failure},
-    observe::{Observed, Observer, observe},
+    observe::{Observed, observe},
+    observer::Observer,
     reply::Reply,
 };
 

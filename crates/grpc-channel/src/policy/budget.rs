@@ -43,7 +43,7 @@ struct Slot {
 /// while more than half of the tokens are there.
 #[derive(Clone, Copy, Debug)]
 struct Tokens {
-    tokens: f64,
+    left: f64,
     max: f64,
     ratio: f64,
 }
@@ -64,21 +64,21 @@ impl Budget {
 
     /// Allows what gRPC's `retryThrottling` does with these settings.
     pub(crate) fn tokens(max: f64, ratio: f64) -> Self {
-        Self(Mutex::new(Kind::Tokens(Tokens { tokens: max, max, ratio })))
+        Self(Mutex::new(Kind::Tokens(Tokens { left: max, max, ratio })))
     }
 
     /// A call succeeded.
     pub(crate) fn deposit(&self) {
         match &mut *self.0.lock() {
             Kind::Window(window) => window.current_slot(Instant::now()).deposits += 1,
-            Kind::Tokens(tokens) => tokens.tokens = (tokens.tokens + tokens.ratio).min(tokens.max),
+            Kind::Tokens(tokens) => tokens.left = (tokens.left + tokens.ratio).min(tokens.max),
         }
     }
 
     /// An attempt failed in a way that another one may mend.
     pub(crate) fn failed(&self) {
         if let Kind::Tokens(tokens) = &mut *self.0.lock() {
-            tokens.tokens = (tokens.tokens - 1.0).max(0.0);
+            tokens.left = (tokens.left - 1.0).max(0.0);
         }
     }
 
@@ -87,7 +87,7 @@ impl Budget {
     pub(crate) fn withdraw(&self) -> bool {
         match &mut *self.0.lock() {
             Kind::Window(window) => window.withdraw(Instant::now()),
-            Kind::Tokens(tokens) => tokens.tokens > tokens.max / 2.0,
+            Kind::Tokens(tokens) => tokens.left > tokens.max / 2.0,
         }
     }
 }

@@ -24,10 +24,11 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    call::{Call, CallInner, RequestBody, Wanted},
+    call::{Call, CallInner, Wanted},
     error::Failure,
     metrics::Metrics,
     reply::{Reply, WholeReply},
+    request_body::RequestBody,
 };
 
 /// Unary calls of an idempotent method with the same message, metadata and baggage share one flight.

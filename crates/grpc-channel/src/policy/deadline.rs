@@ -88,10 +88,7 @@ mod tests {
     use tower_test::mock;
 
     use super::*;
-    use crate::{
-        config::Config,
-        method::{Method, MethodPolicy},
-    };
+    use crate::{config::Config, method::Method, method_policy::MethodPolicy};
 
     fn call(left: Duration) -> Call {
         Call::example().with_deadline(Deadline::after(left))

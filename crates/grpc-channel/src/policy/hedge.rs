@@ -18,23 +18,13 @@ use tower::{Service, ServiceExt as _};
 
 use crate::{
     call::Call,
-    code_set::CodeSet,
     config::HedgeAfter,
     error::{Cause, Failure},
+    method_policy::HedgePolicy,
     metrics::Metrics,
     policy::{budget::Budget, rotating_histogram::RotatingHistogram},
     reply::Reply,
 };
-
-/// How calls of a method are hedged.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct HedgePolicy {
-    pub(crate) after: HedgeAfter,
-    /// How often a call is sent at most, the first time included.
-    pub(crate) max_attempts: u32,
-    /// A service config sets this: its codes that are not final, whose arrival sends the next hedge at once.
-    pub(crate) non_fatal: Option<CodeSet>,
-}
 
 /// Sends each late call once more, or several times, for as long as the budget allows it.
 ///
@@ -67,25 +57,17 @@ struct Race<S> {
     failure: Option<(usize, Failure)>,
 }
 
-// === impl HedgePolicy ===
+/// Returns whether calls such as this one are hedged.
+fn is_hedged(policy: &HedgePolicy, call: &Call) -> bool {
+    policy.after != HedgeAfter::Off && call.is_unary() && (call.is_idempotent() || policy.non_fatal.is_some())
+}
 
-impl HedgePolicy {
-    /// Returns the policy to send a call a second time when it is late.
-    pub(crate) fn after(after: HedgeAfter) -> Self {
-        Self { after, max_attempts: 2, non_fatal: None }
-    }
-
-    fn applies_to(&self, call: &Call) -> bool {
-        self.after != HedgeAfter::Off && call.is_unary() && (call.is_idempotent() || self.non_fatal.is_some())
-    }
-
-    /// Returns whether a result is final: a reply, or a failure that another attempt cannot mend.
-    fn settles(&self, result: &Result<Reply, Failure>) -> bool {
-        match (result, self.non_fatal) {
-            (Ok(_), _) => true,
-            (Err(failure), Some(codes)) => !codes.contains(failure.status.code()),
-            (Err(failure), None) => matches!(failure.cause, Cause::Answered(_)) && !failure.is_backends_fault(),
-        }
+/// Returns whether a result is final: a reply, or a failure that another attempt cannot mend.
+fn settles(policy: &HedgePolicy, result: &Result<Reply, Failure>) -> bool {
+    match (result, policy.non_fatal) {
+        (Ok(_), _) => true,
+        (Err(failure), Some(codes)) => !codes.contains(failure.status.code()),
+        (Err(failure), None) => matches!(failure.cause, Cause::Answered(_)) && !failure.is_backends_fault(),
     }
 }
 
@@ -112,7 +94,7 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         let policy = call.inner.method.policy().hedge;
-        if !policy.applies_to(&call) {
+        if !is_hedged(&policy, &call) {
             return Either::Left(self.inner.call(call));
         }
         let span = SpanSlot::default();
@@ -176,7 +158,7 @@ where
             tokio::select! {
                 biased;
                 Some((number, result)) = self.attempts.next() => {
-                    if self.policy.settles(&result) {
+                    if settles(&self.policy, &result) {
                         return self.won_by(number, result, metrics);
                     }
                     let Err(failure) = result else { unreachable!("a reply settles a call") };

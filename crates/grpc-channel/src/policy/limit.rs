@@ -1,4 +1,4 @@
-//! Rejects calls while as many as allowed are in flight.
+//! Rejects calls while too many are in flight.
 
 use std::{
     sync::Arc,
@@ -13,7 +13,8 @@ use tower::{Service, ServiceExt as _, util::Oneshot};
 use crate::{
     call::Call,
     error::{Cause, Failure},
-    observe::{Observed, Observer, observe},
+    observe::{Observed, observe},
+    observer::Observer,
     reply::Reply,
 };
 
@@ -59,7 +60,7 @@ where
             Ok(permit) => Either::Left(observe(self.inner.clone().oneshot(call), CallPermit { _permit: permit })),
             Err(_) => Either::Right(ready(Err(Failure::new(
                 Cause::Shed,
-                Status::resource_exhausted("as many calls as are allowed are in flight"),
+                Status::resource_exhausted("too many calls in flight"),
             )))),
         }
     }

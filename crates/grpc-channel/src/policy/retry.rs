@@ -12,40 +12,21 @@ use futures::{
 };
 use rpc_layers::deadline::Deadline;
 use tokio::time::Sleep;
-use tonic::Code;
 use tower::retry::Policy;
 
 use crate::{
-    backoff::Backoff,
     call::Call,
-    code_set::CodeSet,
-    config::Config,
     descriptors::MethodKind,
     endpoints::set::EndpointSet,
     error::{Cause, Failure, Pushback},
+    method_policy::RetryPolicy,
     metrics::Metrics,
     policy::budget::Budget,
     reply::Reply,
 };
 
-/// The waits between retries, unless a service config has others.
-const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(25), Duration::from_secs(1));
-
 /// How often a call that was not sent is sent to another endpoint at once.
 const MAX_TRANSPARENT_RETRIES: u32 = 5;
-
-/// How calls of a method are retried.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct RetryPolicy {
-    pub(crate) max_retries: u32,
-    pub(crate) backoff: Backoff,
-    /// The codes that another try may mend.
-    pub(crate) codes: CodeSet,
-    /// A service config names the codes: whoever wrote it knows that the method may be sent again.
-    pub(crate) is_explicit: bool,
-    /// A call that was not sent goes to another endpoint at once.
-    pub(crate) is_transparent: bool,
-}
 
 /// Retries one call: tower's retry policy, made for each call by cloning.
 #[derive(Clone, Debug)]
@@ -69,6 +50,7 @@ struct RetryCount {
 }
 
 /// What decides about a retry, besides the failure.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug)]
 struct Facts {
     policy: RetryPolicy,
@@ -93,26 +75,6 @@ enum RetryDecision {
     After(Duration),
     /// When an endpoint can be reached.
     WhenReachable,
-}
-
-// === impl RetryPolicy ===
-
-impl RetryPolicy {
-    /// Returns what the channel's settings say.
-    pub(crate) fn of(config: &Config) -> Self {
-        Self {
-            max_retries: config.retries,
-            backoff: BACKOFF,
-            codes: CodeSet::only(Code::Unavailable),
-            is_explicit: false,
-            is_transparent: config.retries > 0,
-        }
-    }
-
-    /// Returns the policy without retries but for calls that were not sent.
-    pub(crate) fn transparent_only(self) -> Self {
-        Self { max_retries: 0, is_transparent: true, ..self }
-    }
 }
 
 // === impl Retrier ===
@@ -183,7 +145,7 @@ impl Facts {
             is_idempotent: method.is_idempotent(),
             // Of a method that no descriptor names, a service config says that it may be sent again.
             is_unary: call.is_unary() || (method.kind() == MethodKind::Unknown && method.policy().retry.is_explicit),
-            can_be_sent: call.can_be_sent(),
+            can_be_sent: call.inner.request.can_be_sent(),
             wait_for_ready: method.policy().wait_for_ready,
         }
     }

@@ -5,7 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use tonic::Code;
 
-use super::{HedgeSettings, InvalidServiceConfig, MethodOverrides, RetrySettings, RetryThrottling, ServiceConfig};
+use super::{
+    error::InvalidServiceConfig,
+    overrides::{HedgeSettings, MethodOverrides, RetrySettings, RetryThrottling},
+};
 use crate::code_set::CodeSet;
 
 /// gRFC A6 treats larger values as this.
@@ -73,7 +76,8 @@ struct Retry {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Hedging {
     max_attempts: Attempts,
-    hedging_delay: Option<JsonDuration>,
+    #[serde(rename = "hedgingDelay")]
+    delay: Option<JsonDuration>,
     non_fatal_status_codes: Option<Codes>,
 }
 
@@ -99,8 +103,11 @@ struct Ratio(f64);
 /// Status codes by name or number.
 struct Codes(CodeSet);
 
+/// What the methods are set to by `/service/method`, `/service/` or the empty string, and the throttling of all.
+type Settings = (HashMap<String, MethodOverrides>, Option<RetryThrottling>);
+
 /// Reads the document.
-pub(super) fn read(text: &str) -> Result<ServiceConfig, InvalidServiceConfig> {
+pub(super) fn read(text: &str) -> Result<Settings, InvalidServiceConfig> {
     let mut json = serde_json::Deserializer::from_str(text);
     let document: Document = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -117,7 +124,7 @@ pub(super) fn read(text: &str) -> Result<ServiceConfig, InvalidServiceConfig> {
         }
     }
     let retry_throttling = document.retry_throttling.map(Throttling::check).transpose()?;
-    Ok(ServiceConfig { methods, retry_throttling })
+    Ok((methods, retry_throttling))
 }
 
 fn invalid(path: String, message: String) -> InvalidServiceConfig {
@@ -183,7 +190,7 @@ impl Hedging {
     fn settings(self) -> HedgeSettings {
         HedgeSettings {
             max_attempts: self.max_attempts.0,
-            delay: self.hedging_delay.map_or(Duration::ZERO, |delay| delay.0),
+            delay: self.delay.map_or(Duration::ZERO, |delay| delay.0),
             non_fatal: self.non_fatal_status_codes.map_or_else(CodeSet::default, |codes| codes.0),
         }
     }

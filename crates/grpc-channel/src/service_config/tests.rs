@@ -1,9 +1,14 @@
+use std::time::Duration;
+
 use tonic::Code;
 
 use super::*;
 use crate::{
-    config::Config,
+    backoff::{Backoff, Jitter},
+    code_set::CodeSet,
+    config::{Config, HedgeAfter},
     descriptors::{DescribedMethod, MethodKind},
+    method_policy::{HedgePolicy, RetryPolicy},
 };
 
 fn policy(document: &str) -> MethodPolicy {

@@ -22,8 +22,8 @@ use tokio::{net::TcpStream, task::JoinHandle};
 use tonic::Status;
 
 use crate::{
-    call::RequestBody,
     error::unsent,
+    request_body::RequestBody,
     transport::request::{Sent, send},
 };
 
@@ -53,7 +53,7 @@ const MAX_RESET_STREAMS: usize = 10_000;
 pub(crate) struct Transport {
     /// How long connecting may take.
     pub(crate) connect_timeout: Duration,
-    /// How often the peer is inner whether it is there.
+    /// How often the peer is pinged.
     pub(crate) keepalive: Duration,
     /// How long the peer may take to answer a ping.
     pub(crate) keepalive_timeout: Duration,

@@ -11,7 +11,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{error::Failure, observe::Observer, transport::connection::Connection};
+use crate::{error::Failure, observer::Observer, transport::connection::Connection};
 
 /// How many calls one connection carries, even if the peer accepts more: one task writes and reads its frames.
 const STREAMS_PER_CONNECTION: usize = 1_000;

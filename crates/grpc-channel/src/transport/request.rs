@@ -12,7 +12,7 @@ use http::{
 use http_body::Body as _;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::call::{RequestBody, RequestStream};
+use crate::request_body::{RequestBody, RequestStream};
 
 /// Headers of every call. The caller's own stay.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
@@ -61,13 +61,13 @@ pub(crate) fn send(
             let _ = stream.send_data(frame, true);
             None
         }
-        RequestBody::Stream(messages) => match messages.lock().take() {
-            Some(messages) => Some(AbortOnDropHandle::new(tokio::spawn(send_messages(messages, stream)))),
-            None => {
+        RequestBody::Stream(messages) => {
+            let messages = messages.lock().take();
+            if messages.is_none() {
                 stream.send_reset(Reason::CANCEL);
-                None
             }
-        },
+            messages.map(|messages| AbortOnDropHandle::new(tokio::spawn(send_messages(messages, stream))))
+        }
     };
     Ok(Sent { response, sending })
 }

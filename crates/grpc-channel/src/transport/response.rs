@@ -18,8 +18,8 @@ use tonic::Status;
 use tower::Service;
 
 use crate::{
-    call::RequestBody,
     error::lost,
+    request_body::RequestBody,
     transport::{
         connection::{Connection, StreamWindow},
         framing::{Collected, check_response, collect_reply, is_trailers_only},
@@ -41,8 +41,8 @@ pub(crate) struct IncomingBody {
     is_data_over: bool,
     is_over: bool,
     _window: StreamWindow,
-    /// Sends the rest of the request for as long as the reply is read.
-    _sending: Option<AbortOnDropHandle<()>>,
+    /// Sends the rest of the request until the reply has ended: the server reads no more then.
+    sending: Option<AbortOnDropHandle<()>>,
 }
 
 // === impl WholeReplies ===
@@ -92,7 +92,8 @@ impl Service<Request<RequestBody>> for StreamedReplies {
             let (head, stream) = sent.response.await.map_err(lost)?.into_parts();
             check_response(head.status, &head.headers)?;
             let is_over = is_trailers_only(&head.headers);
-            let body = IncomingBody { stream, is_data_over: is_over, is_over, _window: window, _sending: sent.sending };
+            let sending = sent.sending.filter(|_| !is_over);
+            let body = IncomingBody { stream, is_data_over: is_over, is_over, _window: window, sending };
             Ok(Response::from_parts(head, body))
         })
     }
@@ -118,6 +119,13 @@ impl Body for Collected {
 
 // === impl IncomingBody ===
 
+impl IncomingBody {
+    fn end(&mut self) {
+        self.is_over = true;
+        self.sending = None;
+    }
+}
+
 impl Body for IncomingBody {
     type Data = Bytes;
     type Error = Status;
@@ -133,14 +141,14 @@ impl Body for IncomingBody {
                     return Poll::Ready(Some(Ok(Frame::data(chunk))));
                 }
                 Some(Err(error)) => {
-                    self.is_over = true;
+                    self.end();
                     return Poll::Ready(Some(Err(lost(error))));
                 }
                 None => self.is_data_over = true,
             }
         }
         let trailers = ready!(self.stream.poll_trailers(cx));
-        self.is_over = true;
+        self.end();
         Poll::Ready(match trailers {
             Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
             Err(error) => Some(Err(lost(error))),

@@ -31,7 +31,7 @@ const UNITS: [(u8, u64); 6] = [
 
 /// The error for a `grpc-timeout` that does not have the form of the specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("grpc-timeout {given:?} is malformed: allowed are {ALLOWED}")]
+#[error("grpc-timeout {given:?} is malformed: expected {ALLOWED}")]
 pub struct InvalidGrpcTimeout {
     given: String,
 }

@@ -11,7 +11,7 @@ pub struct DelayArgs {
     #[arg(long, value_name = "DELAY", default_value = "3s", allow_hyphen_values = true)]
     pub delay: Distribution,
 
-    /// Share of the requests that fails with UNAVAILABLE, 0 to 1 or 0% to 100%
+    /// The share of the requests that fail with UNAVAILABLE, 0 to 1 or 0% to 100%
     #[arg(long, value_name = "RATE", default_value = "0", allow_hyphen_values = true)]
     pub error_rate: ErrorRate,
 
@@ -80,7 +80,7 @@ mod tests {
     fn an_invalid_value_is_rejected_with_what_is_allowed() {
         for (flag, value) in [("--delay", "61s"), ("--delay", "-3s"), ("--error-rate", "-1"), ("--capacity", "0")] {
             let error = settings(&[flag, value]).expect_err(value).to_string();
-            assert!(error.contains(flag) && error.contains("allowed are"), "{error}");
+            assert!(error.contains(flag) && error.contains("expected"), "{error}");
         }
     }
 }

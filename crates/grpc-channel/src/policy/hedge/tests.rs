@@ -3,9 +3,11 @@ use tonic::Status;
 use super::*;
 use crate::{
     call::{CallInner, Wanted},
+    code_set::CodeSet,
     config::Config,
     error::Pushback,
-    method::{Method, MethodPolicy},
+    method::Method,
+    method_policy::MethodPolicy,
     mock::{Calls, MockService, mock_service},
 };
 

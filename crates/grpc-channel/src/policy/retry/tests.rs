@@ -2,12 +2,15 @@ use proptest::{
     prelude::{Just, Strategy, any, prop_oneof},
     prop_assert, prop_assert_eq, proptest,
 };
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::{Service as _, ServiceExt as _, retry::Retry};
 
 use super::*;
 use crate::{
-    method::{Method, MethodPolicy},
+    code_set::CodeSet,
+    config::Config,
+    method::Method,
+    method_policy::MethodPolicy,
     mock::{Calls, MockService, mock_service},
 };
 

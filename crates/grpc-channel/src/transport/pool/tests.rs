@@ -17,7 +17,7 @@ async fn connection(max_streams: u32) -> (Connection, Driver) {
             builder.max_concurrent_streams(max_streams).handshake::<_, bytes::Bytes>(stream).await.unwrap();
         while server.accept().await.is_some() {}
     });
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let transport = Transport { connect_timeout: minute, keepalive: minute, keepalive_timeout: minute };
     let (connection, driver) = Connection::open(address, transport).await.unwrap();
     while connection.max_streams() != max_streams as usize {

@@ -1,5 +1,6 @@
+use std::time::Duration;
+
 use super::*;
-use crate::descriptors::DescribedMethod;
 
 fn described(name: &str, is_idempotent: bool) -> DescribedMethod {
     DescribedMethod {
@@ -36,7 +37,7 @@ fn the_contract_says_what_is_idempotent_and_what_it_does_not_name_is_not() {
 fn a_method_is_resolved_once() {
     let methods = methods("{}");
     for path in ["/example.v1.Users/Get", "/other.v1.Other/Get"] {
-        assert!(Arc::ptr_eq(&get(&methods, path).0, &get(&methods, path).0), "{path}");
+        assert!(get(&methods, path).is_same(&get(&methods, path)), "{path}");
     }
 }
 
