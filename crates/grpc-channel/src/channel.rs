@@ -173,7 +173,15 @@ impl Service<Request<Body>> for Channel {
     /// Makes a call for a generated client.
     ///
     /// The request's extensions may hold a [`CallContext`]'s parts and [`Attempts`]. Its deadline is the earliest of that
-    /// context's, its `grpc-timeout` and its method's timeout. Dropping the future resets the call at the backend.
+    /// context's, its `grpc-timeout` and its method's timeout.
+    ///
+    /// The reply of a call that streams it has arrived with its headers; any other is whole, and has at most 4 MiB. Dropping
+    /// the future, or the body of a reply that streams, resets the call at the backend.
+    ///
+    /// # Errors
+    ///
+    /// Returns the status of the call if the backend replied with none but a status, or did not reply;
+    /// [`Failure::find_in`] finds out why. A reply that streams ends with its status in the body.
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         let Some(path) = head.uri.path_and_query() else {

@@ -46,12 +46,17 @@ impl CallLog {
     }
 
     /// Returns the value of a header of the last call.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is not ASCII.
     pub fn header(&self, name: &str) -> Option<String> {
         let headers = self.headers.lock();
         headers.get(name).map(|value| value.to_str().expect("the tests send ASCII").to_owned())
     }
 
     /// Waits until the counts are as `predicate` says. Cancel safe.
+    #[allow(clippy::missing_panics_doc, reason = "it holds the sender")]
     pub async fn wait_for(&self, predicate: impl Fn(&Counts) -> bool) -> Counts {
         *self.counts.subscribe().wait_for(|counts| predicate(counts)).await.expect("the log holds the sender")
     }

@@ -34,7 +34,7 @@ impl PageService for Pages {
             call("reviews", async move { reviewers.list_reviews(reviews).await }),
         );
         let ((product, reviews), report) =
-            FanOut::new(strategy).join(calls).await.into_result().map_err(|failed| match failed.error {
+            Box::pin(FanOut::new(strategy).join(calls)).await.into_result().map_err(|failed| match failed.error {
                 CallError::Failed(status) => status,
                 other => Status::internal(other.to_string()),
             })?;

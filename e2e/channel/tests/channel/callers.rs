@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use crate::{Client, Shared, event, text};
+use crate::{Client, event, text};
 
 /// How many callers call at once.
 pub(crate) const CALLERS: usize = 16;
@@ -34,7 +37,7 @@ pub(crate) enum Rpc {
 /// Callers that call until they are stopped.
 pub(crate) struct Callers {
     tasks: JoinSet<()>,
-    shared: Shared<State>,
+    shared: Arc<State>,
 }
 
 #[derive(Default)]
@@ -90,10 +93,10 @@ impl Rpc {
 
 impl Callers {
     pub(crate) fn start(client: &Client, rpc: Rpc) -> Self {
-        let shared = Shared::<State>::default();
+        let shared = Arc::<State>::default();
         let mut tasks = JoinSet::new();
         for _ in 0..CALLERS {
-            let (mut client, shared) = (client.clone(), Shared::clone(&shared));
+            let (mut client, shared) = (client.clone(), Arc::clone(&shared));
             tasks.spawn(async move {
                 while !shared.stopped.load(Ordering::Relaxed) {
                     let begun = Instant::now();

@@ -18,7 +18,7 @@ fn within<T>(millis: u64, message: T) -> Request<T> {
     request
 }
 
-/// `Request::set_timeout` reaches the server as `grpc-timeout`, and ends the call as DEADLINE_EXCEEDED, not CANCELLED.
+/// `Request::set_timeout` reaches the server as `grpc-timeout`, and ends the call as `DEADLINE_EXCEEDED`, not CANCELLED.
 #[tokio::test]
 async fn a_unary_call_ends_at_its_deadline() {
     let server = EchoServer::start(Behaviour::default()).await;

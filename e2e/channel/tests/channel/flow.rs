@@ -66,7 +66,7 @@ async fn a_slow_reader_slows_its_writer_down() {
 
     reads.add_permits(CHUNKS + 1);
     let reply = event("all is read", writing).await.unwrap().unwrap().into_inner();
-    assert_eq!((reply.requests as usize, reply.payload_bytes as usize), (CHUNKS, CHUNKS * CHUNK));
+    assert_eq!((reply.requests as usize, reply.payload_bytes), (CHUNKS, (CHUNKS * CHUNK) as u64));
 }
 
 /// A caller that does not read its stream does not hold up others on the same connection.
@@ -75,7 +75,7 @@ async fn a_stream_that_is_not_read_holds_nobody_up() {
     let server = EchoServer::start(Behaviour::default()).await;
     let config = Config { max_connections: 1, ..Config::default() };
     let mut client = client(&[server.url()], config).await;
-    let endless = EchoRequest { replies: 1_000, padding: 64 * 1024, ..text("a") };
+    let endless = EchoRequest { replies: 100, padding: 64 * 1024, ..text("a") };
     let mut unread = client.list(endless).await.unwrap().into_inner();
     for _ in 0..200 {
         event("another call ends", client.get(EchoRequest { padding: 1024, ..text("b") })).await.unwrap();
@@ -84,5 +84,5 @@ async fn a_stream_that_is_not_read_holds_nobody_up() {
     while unread.message().await.unwrap().is_some() {
         count += 1;
     }
-    assert_eq!(count, 1_000);
+    assert_eq!(count, 100);
 }

@@ -56,7 +56,7 @@ async fn streams_are_balanced_while_they_are_open() {
     for _ in 0..STREAMS {
         open.push(client.list(EchoRequest { replies: 1, ..hanging() }).await.unwrap());
     }
-    let balanced = servers.each_ref().map(EchoServer::log).map(|log| log.open());
+    let balanced = servers.each_ref().map(|server| server.log().open());
     assert_eq!(balanced, [STREAMS / 2; 2], "after {before:?}");
 }
 
@@ -77,7 +77,7 @@ async fn an_endpoint_whose_streams_fail_is_ejected() {
 #[tokio::test]
 async fn failing_streams_open_the_breaker() {
     let server = EchoServer::start(Behaviour::default()).await;
-    let config = Config { breaker_failures: 5, breaker_wait: Duration::from_secs(60), ..Config::default() };
+    let config = Config { breaker_failures: 5, breaker_wait: Duration::from_mins(1), ..Config::default() };
     let mut client = client(&[server.url()], config).await;
     let failing = EchoRequest { replies: 1, code: Code::Unavailable as i32, ..text("in trailers") };
     for _ in 0..5 {

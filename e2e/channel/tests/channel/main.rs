@@ -1,4 +1,12 @@
 //! tonic's generated client on `grpc-channel`.
+//!
+//! # Layout
+//!
+//! * `calls`, `streams`, `flow`: what goes there and back; `deadlines`: when it ends.
+//! * `idempotency`, `service_config`: what is sent again; `limits`: what is counted, balanced and judged.
+//! * `faults`: many `callers` while servers break; `metrics`: reads a channel's own.
+
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 mod callers;
 mod calls;
@@ -11,9 +19,12 @@ mod metrics;
 mod service_config;
 mod streams;
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{fmt::Display, time::Duration};
 
-use channel_tests::{FILE_DESCRIPTOR_SET, echo::echo_service_client::EchoServiceClient};
+use channel_tests::{
+    FILE_DESCRIPTOR_SET,
+    echo::{EchoRequest, echo_service_client::EchoServiceClient},
+};
 use grpc_channel::{Builder, Cause, Channel, Config, Descriptors, Failure, ServiceConfig};
 use tonic::Status;
 
@@ -66,14 +77,11 @@ fn seen(status: &Status) -> bool {
 }
 
 /// A request with this text.
-fn text(text: &str) -> channel_tests::echo::EchoRequest {
-    channel_tests::echo::EchoRequest { text: text.to_owned(), ..Default::default() }
+fn text(text: &str) -> EchoRequest {
+    EchoRequest { text: text.to_owned(), ..EchoRequest::default() }
 }
 
 /// A request of a call that never ends by itself.
-fn hanging() -> channel_tests::echo::EchoRequest {
-    channel_tests::echo::EchoRequest { hangs: true, ..Default::default() }
+fn hanging() -> EchoRequest {
+    EchoRequest { hangs: true, ..EchoRequest::default() }
 }
-
-/// A flag that many callers share.
-type Shared<T> = Arc<T>;

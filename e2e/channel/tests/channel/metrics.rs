@@ -29,7 +29,10 @@ impl Metrics {
     pub(crate) fn get(&self, name: &str) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| {
-            panic!("{name} is not among {:?}", families.iter().map(|family| family.name()).collect::<Vec<_>>())
+            panic!(
+                "{name} is not among {:?}",
+                families.iter().map(prometheus::proto::MetricFamily::name).collect::<Vec<_>>()
+            )
         });
         family.get_metric().iter().map(|series| series.get_gauge().get_value() + series.get_counter().get_value()).sum()
     }
