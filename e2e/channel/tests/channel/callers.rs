@@ -104,8 +104,9 @@ impl Callers {
                     shared.observed.lock().add(&result, begun.elapsed());
                     shared.calls.fetch_add(1, Ordering::Relaxed);
                     shared.changed.notify_waiters();
-                    // Calls that fail at once leave no room for those that wait.
-                    tokio::task::yield_now().await;
+                    // Callers whose calls fail at once leave servers and channel no time to recover.
+                    let pause = if result.is_ok() { Duration::ZERO } else { Duration::from_millis(1) };
+                    tokio::time::sleep(pause).await;
                 }
             });
         }
