@@ -18,9 +18,10 @@ pub struct Config {
     pub resolve_every: Duration,
     /// How long connecting to an endpoint may take: 2 s.
     pub connect_timeout: Duration,
-    /// How often a connection is pinged: 5 s. Servers that enforce gRPC's default accept a ping every 5 minutes only.
+    /// How often a connection is pinged: 6 min. Servers that enforce gRPC's default close connections with more than a ping
+    /// every 5 minutes. Others, such as tonic's, accept any: a few seconds find a server that hangs much earlier.
     pub keepalive: Duration,
-    /// How long an endpoint may take to answer a ping before its connection counts as lost: 2 s.
+    /// How long an endpoint may take to answer a ping before its connection counts as lost: 20 s.
     pub keepalive_timeout: Duration,
     /// The most connections to one endpoint, opened as calls need them: 16, each with up to 1,000 calls.
     pub max_connections: usize,
@@ -68,8 +69,8 @@ impl Default for Config {
         Self {
             resolve_every: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
-            keepalive: Duration::from_secs(5),
-            keepalive_timeout: Duration::from_secs(2),
+            keepalive: Duration::from_mins(6),
+            keepalive_timeout: Duration::from_secs(20),
             max_connections: 16,
             max_in_flight: 16_384,
             retries: 2,
