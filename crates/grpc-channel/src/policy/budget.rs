@@ -67,6 +67,13 @@ impl Budget {
         Self(Mutex::new(Kind::Tokens(Tokens { left: max, max, ratio })))
     }
 
+    /// A call that may be hedged started: a share of these may be. Tokens are paid back by successes alone.
+    pub(crate) fn started(&self) {
+        if let Kind::Window(window) = &mut *self.0.lock() {
+            window.current_slot(Instant::now()).deposits += 1;
+        }
+    }
+
     /// A call succeeded.
     pub(crate) fn deposit(&self) {
         match &mut *self.0.lock() {

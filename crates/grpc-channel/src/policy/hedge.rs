@@ -1,6 +1,7 @@
 //! Sends a late call once more, and takes the first reply.
 
 use std::{
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -19,7 +20,7 @@ use tower::{Service, ServiceExt as _};
 use crate::{
     call::Call,
     config::HedgeAfter,
-    error::{Cause, Failure},
+    error::{Cause, Failure, Pushback},
     method_policy::HedgePolicy,
     metrics::Metrics,
     policy::{budget::Budget, rotating_histogram::RotatingHistogram},
@@ -62,13 +63,16 @@ fn is_hedged(policy: &HedgePolicy, call: &Call) -> bool {
     policy.after != HedgeAfter::Off && call.is_unary() && (call.is_idempotent() || policy.non_fatal.is_some())
 }
 
-/// Returns whether a result is final: a reply, or a failure that another attempt cannot mend.
-fn settles(policy: &HedgePolicy, result: &Result<Reply, Failure>) -> bool {
-    match (result, policy.non_fatal) {
-        (Ok(_), _) => true,
-        (Err(failure), Some(codes)) => !codes.contains(failure.status.code()),
-        (Err(failure), None) => matches!(failure.cause, Cause::Answered(_)) && !failure.is_backends_fault(),
+/// Returns whether another attempt cannot mend a failure.
+fn is_final(policy: &HedgePolicy, failure: &Failure) -> bool {
+    match policy.non_fatal {
+        Some(codes) => !codes.contains(failure.status.code()),
+        None => matches!(failure.cause, Cause::Answered(_)) && !failure.is_backends_fault(),
     }
+}
+
+fn after(delay: Duration) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(delay))
 }
 
 // === impl Hedge ===
@@ -121,7 +125,7 @@ impl Shared {
         S::Future: Send,
     {
         let begun = Instant::now();
-        self.budget.deposit();
+        self.budget.started();
         let result = match self.delay(race.policy.after) {
             None => first.await,
             Some(delay) => {
@@ -153,37 +157,52 @@ where
 {
     /// Runs the attempts, one more after each `delay`, until one settles the call or all have failed.
     async fn run(&mut self, delay: Duration, budget: &Budget, metrics: &Metrics) -> Result<Reply, Failure> {
-        let mut timer: Option<std::pin::Pin<Box<Sleep>>> = Some(Box::pin(tokio::time::sleep(delay)));
+        let mut timer = Some(after(delay));
         loop {
             tokio::select! {
                 biased;
                 Some((number, result)) = self.attempts.next() => {
-                    if settles(&self.policy, &result) {
-                        return self.won_by(number, result, metrics);
-                    }
-                    let Err(failure) = result else { unreachable!("a reply settles a call") };
-                    if self.failure.as_ref().is_none_or(|(first, _)| number < *first) {
-                        self.failure = Some((number, failure));
-                    }
-                    // gRFC A6: a failure that is not fatal sends the next hedge at once.
-                    if self.policy.non_fatal.is_some() && self.may_send() && budget.withdraw() {
-                        self.send();
-                        timer = Some(Box::pin(tokio::time::sleep(delay)));
-                    }
-                    if self.attempts.is_empty() {
-                        let (number, failure) = self.failure.take().expect("all of them failed");
-                        return self.won_by(number, Err(failure), metrics);
+                    let failure = match result {
+                        Err(failure) if !is_final(&self.policy, &failure) => failure,
+                        settled => return self.won_by(number, settled, metrics),
+                    };
+                    budget.failed();
+                    if let Some(next) = self.failed(number, failure) {
+                        timer = Some(after(next));
                     }
                 }
                 Some(()) = OptionFuture::from(timer.as_mut()) => {
                     timer = None;
                     if self.may_send() && budget.withdraw() {
                         self.send();
-                        timer = self.may_send().then(|| Box::pin(tokio::time::sleep(delay)));
+                        timer = self.may_send().then(|| after(delay));
                     }
                 }
             }
+            let is_next_due = self.policy.non_fatal.is_some() && timer.is_some() && self.may_send();
+            if self.attempts.is_empty() && !is_next_due {
+                let (number, failure) = self.failure.take().expect("all of them failed");
+                return self.won_by(number, Err(failure), metrics);
+            }
         }
+    }
+
+    /// Notes a failure that is not final. Returns when to send the next hedge, if that changes: gRFC A6 has it at once, unless
+    /// the server says otherwise.
+    fn failed(&mut self, number: usize, failure: Failure) -> Option<Duration> {
+        let next = match failure.cause {
+            _ if self.policy.non_fatal.is_none() => None,
+            Cause::Answered(Pushback::Never) => {
+                self.policy.max_attempts = 0;
+                None
+            }
+            Cause::Answered(Pushback::After(wait)) => Some(wait),
+            _ => Some(Duration::ZERO),
+        };
+        if self.failure.as_ref().is_none_or(|(first, _)| number < *first) {
+            self.failure = Some((number, failure));
+        }
+        next
     }
 
     fn may_send(&self) -> bool {

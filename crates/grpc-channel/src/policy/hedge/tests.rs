@@ -152,3 +152,36 @@ async fn a_service_config_may_ask_for_several_hedges_and_says_what_is_not_fatal(
     assert!(first.is_abandoned() && fourth.is_abandoned());
     assert_eq!((attempts.hedges(), attempts.is_hedge_won()), (3, true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_may_put_off_the_next_hedge_or_refuse_it() {
+    let unavailable = |pushback| failure(Cause::Answered(pushback), Status::unavailable("busy"));
+    let non_fatal = Some(CodeSet::only(tonic::Code::Unavailable));
+    let policy = HedgePolicy { after: HedgeAfter::Delay(50 * MS), max_attempts: 4, non_fatal };
+    let (service, mut calls) = hedged(1.0);
+    let begun = Instant::now();
+    let reply = tokio::spawn(service.oneshot(call(false, policy)));
+    calls.recv().await.unwrap().1.fail(unavailable(Pushback::After(700 * MS)));
+    let (_, second) = calls.recv().await.unwrap();
+    assert_eq!(begun.elapsed(), 700 * MS);
+    second.fail(unavailable(Pushback::Never));
+    assert_eq!(reply.await.unwrap().unwrap_err().status.message(), "busy");
+    assert!(calls.recv().await.is_none(), "two attempts of four");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_stop_when_half_of_grpcs_tokens_are_gone() {
+    let non_fatal = Some(CodeSet::only(tonic::Code::Unavailable));
+    let policy = HedgePolicy { after: HedgeAfter::Delay(50 * MS), max_attempts: 5, non_fatal };
+    let (inner, mut calls) = mock_service();
+    let service = Hedge::new(inner, Arc::new(Budget::tokens(4.0, 0.1)), Metrics::default());
+    let reply = tokio::spawn(service.oneshot(call(false, policy)));
+    let mut attempts = 0;
+    while let Some((_, responder)) = calls.recv().await {
+        attempts += 1;
+        responder.fail(failure(Cause::Answered(Pushback::Unsaid), Status::unavailable("down")));
+    }
+    reply.await.unwrap().unwrap_err();
+    // The first failure leaves three of four tokens, the second leaves two: half, which allows no third attempt.
+    assert_eq!(attempts, 2);
+}
