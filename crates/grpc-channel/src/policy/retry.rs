@@ -100,7 +100,7 @@ impl Policy<Call, Reply, Failure> for Retrier {
         let decision = decide(Facts::of(call), failure, self.count);
         let wait = match decision {
             RetryDecision::No => {
-                if failure.cause == Cause::Answered(Pushback::Never) {
+                if costs_a_token(call, failure) {
                     self.shared.budget.failed();
                 }
                 return None;
@@ -153,6 +153,18 @@ impl Facts {
     /// Whether a call that a server may have seen may be sent again.
     fn may_be_sent_twice(&self) -> bool {
         self.is_unary && (self.is_idempotent || self.policy.is_explicit)
+    }
+}
+
+/// Returns whether gRFC A6 has a call that stays failed pay for its last attempt: one that another try may have mended, or
+/// that the server asks not to repeat. The failures of hedged calls have paid already.
+fn costs_a_token(call: &Call, failure: &Failure) -> bool {
+    let policy = call.inner.method.policy();
+    match failure.cause {
+        _ if policy.hedge.non_fatal.is_some() => false,
+        Cause::Answered(Pushback::Never) => true,
+        Cause::Answered(_) | Cause::Lost => policy.retry.codes.contains(failure.status.code()),
+        _ => false,
     }
 }
 
