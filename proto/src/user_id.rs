@@ -20,10 +20,11 @@ pub const MAX_LEN: usize = 64;
 /// Returns a message that says what is wrong and what is allowed if the id is empty, is longer than [`MAX_LEN`], contains
 /// a character other than lower-case letters, digits, `-` and `_`, or starts with `-` or `_`.
 pub fn check(id: &str) -> Result<(), String> {
-    const FORM: &str = "1 to 64 characters, lower-case letters, digits, '-' and '_', the first a letter or a digit";
+    const FORM: &str =
+        "expected 1 to 64 characters: lower-case letters, digits, '-' and '_', the first a letter or a digit";
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if id.is_empty() {
-        return Err(format!("must not be empty: {FORM}"));
+        return Err(format!("is empty: {FORM}"));
     }
     let len = id.chars().count();
     if len > MAX_LEN {
@@ -52,7 +53,7 @@ mod tests {
     #[test]
     fn the_message_names_what_is_wrong() {
         for (id, wrong) in [
-            ("", "must not be empty"),
+            ("", "is empty"),
             (&"x".repeat(65) as &str, "has 65 characters"),
             ("Ada", "holds 'A' in \"Ada\""),
             ("ada lovelace", "holds ' '"),
@@ -61,7 +62,7 @@ mod tests {
             ("-ada", "starts with \"-\""),
         ] {
             let message = check(id).unwrap_err();
-            assert!(message.contains(wrong) && message.contains("1 to 64"), "{id:?}: {message}");
+            assert!(message.contains(wrong) && message.contains("expected 1 to 64"), "{id:?}: {message}");
         }
     }
 }

@@ -5,14 +5,12 @@ use std::{fmt, str::FromStr, time::Duration};
 use rand::Rng;
 use rand_distr::{Distribution as _, LogNormal, Normal};
 
-use crate::excerpt::excerpt;
-
 /// The longest delay that can be set or drawn: 60 s.
 pub const MAX_DELAY: Duration = Duration::from_mins(1);
 
 /// The allowed forms, for error messages.
-const ALLOWED: &str = "0, a duration such as 300ms, mean and standard deviation as 300ms±30ms or 300ms+-30ms, \
-                       or percentiles as p50=20ms,p99=200ms, none above 60s";
+const ALLOWED: &str = "0, a time such as 300ms, mean and standard deviation as 300ms±30ms or 300ms+-30ms, \
+                       or percentiles as p50=20ms,p99=200ms; at most 60s";
 
 /// The distance from the median of a standard normal distribution to its 99th percentile.
 const Z99: f64 = 2.326_347_874_040_841;
@@ -38,9 +36,8 @@ enum Shape {
 
 /// The error for a text that is not a [`Distribution`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not a delay ({reason}); expected {ALLOWED}")]
+#[error("{reason}: expected {ALLOWED}")]
 pub struct InvalidDistribution {
-    given: String,
     reason: String,
 }
 
@@ -98,7 +95,7 @@ impl FromStr for Distribution {
     type Err = InvalidDistribution;
 
     fn from_str(text: &str) -> Result<Self, InvalidDistribution> {
-        Self::parse(text).map_err(|reason| InvalidDistribution { given: excerpt(text), reason })
+        Self::parse(text).map_err(|reason| InvalidDistribution { reason })
     }
 }
 
@@ -132,13 +129,14 @@ fn percentiles(text: &str) -> Result<(Duration, Duration), String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
+    // humantime's own messages repeat the text, which the caller's error has already, at any length.
     let duration = humantime::parse_duration(text.trim()).map_err(|error| match error {
-        // humantime's own message repeats the text, which the error has already, at any length.
-        humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => "a unit is missing".to_owned(),
-        humantime::DurationError::UnknownUnit { .. } => "an unknown unit".to_owned(),
-        other => other.to_string(),
+        humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => "its unit is missing",
+        humantime::DurationError::UnknownUnit { .. } => "its unit is unknown",
+        humantime::DurationError::NumberOverflow => "it is too long",
+        _ => "it is no time",
     })?;
-    if duration > MAX_DELAY { Err("more than the limit of 60s".to_owned()) } else { Ok(duration) }
+    if duration > MAX_DELAY { Err("it is too long".to_owned()) } else { Ok(duration) }
 }
 
 #[cfg(test)]
@@ -203,27 +201,26 @@ mod tests {
     }
 
     #[test]
-    fn errors_repeat_the_value_and_name_what_is_allowed() {
+    fn errors_say_what_is_wrong_and_then_what_is_allowed() {
         for (text, reason) in [
-            ("", "value was empty"),
-            ("3", "a unit is missing"),
-            ("3 parsecs", "an unknown unit"),
-            ("-3s", "expected number"),
-            ("61s", "more than the limit of 60s"),
-            ("1s±61s", "more than the limit of 60s"),
-            ("300ms±", "value was empty"),
+            ("", "it is no time"),
+            ("3", "its unit is missing"),
+            ("3 parsecs", "its unit is unknown"),
+            ("-3s", "it is no time"),
+            ("61s", "it is too long"),
+            ("1s±61s", "it is too long"),
+            ("300ms±", "it is no time"),
             ("p50=20ms", "both p50 and p99"),
             ("p50=20ms,p50=20ms,p99=1s", "given twice"),
             ("p50=20ms,p99", "needs a value"),
             ("p50=20ms,p95=1s", "are p50 and p99"),
             ("p50=0ms,p99=1s", "more than zero"),
             ("p50=2s,p99=1s", "less than p50"),
-            ("p50=2s,p99=61s", "more than the limit of 60s"),
+            ("p50=2s,p99=61s", "it is too long"),
         ] {
             let error = text.parse::<Distribution>().expect_err(text).to_string();
-            assert!(error.contains(reason), "{error}");
-            assert!(error.starts_with(&format!("{text:?} is not a delay")), "{error}");
-            assert!(error.ends_with("none above 60s"), "{error}");
+            let (wrong, allowed) = error.split_once(": expected ").unwrap();
+            assert!(wrong.contains(reason) && allowed.ends_with("at most 60s"), "{error}");
         }
         let long = "9".repeat(10_000).parse::<Distribution>().expect_err("no unit").to_string();
         assert!(long.len() < 500, "{long}");

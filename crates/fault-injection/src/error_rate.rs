@@ -4,8 +4,6 @@ use std::{fmt, str::FromStr};
 
 use rand::{Rng, RngExt};
 
-use crate::excerpt::excerpt;
-
 /// The probability that a request fails with UNAVAILABLE instead of reaching its service, from 0 to 1. Written as
 /// `0.05` or `5%`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
@@ -13,10 +11,8 @@ pub struct ErrorRate(f64);
 
 /// The error for a text that is not an [`ErrorRate`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{given:?} is not an error rate; expected 0 to 1, such as 0.05, or 0% to 100%, such as 5%")]
-pub struct InvalidErrorRate {
-    given: String,
-}
+#[error("expected 0 to 1, such as 0.05, or 0% to 100%, such as 5%")]
+pub struct InvalidErrorRate;
 
 // === impl ErrorRate ===
 
@@ -47,7 +43,7 @@ impl FromStr for ErrorRate {
         match rate {
             // `abs` turns -0 into 0.
             Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(Self(rate.abs())),
-            Ok(_) | Err(_) => Err(InvalidErrorRate { given: excerpt(text) }),
+            Ok(_) | Err(_) => Err(InvalidErrorRate),
         }
     }
 }
@@ -76,7 +72,7 @@ mod tests {
     fn rejects_values_that_are_not_probabilities() {
         for text in ["", "%", "-0.1", "1.01", "101%", "NaN", "inf", "5 percent", "0,5"] {
             let error = text.parse::<ErrorRate>().expect_err(text).to_string();
-            assert!(error.contains(&format!("{text:?}")) && error.contains("0 to 1"), "{error}");
+            assert!(error.contains("0 to 1"), "{error}");
         }
     }
 

@@ -29,8 +29,10 @@ pub(super) enum InvalidBaggage {
     TooLong(usize),
     #[error("the header baggage is not UTF-8; expected ASCII, with everything else percent-encoded")]
     NotUtf8,
-    #[error("baggage: {key}: {reason}, with a comma, a semicolon or a percent sign written %2C, %3B or %25")]
-    Value { key: String, reason: String },
+    #[error(
+        "baggage: {key} is {given:?}: {reason}, with a comma, a semicolon or a percent sign written %2C, %3B or %25"
+    )]
+    Value { key: String, given: String, reason: String },
 }
 
 // === impl Overrides ===
@@ -69,11 +71,11 @@ impl Overrides {
 }
 
 fn parse<T: FromStr<Err: ToString>>(key: &str, value: &str) -> Result<T, InvalidBaggage> {
-    let invalid = |reason| InvalidBaggage::Value { key: key.to_owned(), reason };
+    let invalid = |given, reason| InvalidBaggage::Value { key: key.to_owned(), given: excerpt(given), reason };
     let decoded: Cow<'_, str> = percent_decode_str(value.trim())
         .decode_utf8()
-        .map_err(|_| invalid(format!("{:?} is not UTF-8 when decoded; expected text", excerpt(value))))?;
-    decoded.parse().map_err(|error: T::Err| invalid(error.to_string()))
+        .map_err(|_| invalid(value, "not UTF-8 when decoded: expected text".to_owned()))?;
+    decoded.parse().map_err(|error: T::Err| invalid(&decoded, error.to_string()))
 }
 
 // === impl InvalidBaggage ===

@@ -93,7 +93,7 @@ impl FromStr for HedgeAfter {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let allowed = "off, a delay such as 50ms, or a percentile such as p95 is allowed";
+        let allowed = "expected off, a delay such as 50ms, or a percentile such as p95";
         if text == "off" {
             return Ok(Self::Off);
         }
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!("50ms".parse(), Ok(HedgeAfter::Delay(Duration::from_millis(50))));
         assert_eq!("p99.9".parse(), Ok(HedgeAfter::Percentile(99.9)));
         for bad in ["", "0s", "p0", "p100", "pxx", "soon"] {
-            assert!(bad.parse::<HedgeAfter>().unwrap_err().contains("is allowed"), "{bad:?}");
+            assert!(bad.parse::<HedgeAfter>().unwrap_err().contains("expected off"), "{bad:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt, str::FromStr};
 use http::Uri;
 
 /// Shown with every target that cannot be used.
-const ALLOWED: &str = "http:// with a host and a port is allowed, such as http://127.0.0.1:50052";
+const ALLOWED: &str = "expected http://HOST:PORT, such as http://127.0.0.1:50052";
 
 /// Where a backend can be reached: `http://`, a host, and a port unless it is 80. The host may be a name that stands for
 /// many endpoints.
@@ -118,11 +118,11 @@ mod tests {
             assert_eq!(good.parse::<Target>().unwrap().to_string(), good.trim_end_matches('/'));
         }
         for (bad, named) in [
-            ("", "is allowed"),
-            ("127.0.0.1:50052", "is allowed"),
+            ("", "expected http://"),
+            ("127.0.0.1:50052", "expected http://"),
             ("https://users:443", "TLS"),
             ("http://users/api", "path"),
-            ("http://us ers", "is allowed"),
+            ("http://us ers", "expected http://"),
         ] {
             let error = bad.parse::<Target>().unwrap_err().to_string();
             assert!(error.contains(named) && error.contains(&format!("{bad:?}")), "{error}");

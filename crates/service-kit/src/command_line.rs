@@ -100,14 +100,14 @@ mod tests {
                 &["x", "--listen", "50051"][..],
                 &["'50051'", "--listen", "EXAMPLE_SERVICE_LISTEN", "127.0.0.1:50051"][..],
             ),
-            (&["x", "--deadline", "0s"], &["'0s'", "--deadline", "longer than 0"]),
+            (&["x", "--deadline", "0s"], &["'0s'", "--deadline", "above 0"]),
             (&["x", "--drain", "soon"], &["'soon'", "--drain"]),
             (
                 &["x", "--max-in-flight", "0"],
                 &["'0'", "--max-in-flight", "EXAMPLE_SERVICE_MAX_IN_FLIGHT", "1 to 1000000"],
             ),
             (&["x", "--log", "loud"], &["'loud'", "--log", "info"]),
-            (&["x", "--log-format", "xml"], &["'xml'", "text, json"]),
+            (&["x", "--log-format", "xml"], &["'xml'", "text or json"]),
             (&["x", "--colour"], &["--colour"]),
         ] {
             let error = parse::<Example>(args.iter()).unwrap_err();

@@ -24,5 +24,5 @@ pub use self::{
     log_args::{LogArgs, LogFormat},
     service_args::{Listen, ServiceArgs},
     usage_error::{EX_USAGE, UsageError},
-    value_parser::{positive_duration, whole_number},
+    value_parser::{duration, positive_duration, whole_number},
 };

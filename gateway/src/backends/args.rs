@@ -25,19 +25,19 @@ pub struct BackendArgs {
     #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
     pub keepalive_timeout: Duration,
     /// The most connections to each replica, each for up to 1000 calls
-    #[arg(long, default_value = "16", value_parser = whole_number(1, 1_000_000), value_name = "NUMBER")]
+    #[arg(long, default_value = "16", value_parser = whole_number::<usize>(1, 1_000_000), value_name = "N")]
     pub connections: usize,
     /// The most calls in flight to each backend; more are rejected
-    #[arg(long, default_value = "16384", value_parser = whole_number(1, 1_000_000), value_name = "NUMBER")]
+    #[arg(long, default_value = "16384", value_parser = whole_number::<usize>(1, 1_000_000), value_name = "N")]
     pub backend_max_in_flight: usize,
     /// How often a failed call is sent again; 0 turns retries off
-    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u32).range(0..=10), value_name = "NUMBER")]
+    #[arg(long, default_value = "2", value_parser = whole_number::<u32>(0, 10), value_name = "N")]
     pub retries: u32,
     /// Retries as a share of the calls that succeeded
     #[arg(long, default_value = "20%", value_name = "PERCENT")]
     pub retry_budget: Percent,
     /// Retries per second that are allowed in addition to the budget
-    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(0..=1_000_000), value_name = "NUMBER")]
+    #[arg(long, default_value = "10", value_parser = whole_number::<u32>(0, 1_000_000), value_name = "N")]
     pub retry_floor: u32,
     /// When a late call is sent a second time: off, after a delay such as 50ms, or at a percentile of the latest replies
     /// such as p95
@@ -47,7 +47,7 @@ pub struct BackendArgs {
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub hedge_budget: Percent,
     /// How many calls in a row have to fail before a backend's circuit breaker opens
-    #[arg(long, default_value = "50", value_parser = whole_number(1, 1_000_000), value_name = "NUMBER")]
+    #[arg(long, default_value = "50", value_parser = whole_number::<usize>(1, 1_000_000), value_name = "N")]
     pub breaker_failures: usize,
     /// How long an open circuit breaker rejects calls before it lets a probe through
     #[arg(long, default_value = "1s", value_parser = positive_duration, value_name = "DURATION")]
@@ -124,7 +124,7 @@ impl FromStr for Percent {
         let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
         match number {
             Some(number) if (0.0..=100.0).contains(&number) => Ok(Self(number)),
-            _ => Err("a percentage from 0% to 100% is allowed, such as 20%".to_owned()),
+            _ => Err("expected a percentage from 0% to 100%, such as 20%".to_owned()),
         }
     }
 }
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!("20%".parse(), Ok(Percent(20.0)));
         assert!((Percent(20.0).fraction() - 0.2).abs() < f32::EPSILON);
         for bad in ["20", "101%", "-1%", "%", "NaN%", "twenty"] {
-            assert!(bad.parse::<Percent>().unwrap_err().contains("is allowed"), "{bad}");
+            assert!(bad.parse::<Percent>().unwrap_err().contains("0% to 100%"), "{bad}");
         }
     }
 }

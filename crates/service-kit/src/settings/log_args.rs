@@ -25,9 +25,7 @@ pub enum LogFormat {
 
 fn parse_filter(text: &str) -> Result<String, String> {
     let invalid = |error: &dyn std::fmt::Display| {
-        format!(
-            "{error}: a level (error, warn, info, debug, trace, off) or directives such as info,h2=debug are allowed"
-        )
+        format!("{error}: expected error, warn, info, debug, trace or off, or directives such as info,h2=debug")
     };
     // EnvFilter would take `loud` for a target, and log nothing.
     let known = |part: &str| part.contains('=') || part.contains('[') || part.parse::<LevelFilter>().is_ok();
@@ -47,6 +45,6 @@ mod tests {
         assert!(parse_filter("info").is_ok());
         assert!(parse_filter("warn,h2=debug").is_ok());
         assert!(parse_filter("loud").unwrap_err().contains("\"loud\""));
-        assert!(parse_filter("h2=loud").unwrap_err().contains("are allowed"));
+        assert!(parse_filter("h2=loud").unwrap_err().contains("expected error, warn"));
     }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use super::{
     log_args::LogArgs,
-    value_parser::{positive_duration, whole_number},
+    value_parser::{duration, positive_duration, whole_number},
 };
 use crate::serve::ServerLimits;
 
@@ -21,10 +21,10 @@ pub struct ServiceArgs {
     #[arg(long, default_value = "30s", value_parser = positive_duration, value_name = "DURATION")]
     pub deadline: Duration,
     /// How long requests in flight may take to finish after SIGTERM
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub drain: Duration,
     /// How many requests may be in flight; more are rejected
-    #[arg(long, default_value = "16384", value_parser = whole_number(1, MAX_IN_FLIGHT), value_name = "N")]
+    #[arg(long, default_value = "16384", value_parser = whole_number::<usize>(1, MAX_IN_FLIGHT), value_name = "N")]
     pub max_in_flight: usize,
     /// What is logged, and how.
     #[command(flatten)]
@@ -60,7 +60,7 @@ impl FromStr for Listen {
             return Ok(Self::Stdin);
         }
         let invalid =
-            |_| "an IP address with a port is allowed, such as 127.0.0.1:50051 or [::]:50051, or stdin".to_owned();
+            |_| "expected an IP address with a port, such as 127.0.0.1:50051 or [::]:50051, or stdin".to_owned();
         text.parse().map(Self::Address).map_err(invalid)
     }
 }

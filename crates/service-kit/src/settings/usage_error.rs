@@ -1,5 +1,7 @@
 //! The one-line error for a bad setting.
 
+use std::error::Error as _;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// BSD's `EX_USAGE`: the exit code of a command that was used wrongly.
@@ -17,36 +19,99 @@ pub struct UsageError {
 // === impl UsageError ===
 
 impl UsageError {
-    /// Shortens clap's error to one line that also names the environment variable of the setting.
+    /// Describes clap's error in one line: what is wrong, what was given, what is allowed, and what may have been meant.
+    ///
+    /// An environment variable of the same meaning is named too, because the value may have come from it. The value of
+    /// a flag whose variable is hidden in `--help`, such as a database's URL with its password, is not repeated.
     pub fn new(error: &clap::Error, command: &clap::Command) -> Self {
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             return Self { message: error.render().to_string(), exit_code: 0 };
         }
-        let text = error.render().to_string();
-        // Usage and tips follow after an empty line.
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let words = first.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut message = words.trim_start_matches("error: ").to_owned();
-        if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg)
-            && let Some(arg) = arg_of(name, command)
-        {
-            // Such as the URL of a database, which has a password.
-            if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-                && arg.is_hide_env_values_set()
-                && !value.is_empty()
-            {
-                message = message.replace(value.as_str(), "...");
-            }
-            if let Some(variable) = arg.get_env() {
-                message = format!("{message} (environment variable {})", variable.to_string_lossy());
-            }
-        }
-        Self { message, exit_code: EX_USAGE }
+        Self { message: describe(error, command), exit_code: EX_USAGE }
     }
 }
 
-/// Returns the argument that clap's errors name `--name <VALUE>`.
+fn describe(error: &clap::Error, command: &clap::Command) -> String {
+    match (error.kind(), text(error, ContextKind::InvalidValue)) {
+        (ErrorKind::InvalidSubcommand, _) => unknown_command(error, command),
+        (ErrorKind::UnknownArgument, _) => unknown_argument(error),
+        (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(value)) if !value.is_empty() => {
+            invalid_value(error, command, value)
+        }
+        _ => first_paragraph(error),
+    }
+}
+
+fn unknown_command(error: &clap::Error, command: &clap::Command) -> String {
+    let given = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+    let meant = did_you_mean(error, ContextKind::SuggestedSubcommand).unwrap_or_else(|| {
+        let names = command.get_subcommands().filter(|command| !command.is_hide_set()).map(clap::Command::get_name);
+        format!(": expected {}", one_of(&names.collect::<Vec<_>>()))
+    });
+    format!("unknown command '{given}'{meant}")
+}
+
+fn unknown_argument(error: &clap::Error) -> String {
+    let given = text(error, ContextKind::InvalidArg).unwrap_or_default();
+    let noun = if given.starts_with('-') { "flag" } else { "argument" };
+    let meant =
+        did_you_mean(error, ContextKind::SuggestedArg).unwrap_or_else(|| ": --help lists what there is".to_owned());
+    format!("unknown {noun} '{given}'{meant}")
+}
+
+fn invalid_value(error: &clap::Error, command: &clap::Command, value: &str) -> String {
+    let name = text(error, ContextKind::InvalidArg).unwrap_or_default();
+    let arg = arg_of(name, command);
+    let allowed = match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) if !values.is_empty() => {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            let meant = did_you_mean(error, ContextKind::SuggestedValue).unwrap_or_default();
+            format!("expected {}{meant}", one_of(&values))
+        }
+        _ => error.source().map(ToString::to_string).unwrap_or_default(),
+    };
+    let value = if arg.is_some_and(clap::Arg::is_hide_env_values_set) { "..." } else { value };
+    let variable = arg.and_then(clap::Arg::get_env);
+    let variable = variable.map(|name| format!(" or {}", name.to_string_lossy())).unwrap_or_default();
+    format!("invalid value '{value}' for '{name}'{variable}: {allowed}")
+}
+
+/// Returns clap's own words, without the usage and the tips that follow an empty line.
+fn first_paragraph(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.trim_start_matches("error: ").to_owned()
+}
+
+fn did_you_mean(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    let meant = match error.get(kind)? {
+        ContextValue::String(name) => name,
+        ContextValue::Strings(names) => names.first()?,
+        _ => return None,
+    };
+    Some(format!("; did you mean '{meant}'?"))
+}
+
+/// Lists alternatives: `a`, `a or b`, `a, b or c`.
+fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => (*name).to_owned(),
+        [names @ .., last] => format!("{} or {last}", names.join(", ")),
+    }
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Returns the argument that clap's errors name `--name <VALUE>`, of the command or of one of its subcommands.
 pub(crate) fn arg_of<'a>(name: &str, command: &'a clap::Command) -> Option<&'a clap::Arg> {
     let long = name.strip_prefix("--")?.split([' ', '=']).next()?;
-    command.get_arguments().find(|arg| arg.get_long() == Some(long))
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+    own.or_else(|| command.get_subcommands().find_map(|subcommand| arg_of(name, subcommand)))
 }

@@ -1,6 +1,6 @@
 //! Parsers for the values of flags, with errors that name what is allowed.
 
-use std::time::Duration;
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// Parses a duration such as `30s` or `500ms`.
 ///
@@ -10,16 +10,27 @@ use std::time::Duration;
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) => Err("must be longer than 0, such as 30s or 500ms".to_owned()),
-        Err(error) => Err(format!("{error}: a duration such as 30s or 500ms is allowed")),
+        _ => Err("expected a time above 0 with its unit, such as 500ms, 30s or 2m".to_owned()),
     }
 }
 
+/// Parses a duration such as `30s`, `500ms` or `0s`.
+///
+/// # Errors
+///
+/// Returns an error if the text is not a duration.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a time with its unit, such as 500ms, 30s or 2m".to_owned())
+}
+
 /// Returns a parser for whole numbers from `min` to `max`, both included. It returns an error for everything else.
-pub fn whole_number(min: usize, max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync + 'static {
+pub fn whole_number<N>(min: N, max: N) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static
+where
+    N: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
+{
     move |text| match text.parse() {
         Ok(number) if (min..=max).contains(&number) => Ok(number),
-        _ => Err(format!("a whole number from {min} to {max} is allowed")),
+        _ => Err(format!("expected a whole number from {min} to {max}")),
     }
 }
 
@@ -29,10 +40,10 @@ mod tests {
 
     #[test]
     fn a_number_is_within_its_range() {
-        let parse = whole_number(1, 1_000_000);
+        let parse = whole_number::<usize>(1, 1_000_000);
         assert_eq!((parse("1"), parse("1000000")), (Ok(1), Ok(1_000_000)));
         for bad in ["0", "-1", "1000001", "many", ""] {
-            assert_eq!(parse(bad), Err("a whole number from 1 to 1000000 is allowed".to_owned()), "{bad:?}");
+            assert_eq!(parse(bad), Err("expected a whole number from 1 to 1000000".to_owned()), "{bad:?}");
         }
     }
 
