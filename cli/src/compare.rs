@@ -75,7 +75,7 @@ pub async fn compare(args: &CompareArgs) -> Result<Completion, ClientError> {
 ///
 /// Returns an error if nothing answers at the gateway's address. A failed request is a run with an error.
 pub async fn measure(request: &RequestArgs, strategies: &[Strategy]) -> Result<Vec<Run>, Unreachable> {
-    let channel = request.gateway.connect().await?;
+    let channel = request.gateway.connect_checked().await?;
     let mut runs = Vec::with_capacity(strategies.len());
     for &strategy in strategies {
         let live = LiveLine::start(move |elapsed| progress(strategy, elapsed));

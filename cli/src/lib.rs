@@ -9,7 +9,7 @@
 //! * [`services`]: the table of services, and the subcommands that run one. A new backend goes there.
 //! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
 //! * [`terminal`]: what the terminal can show, drawing, a line of progress.
-//! * [`usage`]: errors in the command line, each as one line.
+//! * [`usage`]: reads the command line; errors in it, each as one line.
 //!
 //! Imports run one way: `command`, then `up`, `compare` and `load`, then the others.
 
@@ -26,7 +26,6 @@ pub mod usage;
 
 use std::process::ExitCode;
 
-use command::Cli;
 use service_kit::process;
 
 /// The program's `main`: reads the command line and runs the command.
@@ -35,7 +34,7 @@ use service_kit::process;
 ///
 /// Panics if the operating system provides no threads for the runtime.
 pub fn main() -> ExitCode {
-    let cli: Cli = usage::parse();
+    let cli = usage::parse();
     process::block_on(cli.run()).map_or_else(
         |error| {
             eprintln!("fanout: {error}");

@@ -92,8 +92,8 @@ pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
 ///
 /// Panics if a worker panics, which is a bug.
 pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Result<Measurement, Unreachable> {
-    let mut channels = Vec::with_capacity(workload.connections);
-    for _ in 0..workload.connections {
+    let mut channels = vec![workload.request.gateway.connect_checked().await?];
+    for _ in 1..workload.connections {
         channels.push(workload.request.gateway.connect().await?);
     }
     let progress = Arc::new(Progress::default());

@@ -4,6 +4,7 @@
 //!
 //! * [`output`]: the flags; [`capabilities`]: what the terminal can show.
 //! * [`style`], [`text_layout`], [`duration_format`], [`scale`], [`bar`]: drawing; pure functions.
+//! * [`program`]: what this program was started as.
 //! * [`stdout`]: prints a result; [`live_line`]: a line of progress on standard error.
 
 pub mod bar;
@@ -11,6 +12,7 @@ pub mod capabilities;
 pub mod duration_format;
 pub mod live_line;
 pub mod output;
+pub mod program;
 pub mod scale;
 pub mod stdout;
 pub mod style;

@@ -1,42 +1,37 @@
-//! Errors in the command line: one line, and exit code 64.
+//! Reads the command line. What cannot be read ends the process with exit code 64 and says what was meant to be there.
 
-use clap::Parser;
-use service_kit::settings::UsageError;
+use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
+use service_kit::settings::{EX_USAGE, UsageError};
+
+use crate::{command::Cli, terminal::program};
 
 /// Parses the command line. Ends the process after it has printed help, the version or an error.
-pub fn parse<P: Parser>() -> P {
-    P::try_parse().unwrap_or_else(|error| {
-        if error.exit_code() == 0 {
-            error.exit();
+pub fn parse() -> Cli {
+    let mut command = command();
+    let parsed =
+        command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|error| {
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+            // Help in place of an error, on standard error as one.
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => _ = error.print(),
+            _ => eprintln!("fanout: {}", UsageError::new(&error, &command).message),
         }
-        let UsageError { message, exit_code } = UsageError::new(&error, &P::command());
-        eprintln!("fanout: {message}");
-        std::process::exit(exit_code.into());
+        std::process::exit(EX_USAGE.into());
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::{CommandFactory as _, Parser as _};
+/// Returns the command line of `fanout`, whose help ends with how to begin.
+pub fn command() -> clap::Command {
+    Cli::command().arg_required_else_help(true).after_help(first_steps(&program::name()))
+}
 
-    use super::*;
-    use crate::command::Cli;
-
-    #[test]
-    fn an_error_is_one_line_with_the_allowed_values() {
-        let wrong = |flags: &[&str]| {
-            let error = Cli::try_parse_from([&["fanout"], flags].concat()).unwrap_err();
-            UsageError::new(&error, &Cli::command()).message
-        };
-        assert_eq!(
-            wrong(&["compare", "--method", "x"]),
-            "invalid value 'x' for '--method <METHOD>' [possible values: get-profile, get-home-country]"
-        );
-        assert_eq!(
-            wrong(&["compare", "--timeout", "soon"]),
-            "invalid value 'soon' for '--timeout <TIME>': expected a time above 0, such as 500ms, 30s or 2m"
-        );
-        assert!(wrong(&["load", "--callers", "0"]).starts_with("invalid value '0' for '--callers <N>'"));
-        assert!(wrong(&["load", "--rate", "1", "--callers", "2"]).contains("cannot be used with"));
-    }
+/// Returns the commands to begin with, as they can be typed.
+fn first_steps(program: &str) -> String {
+    format!(
+        "Begin with:\n  \
+         {program} up                  start the gateway and its services, and leave them running\n  \
+         {program} compare             in another terminal: see what joining two calls saves\n  \
+         {program} call profile ada    make one request, and see its calls and its reply"
+    )
 }

@@ -1,10 +1,150 @@
-//! What `fanout` prints when it is called without a command, with a wrong one, or for help.
+//! What `fanout` prints when it is called without a command, with a wrong one, with a bad flag or for help.
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
 mod screen;
 
+use std::process::Command;
+
 use screen::Screen;
+
+/// Bad command lines, each with the whole line that is printed for it: what is wrong, what was given, and once, at the
+/// end, what is allowed or meant.
+const ERRORS: &[(&[&str], &str)] = &[
+    (&["compar"], "fanout: unknown command 'compar'; did you mean 'compare'?"),
+    (&["--gateway"], "fanout: unknown flag '--gateway': --help lists what there is"),
+    (&["compare", "--tiemout", "1s"], "fanout: unknown flag '--tiemout'; did you mean '--timeout'?"),
+    (&["compare", "ada"], "fanout: unknown argument 'ada': --help lists what there is"),
+    (
+        &["compare", "--method", "get-profil"],
+        "fanout: invalid value 'get-profil' for '--method <METHOD>': expected get-profile or get-home-country; \
+         did you mean 'get-profile'?",
+    ),
+    (
+        &["compare", "--timeout", "soon"],
+        "fanout: invalid value 'soon' for '--timeout <TIME>': expected a time above 0, such as 500ms, 30s or 2m",
+    ),
+    (
+        &["compare", "--timeout", "25h"],
+        "fanout: invalid value '25h' for '--timeout <TIME>': it is too long: expected at most 24h",
+    ),
+    (
+        &["compare", "--gateway", "a b"],
+        "fanout: invalid value 'a b' for '--gateway <URL>' or FANOUT_GATEWAY: \
+         expected http://HOST:PORT, HOST:PORT or a PORT of this machine, such as 50051",
+    ),
+    (
+        &["compare", "--gateway", "0"],
+        "fanout: invalid value '0' for '--gateway <URL>' or FANOUT_GATEWAY: expected a port from 1 to 65535",
+    ),
+    (
+        &["compare", "--user", "Ada"],
+        "fanout: invalid value 'Ada' for '--user <ID>': holds 'A' in \"Ada\": expected 1 to 64 characters: \
+         lower-case letters, digits, '-' and '_', the first a letter or a digit",
+    ),
+    (
+        &["load", "--requests", "x"],
+        "fanout: invalid value 'x' for '--requests <N>': expected a whole number from 1 to 1000000000000",
+    ),
+    (
+        &["load", "--callers", "0"],
+        "fanout: invalid value '0' for '--callers <N>': expected a whole number from 1 to 100000",
+    ),
+    (
+        &["load", "--rate", "0"],
+        "fanout: invalid value '0' for '--rate <PER_SECOND>': expected requests a second, from 0.001 to 1000000",
+    ),
+    (
+        &["load", "--rate", "1", "--callers", "2"],
+        "fanout: the argument '--rate <PER_SECOND>' cannot be used with '--callers <N>'",
+    ),
+    (&["up", "--log-format", "xml"], "fanout: invalid value 'xml' for '--log-format <FORMAT>': expected text or json"),
+    (
+        &["up", "--log", "loud"],
+        "fanout: invalid value 'loud' for '--log <FILTER>': \"loud\" is neither a level nor a directive: \
+         expected error, warn, info, debug, trace or off, or directives such as info,h2=debug",
+    ),
+    (
+        &["up", "--delay", "2m"],
+        "fanout: invalid value '2m' for '--delay <DELAY>': it is too long: expected 0, a time such as 300ms, mean and \
+         standard deviation as 300ms±30ms or 300ms+-30ms, or percentiles as p50=20ms,p99=200ms; at most 60s",
+    ),
+    (
+        &["gateway", "--listen", "50051"],
+        "gateway: invalid value '50051' for '--listen <ADDRESS>' or GATEWAY_LISTEN: \
+         expected an IP address with a port, such as 127.0.0.1:50051 or [::]:50051, or stdin",
+    ),
+    (
+        &["gateway", "--user-service", "users:1"],
+        "gateway: invalid value 'users:1' for '--user-service <URL>' or USER_SERVICE_URL: \"users:1\" has no http:// \
+         with a host: expected http://HOST:PORT, such as http://127.0.0.1:50052",
+    ),
+    (
+        &["gateway", "--deadline", "0"],
+        "gateway: invalid value '0' for '--deadline <DURATION>' or GATEWAY_DEADLINE: \
+         expected a time above 0 with its unit, such as 500ms, 30s or 2m",
+    ),
+    (
+        &["gateway", "--drain", "soon"],
+        "gateway: invalid value 'soon' for '--drain <DURATION>' or GATEWAY_DRAIN: \
+         expected a time with its unit, such as 500ms, 30s or 2m",
+    ),
+    (
+        &["gateway", "--retries", "11"],
+        "gateway: invalid value '11' for '--retries <N>' or GATEWAY_RETRIES: expected a whole number from 0 to 10",
+    ),
+    (
+        &["gateway", "--hedge-budget", "5"],
+        "gateway: invalid value '5' for '--hedge-budget <PERCENT>' or GATEWAY_HEDGE_BUDGET: expected a percentage from 0% to 100%, such as 20%",
+    ),
+    (
+        &["gateway", "--coalesce", "usr"],
+        "gateway: invalid value 'usr' for '--coalesce <BACKEND>' or GATEWAY_COALESCE: expected none, user or country; did you mean 'user'?",
+    ),
+    (
+        &["gateway", "--hedge", "p0"],
+        "gateway: invalid value 'p0' for '--hedge <WHEN>' or GATEWAY_HEDGE: a percentile is between p1 and p99.9: expected off, a delay such as 50ms, or a percentile such as p95",
+    ),
+    (&["gateway", "--zzz"], "gateway: unknown flag '--zzz': --help lists what there is"),
+    (
+        &["user-service", "--database", "mysql://ada:hunter2@db"],
+        "user-service: invalid value '...' for '--database <URL>' or DATABASE_URL: starts with \"mysql:\": \
+         expected \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST:PORT/DATABASE\"",
+    ),
+    (
+        &["country-service", "--error-rate", "2"],
+        "country-service: invalid value '2' for '--error-rate <RATE>' or COUNTRY_SERVICE_ERROR_RATE: expected 0 to 1, such as 0.05, or 0% to 100%, such as 5%",
+    ),
+    (
+        &["country-service", "--capacity", "0"],
+        "country-service: invalid value '0' for '--capacity <N>' or COUNTRY_SERVICE_CAPACITY: expected a whole number from 1 to 1000000",
+    ),
+];
+
+#[test]
+fn a_bad_command_line_is_one_line_and_exit_code_64() {
+    for (args, expected) in ERRORS {
+        let output = Command::new(env!("CARGO_BIN_EXE_fanout")).args(*args).output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("{expected}\n"), "{args:?}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(64), 0), "{args:?}");
+        assert!(expected.matches("expected").count() <= 1, "what is allowed is said once: {expected}");
+    }
+}
+
+#[tokio::test]
+async fn fanout_alone_shows_its_commands_and_how_to_begin() {
+    for columns in [80, 120] {
+        let ended = Screen::start(columns, &[]).end().await;
+        assert_eq!(ended.code, Some(64));
+        for line in ["Usage: fanout <COMMAND>", "Commands:", "Begin with:"] {
+            assert!(ended.lines.iter().any(|shown| shown == line), "{line} in\n{}", ended.text());
+        }
+        for first_step in ["up", "compare", "call profile ada"] {
+            let words = format!("{} {first_step} ", env!("CARGO_BIN_EXE_fanout"));
+            assert!(ended.text().replace('\n', " ").contains(&words), "{words} in\n{}", ended.text());
+        }
+    }
+}
 
 #[tokio::test]
 async fn the_help_names_every_command() {

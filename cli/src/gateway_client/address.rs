@@ -6,6 +6,8 @@ use http::Uri;
 use rpc_layers::source;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::{gateway_client::gateway_check, terminal::program};
+
 /// The address of a gateway that `fanout up` starts with its default port.
 pub const DEFAULT: &str = "http://127.0.0.1:50051";
 
@@ -25,9 +27,9 @@ const MAX_RESET_STREAMS: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayAddress(Uri);
 
-/// Nothing answers at the address.
+/// There is no gateway at the address.
 #[derive(Debug, thiserror::Error)]
-#[error("no gateway at {address} ({reason}): start one with `fanout up`, or name another with --gateway")]
+#[error("no gateway at {address} ({reason}): start one with `{} up`, or name another with --gateway", program::name())]
 pub struct Unreachable {
     address: String,
     reason: String,
@@ -36,6 +38,17 @@ pub struct Unreachable {
 // === impl GatewayAddress ===
 
 impl GatewayAddress {
+    /// Opens a connection, and checks that it leads to a gateway.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if nothing answers at the address, or something that is not a gateway.
+    pub async fn connect_checked(&self) -> Result<Channel, Unreachable> {
+        let channel = self.connect().await?;
+        gateway_check::check(channel.clone()).await.map_err(|error| self.unreachable(error.to_string()))?;
+        Ok(channel)
+    }
+
     /// Opens a connection.
     ///
     /// # Errors
@@ -51,7 +64,11 @@ impl GatewayAddress {
             .http2_max_local_error_reset_streams(None)
             .connect()
             .await
-            .map_err(|error| Unreachable { address: self.to_string(), reason: innermost(&error) })
+            .map_err(|error| self.unreachable(innermost(&error)))
+    }
+
+    fn unreachable(&self, reason: String) -> Unreachable {
+        Unreachable { address: self.to_string(), reason }
     }
 }
 
@@ -59,13 +76,17 @@ impl FromStr for GatewayAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "expected http://HOST:PORT, such as http://127.0.0.1:50051";
+        const FORM: &str = "expected http://HOST:PORT, HOST:PORT or a PORT of this machine, such as 50051";
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let port = text.parse::<u16>().ok().filter(|port| *port > 0).ok_or("expected a port from 1 to 65535")?;
+            return format!("http://127.0.0.1:{port}").parse().map(Self).map_err(|_| FORM.to_owned());
+        }
         // A host and port without a scheme can only mean http.
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = whole.parse().map_err(|_| FORM)?;
         match (uri.scheme_str(), uri.path()) {
             (Some("http"), "/" | "") if uri.query().is_none() => Ok(Self(uri)),
-            (Some("https"), _) => Err("https is not supported: expected http://HOST:PORT".to_owned()),
+            (Some("https"), _) => Err(format!("TLS is not supported: {FORM}")),
             _ => Err(FORM.to_owned()),
         }
     }
@@ -94,9 +115,13 @@ mod tests {
             ("http://127.0.0.1:50051", "http://127.0.0.1:50051"),
             ("http://gateway:50051/", "http://gateway:50051"),
             ("localhost:50051", "http://localhost:50051"),
+            ("50051", "http://127.0.0.1:50051"),
             ("http://[::1]:50051", "http://[::1]:50051"),
         ] {
             assert_eq!(text.parse::<GatewayAddress>().unwrap().to_string(), shown);
+        }
+        for wrong in ["0", "65536", "99999999999999999999"] {
+            assert_eq!(wrong.parse::<GatewayAddress>().unwrap_err(), "expected a port from 1 to 65535", "{wrong}");
         }
         for wrong in ["", "http://", "ftp://x", "https://x:1", "http://x/path", "http://x?q", "a b"] {
             assert!(wrong.parse::<GatewayAddress>().unwrap_err().contains("http://HOST:PORT"), "{wrong}");

@@ -133,7 +133,7 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) | Err(_) => Err("expected a time above 0, such as 500ms, 30s or 2m".to_owned()),
         // `grpc-timeout` can represent it, and it is longer than anybody waits.
-        Ok(duration) if duration > Duration::from_hours(24) => Err("at most 24h is allowed".to_owned()),
+        Ok(duration) if duration > Duration::from_hours(24) => Err("it is too long: expected at most 24h".to_owned()),
         Ok(duration) => Ok(duration),
     }
 }

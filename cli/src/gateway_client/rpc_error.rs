@@ -12,6 +12,9 @@ const REPORT_TRAILER: &str = "fanout-report-bin";
 /// The message if the timeout passes here before the gateway replies.
 const NO_REPLY: &str = "no reply within --timeout";
 
+/// The message if the server has no such method and does not say so.
+const NO_METHOD: &str = "the server has no such method: it is an older gateway, or none of this project";
+
 /// Why an RPC failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RpcError {
@@ -48,5 +51,10 @@ pub fn read(status: &Status) -> (Code, String) {
     if source::find::<TimeoutExpired>(status).is_some() {
         return (Code::DeadlineExceeded, NO_REPLY.to_owned());
     }
-    (status.code(), status.message().to_owned())
+    let message = match (status.code(), status.message()) {
+        // gRPC libraries send this code without words.
+        (Code::Unimplemented, "") => NO_METHOD.to_owned(),
+        (_, message) => message.to_owned(),
+    };
+    (status.code(), message)
 }

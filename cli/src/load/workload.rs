@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use service_kit::settings::whole_number;
 
 use crate::{
     gateway_client::request::{RequestArgs, Strategy, positive_duration},
@@ -26,11 +27,11 @@ pub struct LoadArgs {
     strategy: Option<Strategy>,
 
     /// The number of callers, each with one request at a time
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole_number::<u32>(1, 100_000))]
     callers: u32,
 
     /// The number of requests in all [default: one for each caller]
-    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = whole_number::<u64>(1, 1_000_000_000_000))]
     requests: Option<u64>,
 
     /// How long to send requests; those in flight at the end are awaited
@@ -42,11 +43,11 @@ pub struct LoadArgs {
     rate: Option<f64>,
 
     /// With --rate: how many requests may be in flight; others are sent late and counted as late
-    #[arg(long, value_name = "N", default_value_t = 1000, requires = "rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "rate", value_parser = whole_number::<u32>(1, 100_000))]
     max_in_flight: u32,
 
     /// The number of connections [default: one for each 100 concurrent requests]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u16>(1, 1000))]
     connections: Option<u16>,
 
     #[command(flatten)]
@@ -134,7 +135,7 @@ impl Workload {
 /// Parses a rate in requests per second.
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
-    rate.ok_or_else(|| "expected requests per second, 0.001 to 1000000".to_owned())
+    rate.ok_or_else(|| "expected requests a second, from 0.001 to 1000000".to_owned())
 }
 
 fn size(number: u32) -> usize {
