@@ -41,15 +41,27 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,
 
-    /// The strategies to compare, in this order
-    #[arg(
-        long, value_enum, value_name = "STRATEGY,…", value_delimiter = ',',
-        default_values_t = Strategy::ALL,
-    )]
-    pub(crate) strategies: Vec<Strategy>,
+    /// The strategies to compare, in this order; each is run once
+    #[arg(long, value_enum, value_name = "STRATEGY,…", value_delimiter = ',', default_values_t = Strategy::ALL)]
+    strategy: Vec<Strategy>,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+// === impl CompareArgs ===
+
+impl CompareArgs {
+    /// Returns the strategies in the order in which they are first named.
+    fn strategies(&self) -> Vec<Strategy> {
+        let mut strategies = Vec::new();
+        for strategy in &self.strategy {
+            if !strategies.contains(strategy) {
+                strategies.push(*strategy);
+            }
+        }
+        strategies
+    }
 }
 
 /// Runs the command: makes the requests, then prints drawings and figures.
@@ -58,7 +70,7 @@ pub struct CompareArgs {
 ///
 /// Returns an error if nothing answers at the gateway's address, or if standard output cannot be written.
 pub async fn compare(args: &CompareArgs) -> Result<Completion, ClientError> {
-    let runs = measure(&args.request, &args.strategies).await?;
+    let runs = measure(&args.request, &args.strategies()).await?;
     let text = if args.output.json {
         serde_json::to_string_pretty(&Document::new(&args.request, &runs))? + "\n"
     } else {

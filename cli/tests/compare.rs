@@ -36,7 +36,7 @@ async fn dependent_calls_are_recognized() {
 #[tokio::test(flavor = "multi_thread")]
 async fn json_has_the_exact_figures() {
     let gateway = FakeGateway::start(delays(200, 100)).await;
-    let done = fanout(&gateway.url, &["compare", "--json", "--strategies", "spawned,sequential"]).await;
+    let done = fanout(&gateway.url, &["compare", "--json", "--strategy", "spawned,sequential,spawned"]).await;
     let document = json(&done);
     let [spawned, sequential] = &document["runs"].as_array().unwrap()[..] else { panic!("{document}") };
     assert_eq!((&spawned["strategy"], &sequential["strategy"]), (&"spawned".into(), &"sequential".into()));
@@ -77,7 +77,7 @@ async fn a_partial_reply_is_not_a_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn baggage_and_deadline_arrive() {
     let gateway = FakeGateway::start(Behaviour::default()).await;
-    let flags = ["compare", "--strategies", "concurrent", "--delay", "user=500ms,country=1s", "--baggage", "a=b,c"];
+    let flags = ["compare", "--strategy", "concurrent", "--delay", "user=500ms,country=1s", "--baggage", "a=b,c"];
     fanout(&gateway.url, &[&flags[..], &["--timeout", "7s"]].concat()).await;
     assert_eq!(gateway.headers("baggage"), ["user.delay=500ms,country.delay=1s,a=b%2Cc"]);
     assert_eq!(gateway.headers("grpc-timeout"), ["7000000u"]);
@@ -86,7 +86,7 @@ async fn baggage_and_deadline_arrive() {
 #[tokio::test(flavor = "multi_thread")]
 async fn colours_are_used_if_requested() {
     let gateway = FakeGateway::start(delays(10, 10)).await;
-    let done = fanout(&gateway.url, &["compare", "--color", "always", "--strategies", "concurrent"]).await;
+    let done = fanout(&gateway.url, &["compare", "--color", "always", "--strategy", "concurrent"]).await;
     assert!(done.stdout.contains("\u{1b}[36m█"), "{}", done.stdout);
     let done = fanout(&gateway.url, &["compare", "--color", "always", "--json"]).await;
     assert!(!done.stdout.contains('\u{1b}'), "{}", done.stdout);
