@@ -22,11 +22,8 @@ use tower::{Layer, Service};
 use tracing::{field, info_span};
 
 use crate::{
-    distribution::Distribution,
-    error_rate::ErrorRate,
-    overrides::{InvalidBaggage, Overrides},
-    settings::DelaySettings,
-    wait_span::WaitSpan,
+    baggage::InvalidBaggage, distribution::Distribution, error_rate::ErrorRate, overrides::Overrides,
+    settings::DelaySettings, wait_span::WaitSpan,
 };
 
 /// Simulates latency and faults in front of a service, in this order:

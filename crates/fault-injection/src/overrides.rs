@@ -1,19 +1,12 @@
-//! What a request changes of the settings, through [W3C baggage](https://www.w3.org/TR/baggage/).
-//!
-//! Parsed here and not by OpenTelemetry's propagator, which drops invalid entries silently: a caller that sets an
-//! invalid delay gets an error.
-
-use std::{borrow::Cow, str::FromStr};
+//! What a request changes of a service's settings.
 
 use http::HeaderMap;
-use percent_encoding::percent_decode_str;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{distribution::Distribution, error_rate::ErrorRate, excerpt::excerpt};
-
-/// The longest baggage that is accepted, all its headers together: the limit that the specification guarantees.
-const MAX_BYTES: usize = 8192;
+use crate::{
+    baggage::{EVERY_SERVICE, InvalidBaggage, Override, Setting, overrides},
+    distribution::Distribution,
+    error_rate::ErrorRate,
+};
 
 /// The settings that a request changes for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,73 +15,27 @@ pub(super) struct Overrides {
     pub(super) error_rate: Option<ErrorRate>,
 }
 
-/// The error for baggage that cannot be applied.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum InvalidBaggage {
-    #[error("the header baggage is {0} bytes long; at most {MAX_BYTES} are allowed")]
-    TooLong(usize),
-    #[error("the header baggage is not UTF-8; expected ASCII, with everything else percent-encoded")]
-    NotUtf8,
-    #[error(
-        "baggage: {key} is {given:?}: {reason}, with a comma, a semicolon or a percent sign written %2C, %3B or %25"
-    )]
-    Value { key: String, given: String, reason: String },
-}
-
 // === impl Overrides ===
 
 impl Overrides {
-    /// Reads `<service>.delay` and `<service>.error-rate`, and ignores all other keys. The last of several equal keys
-    /// applies.
+    /// Reads `<service>.delay` and `<service>.error-rate`, and `*` in place of the service's name for every service.
+    /// Ignores all other keys. The service's own name takes precedence; the last of several equal keys applies.
     pub(super) fn from_headers(headers: &HeaderMap, service: &str) -> Result<Self, InvalidBaggage> {
-        let mut overrides = Self::default();
-        let mut length = 0;
-        for header in headers.get_all("baggage") {
-            length += header.len();
-            if length > MAX_BYTES {
-                return Err(InvalidBaggage::TooLong(length));
-            }
-            let list = std::str::from_utf8(header.as_bytes()).map_err(|_| InvalidBaggage::NotUtf8)?;
-            for member in list.split(',') {
-                overrides.read(member, service)?;
-            }
-        }
-        Ok(overrides)
+        let (mut own, mut general) = (Self::default(), Self::default());
+        overrides(headers, |entry| match entry.service {
+            name if name == service => own.apply(entry),
+            EVERY_SERVICE => general.apply(entry),
+            _ => Ok(()),
+        })?;
+        Ok(Self { delay: own.delay.or(general.delay), error_rate: own.error_rate.or(general.error_rate) })
     }
 
-    /// Reads one member of the list: `key=value;property;…`.
-    fn read(&mut self, member: &str, service: &str) -> Result<(), InvalidBaggage> {
-        let entry = member.split_once(';').map_or(member, |(entry, _properties)| entry);
-        let (key, value) = entry.split_once('=').unwrap_or((entry, ""));
-        let key = key.trim();
-        match key.strip_prefix(service).and_then(|rest| rest.strip_prefix('.')) {
-            Some("delay") => self.delay = Some(parse(key, value)?),
-            Some("error-rate") => self.error_rate = Some(parse(key, value)?),
-            Some(_) | None => {}
+    fn apply(&mut self, entry: Override<'_>) -> Result<(), InvalidBaggage> {
+        match entry.setting {
+            Setting::Delay => self.delay = Some(entry.parse()?),
+            Setting::ErrorRate => self.error_rate = Some(entry.parse()?),
         }
         Ok(())
-    }
-}
-
-fn parse<T: FromStr<Err: ToString>>(key: &str, value: &str) -> Result<T, InvalidBaggage> {
-    let invalid = |given, reason| InvalidBaggage::Value { key: key.to_owned(), given: excerpt(given), reason };
-    let decoded: Cow<'_, str> = percent_decode_str(value.trim())
-        .decode_utf8()
-        .map_err(|_| invalid(value, "not UTF-8 when decoded: expected text".to_owned()))?;
-    decoded.parse().map_err(|error: T::Err| invalid(&decoded, error.to_string()))
-}
-
-// === impl InvalidBaggage ===
-
-impl From<InvalidBaggage> for Status {
-    fn from(invalid: InvalidBaggage) -> Self {
-        let field = match &invalid {
-            InvalidBaggage::TooLong(_) | InvalidBaggage::NotUtf8 => "baggage".to_owned(),
-            InvalidBaggage::Value { key, .. } => format!("baggage: {key}"),
-        };
-        let message = invalid.to_string();
-        let details = ErrorDetails::with_bad_request_violation(field, &message);
-        Status::with_error_details(Code::InvalidArgument, message, details)
     }
 }
 
@@ -96,8 +43,11 @@ impl From<InvalidBaggage> for Status {
 mod tests {
     use http::HeaderValue;
     use proptest::prelude::*;
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt as _;
 
     use super::*;
+    use crate::baggage::MAX_BYTES;
 
     fn read(headers: &[&[u8]]) -> Result<Overrides, InvalidBaggage> {
         let mut map = HeaderMap::new();
@@ -121,6 +71,18 @@ mod tests {
         let both = Overrides { error_rate: Some("0.5".parse().unwrap()), ..delay("500ms") };
         assert_eq!(read(&[b"a=b,user.delay=500ms,country.delay=1s,user.error-rate=0.5"]), Ok(both));
         assert_eq!(read(&[b"user.delay=500ms", b"user.error-rate=50%25"]), Ok(both), "several headers");
+    }
+
+    #[test]
+    fn a_star_is_every_service_and_the_own_name_takes_precedence() {
+        for text in
+            ["*.delay=500ms", "*.delay=1s,user.delay=500ms", "user.delay=500ms,*.delay=1s", "*.delay=1s,*.delay=500ms"]
+        {
+            assert_eq!(read(&[text.as_bytes()]), Ok(delay("500ms")), "{text}");
+        }
+        let both = Overrides { error_rate: Some("1".parse().unwrap()), ..delay("500ms") };
+        assert_eq!(read(&[b"*.error-rate=1,user.delay=500ms"]), Ok(both));
+        assert!(read(&[b"*.delay=soon"]).is_err());
     }
 
     #[test]
@@ -163,8 +125,9 @@ mod tests {
     fn a_header_out_of_bounds_is_rejected() {
         let long = [b'a'; MAX_BYTES];
         assert_eq!(read(&[&long]), Ok(Overrides::default()));
-        assert_eq!(read(&[&long, b"b"]), Err(InvalidBaggage::TooLong(MAX_BYTES + 1)));
-        assert_eq!(read(&[b"user.delay=\xff"]), Err(InvalidBaggage::NotUtf8));
+        let error = |headers: &[&[u8]]| read(headers).unwrap_err().to_string();
+        assert_eq!(error(&[&long, b"b"]), "baggage: 8193 bytes are too long; at most 8192 are allowed");
+        assert!(error(&[b"user.delay=\xff"]).starts_with("baggage: not UTF-8"));
         let value = [b"user.delay=".as_slice(), &[b'9'; 8000]].concat();
         assert!(read(&[&value]).expect_err("no unit").to_string().len() < 600, "the excerpt is bounded");
     }
