@@ -75,7 +75,8 @@ const fn backend(name: &'static str, port: u16, run: Run) -> Service {
 }
 
 fn gateway_args(context: &LaunchContext<'_>) -> Vec<String> {
-    context.backends.iter().flat_map(|(name, url)| [format!("--{name}"), url.clone()]).collect()
+    let urls = context.backends.iter().flat_map(|(name, url)| [format!("--{name}"), url.clone()]);
+    urls.chain(["--allow-overrides".to_owned()]).collect()
 }
 
 fn backend_args(context: &LaunchContext<'_>) -> Vec<String> {

@@ -280,6 +280,9 @@ def data(overlay):
         yield "DATABASE_URL does not come from the secret only"
     if overlay.name == "laptop" and not url.get("value", "").startswith("sqlite:/data/"):
         yield "DATABASE_URL is not a file on the volume"
+    allowed = "" if overlay.name == "laptop" else None
+    if option(overlay, "gateway", "allow-overrides") != allowed:
+        yield "gateway does not treat overrides as the backends do"
     for name in BACKENDS:
         wanted = ("3s", "") if overlay.name == "laptop" else ("0", None)
         if (option(overlay, name, "delay"), option(overlay, name, "allow-overrides")) != wanted:

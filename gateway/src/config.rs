@@ -25,6 +25,10 @@ pub struct Config {
     /// How calls to all of them are treated.
     #[command(flatten)]
     pub backends: BackendArgs,
+    /// Let a request change the delays and error rates of backends that allow it too, through W3C baggage as in
+    /// `baggage: user.delay=500ms,*.error-rate=0.5`; an unknown name or a bad value is rejected
+    #[arg(long)]
+    pub allow_overrides: bool,
 }
 
 // === impl Config ===
@@ -42,7 +46,7 @@ impl Settings for Config {
         let ServeContext { listener, shutdown, meter } = context;
         let meter = meter.as_ref();
         let backends = Backends::connect(&self.urls, &self.backends, self.service.deadline, meter);
-        let gateway = Gateway::new(backends.clone(), meter);
+        let gateway = Gateway::new(backends.clone(), meter).allow_overrides(self.allow_overrides);
         Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
             .service(GatewayServiceServer::new(gateway))
             .serve(listener, backends.ready().map(Ok::<_, Infallible>), shutdown)

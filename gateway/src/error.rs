@@ -4,6 +4,7 @@ use std::{collections::HashMap, error::Error as StdError, fmt};
 
 use fan_out::CallError;
 use fanout_proto::gateway::v1::FanOutReport;
+use fault_injection::InvalidBaggage;
 use grpc_channel::{Cause, Failure};
 use prost::Message as _;
 use prost_types::Any;
@@ -22,7 +23,7 @@ const MAX_REPORT_LEN: usize = 5 * 1024;
 /// The reason why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Fields of the request are invalid.
+    /// Fields of the request, or overrides in its baggage, are invalid.
     #[error("{}", summary(.0))]
     Invalid(Vec<FieldViolation>),
     /// A call failed, and the failure policy is fail-fast.
@@ -59,6 +60,12 @@ fn summary(violations: &[FieldViolation]) -> String {
     let first = format!("{}: {}", first.field, first.description);
     let others: Vec<_> = others.iter().map(|violation| violation.field.as_str()).collect();
     if others.is_empty() { first } else { format!("{first} (also wrong: {})", others.join(", ")) }
+}
+
+impl From<InvalidBaggage> for Error {
+    fn from(invalid: InvalidBaggage) -> Self {
+        Self::Invalid(vec![FieldViolation::new(invalid.field(), invalid.description())])
+    }
 }
 
 impl From<Error> for Status {

@@ -7,13 +7,14 @@ use fanout_proto::gateway::v1::{
         GetHomeCountryResponse, GetProfileResponse, StreamUsersResponse, gateway_service_server::GatewayService,
     },
 };
+use fault_injection::check_overrides;
 use futures::{StreamExt as _, stream::BoxStream};
 use opentelemetry::metrics::Meter;
 use rpc_layers::{CallContext, deadline::Deadline};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    backends::Backends,
+    backends::{BACKENDS, Backends},
     error::{BackendError, Error},
     metrics::FanOutMetrics,
     profile::Profiles,
@@ -27,6 +28,7 @@ use crate::{
 pub struct Gateway {
     profiles: Profiles,
     metrics: FanOutMetrics,
+    allow_overrides: bool,
 }
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
@@ -37,16 +39,31 @@ const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry"
 impl Gateway {
     /// Returns a gateway to these backends, which records its fan-outs with this meter.
     pub fn new(backends: Backends, meter: Option<&Meter>) -> Self {
-        Self { profiles: Profiles::new(backends), metrics: FanOutMetrics::new(meter) }
+        Self { profiles: Profiles::new(backends), metrics: FanOutMetrics::new(meter), allow_overrides: false }
     }
-}
 
-/// Returns the context of the calls for a request. Their deadline is a little earlier than the request's, so that there is
-/// time to reply.
-fn call_context<T>(request: &Request<T>) -> CallContext {
-    let mut ctx = CallContext::of(request.extensions(), request.metadata().as_ref());
-    ctx.deadline = ctx.deadline.map(Deadline::less_reserve);
-    ctx
+    /// Sets whether requests are meant to change the backends' settings. Only then are their overrides checked: other
+    /// systems use baggage too.
+    #[must_use]
+    pub fn allow_overrides(self, allow_overrides: bool) -> Self {
+        Self { allow_overrides, ..self }
+    }
+
+    /// Returns the context of the calls for a request. Their deadline is a little earlier than the request's, so that
+    /// there is time to reply.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if overrides are allowed, and the request has one that no backend would apply.
+    fn call_context<T>(&self, request: &Request<T>) -> Result<CallContext, Error> {
+        let headers = request.metadata().as_ref();
+        if self.allow_overrides {
+            check_overrides(headers, &BACKENDS.map(|backend| backend.name))?;
+        }
+        let mut ctx = CallContext::of(request.extensions(), headers);
+        ctx.deadline = ctx.deadline.map(Deadline::less_reserve);
+        Ok(ctx)
+    }
 }
 
 /// Returns the results and the report of a fan-out, which become the reply.
@@ -71,7 +88,7 @@ where
 #[tonic::async_trait]
 impl GatewayService for Gateway {
     async fn get_profile(&self, request: Request<GetProfileRequest>) -> Result<Response<GetProfileResponse>, Status> {
-        let ctx = call_context(&request);
+        let ctx = self.call_context(&request)?;
         let query = ProfileQuery::try_from(request.into_inner())?;
         let policy = query.options.policy;
         let outcome = self.profiles.profile(query, &ctx).await;
@@ -84,7 +101,7 @@ impl GatewayService for Gateway {
         &self,
         request: Request<GetHomeCountryRequest>,
     ) -> Result<Response<GetHomeCountryResponse>, Status> {
-        let ctx = call_context(&request);
+        let ctx = self.call_context(&request)?;
         let query = ProfileQuery::try_from(request.into_inner())?;
         let policy = query.options.policy;
         let outcome = self.profiles.home_country(query, &ctx).await;
@@ -99,7 +116,7 @@ impl GatewayService for Gateway {
         &self,
         request: Request<StreamUsersRequest>,
     ) -> Result<Response<Self::StreamUsersStream>, Status> {
-        let ctx = call_context(&request);
+        let ctx = self.call_context(&request)?;
         let query = UsersQuery::try_from(request.into_inner())?;
         let (ids, policy) = (query.ids.clone(), query.options.policy);
         Ok(Response::new(
