@@ -4,7 +4,6 @@
 
 use std::str::FromStr;
 
-use fault_injection::Distribution;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tonic::metadata::{Ascii, MetadataValue};
 
@@ -19,13 +18,6 @@ pub struct BaggageEntry {
     value: String,
 }
 
-/// A delay to ask of one backend.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DelayOverride {
-    service: String,
-    delay: Distribution,
-}
-
 /// Returns the header's value, or `None` if there are no entries.
 pub(crate) fn header(entries: &[BaggageEntry]) -> Option<MetadataValue<Ascii>> {
     let list: Vec<String> = entries.iter().map(BaggageEntry::encoded).collect();
@@ -35,6 +27,16 @@ pub(crate) fn header(entries: &[BaggageEntry]) -> Option<MetadataValue<Ascii>> {
 // === impl BaggageEntry ===
 
 impl BaggageEntry {
+    /// Creates an entry. The key is an HTTP token: see [`is_key`](Self::is_key).
+    pub(crate) fn new(key: String, value: String) -> Self {
+        Self { key, value }
+    }
+
+    /// Returns whether the text can be a key.
+    pub(crate) fn is_key(text: &str) -> bool {
+        is_token(text)
+    }
+
     fn encoded(&self) -> String {
         format!("{}={}", self.key, utf8_percent_encode(&self.value, ENCODED))
     }
@@ -51,30 +53,6 @@ impl FromStr for BaggageEntry {
     }
 }
 
-// === impl DelayOverride ===
-
-impl DelayOverride {
-    /// Returns the baggage entry for it, such as `user.delay=500ms`.
-    pub fn entry(&self) -> BaggageEntry {
-        BaggageEntry { key: format!("{}.delay", self.service), value: self.delay.to_string() }
-    }
-}
-
-impl FromStr for DelayOverride {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let explain = |wrong: &str| format!("{wrong}: expected SERVICE=DELAY, such as user=500ms or user=300ms±30ms");
-        let (service, delay) = text.split_once('=').ok_or_else(|| explain("there is no ="))?;
-        let service = service.trim();
-        if !is_token(service) {
-            return Err(explain("there is no service"));
-        }
-        let delay = delay.trim().parse::<Distribution>().map_err(|error| explain(&error.to_string()))?;
-        Ok(Self { service: service.to_owned(), delay })
-    }
-}
-
 /// Returns whether the text is an HTTP token, as keys must be.
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
@@ -83,6 +61,7 @@ fn is_token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway_client::delay::DelayOverrides;
 
     fn header_of(entries: &[&str]) -> String {
         let entries: Vec<_> = entries.iter().map(|entry| entry.parse().unwrap()).collect();
@@ -98,17 +77,15 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_is_an_entry() {
-        let delay: DelayOverride = "user=300ms±30ms".parse().unwrap();
-        assert_eq!(delay.entry().encoded(), "user.delay=300ms%C2%B130ms");
-        assert_eq!("country=0".parse::<DelayOverride>().unwrap().entry().encoded(), "country.delay=0");
+    fn delays_are_entries() {
+        let delays: DelayOverrides = "500ms,user=300ms±30ms,country=p50=20ms,p99=200ms".parse().unwrap();
+        let entries: Vec<_> = delays.entries().map(|entry| entry.encoded()).collect();
+        let expected = ["*.delay=500ms", "user.delay=300ms%C2%B130ms", "country.delay=p50=20ms%2Cp99=200ms"];
+        assert_eq!(entries, expected);
     }
 
     #[test]
     fn errors_contain_an_example() {
-        for wrong in ["user", "user=", "user=soon", "=1s", "us er=1s", "user=1s±1s±1s"] {
-            assert!(wrong.parse::<DelayOverride>().unwrap_err().contains("user=500ms"), "{wrong}");
-        }
         for wrong in ["key", "=value", "k y=v", "k,y=v"] {
             assert!(wrong.parse::<BaggageEntry>().unwrap_err().contains("KEY=VALUE"), "{wrong}");
         }

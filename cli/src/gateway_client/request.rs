@@ -11,7 +11,8 @@ use tonic::{
 
 use crate::gateway_client::{
     address::{self, GatewayAddress},
-    baggage::{self, BaggageEntry, DelayOverride},
+    baggage::{self, BaggageEntry},
+    delay::DelayOverrides,
 };
 
 /// The flags that describe a request.
@@ -33,11 +34,13 @@ pub struct RequestArgs {
     #[arg(long, value_enum, value_name = "POLICY")]
     pub failure_policy: Option<FailurePolicy>,
 
-    /// Delays of the backends for this request, such as user=500ms,country=1s (sent as W3C baggage)
-    #[arg(long, value_name = "SERVICE=TIME", value_delimiter = ',')]
-    pub delay: Vec<DelayOverride>,
+    /// How long the backends take to reply to this request: all of them (500ms), or single ones (user=500ms,country=1s);
+    /// in the forms of `fanout up --delay`, sent as W3C baggage. The gateway and its backends have to allow it, as those
+    /// of `fanout up` do
+    #[arg(long, value_name = "DELAY", allow_hyphen_values = true)]
+    pub delay: Vec<DelayOverrides>,
 
-    /// An entry of W3C baggage to send, such as user.delay=500ms; may be repeated
+    /// An entry of W3C baggage to send, such as user.error-rate=0.5; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub baggage: Vec<BaggageEntry>,
 
@@ -103,7 +106,7 @@ impl RequestArgs {
 
     /// Returns the `baggage` header for the delays and the other entries, if there are any.
     pub fn baggage_header(&self) -> Option<MetadataValue<Ascii>> {
-        let delays = self.delay.iter().map(DelayOverride::entry);
+        let delays = self.delay.iter().flat_map(DelayOverrides::entries);
         let entries: Vec<_> = delays.chain(self.baggage.iter().cloned()).collect();
         baggage::header(&entries)
     }
@@ -130,12 +133,10 @@ pub fn with_metadata<M>(message: M, baggage: Option<&MetadataValue<Ascii>>, time
 ///
 /// Returns a message for the command line if the text is not a duration, or one of 0 or above 24 hours.
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) | Err(_) => Err("expected a time above 0, such as 500ms, 30s or 2m".to_owned()),
-        // `grpc-timeout` can represent it, and it is longer than anybody waits.
-        Ok(duration) if duration > Duration::from_hours(24) => Err("it is too long: expected at most 24h".to_owned()),
-        Ok(duration) => Ok(duration),
-    }
+    // `grpc-timeout` can represent a day, and it is longer than anybody waits.
+    let allowed = |duration: &Duration| !duration.is_zero() && *duration <= Duration::from_hours(24);
+    let duration = humantime::parse_duration(text).ok().filter(allowed);
+    duration.ok_or_else(|| "expected a time above 0 and at most 24h, such as 500ms, 30s or 2m".to_owned())
 }
 
 // === impl Method ===
@@ -212,8 +213,8 @@ mod tests {
     #[test]
     fn a_timeout_is_above_0_and_at_most_a_day() {
         assert_eq!(positive_duration("1500ms"), Ok(Duration::from_millis(1500)));
-        assert!(positive_duration("0s").unwrap_err().contains("above 0"));
-        assert!(positive_duration("soon").unwrap_err().contains("30s"));
-        assert!(positive_duration("1000000h").unwrap_err().contains("24h"));
+        for wrong in ["0s", "soon", "3", "1000000h"] {
+            assert!(positive_duration(wrong).unwrap_err().contains("above 0 and at most 24h"), "{wrong}");
+        }
     }
 }

@@ -13,6 +13,11 @@ use crate::{
 /// Concurrent requests for each connection: servers commonly allow 100 to 200 streams, and a request that waits for a
 /// stream would count as slow.
 const PER_CONNECTION: usize = 100;
+/// The most requests in flight.
+const MAX_CONCURRENCY: usize = 100_000;
+/// The most requests in all: far more than anybody waits for.
+const MAX_REQUESTS: usize = 1_000_000_000;
+const MAX_CONNECTIONS: usize = 1000;
 /// The default duration of an open loop.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
@@ -27,12 +32,12 @@ pub struct LoadArgs {
     strategy: Option<Strategy>,
 
     /// The number of callers, each with one request at a time
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole_number::<u32>(1, 100_000))]
-    callers: u32,
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = whole_number(1, MAX_CONCURRENCY))]
+    callers: usize,
 
     /// The number of requests in all [default: one for each caller]
-    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = whole_number::<u64>(1, 1_000_000_000_000))]
-    requests: Option<u64>,
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = whole_number(1, MAX_REQUESTS))]
+    requests: Option<usize>,
 
     /// How long to send requests; those in flight at the end are awaited
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
@@ -43,12 +48,12 @@ pub struct LoadArgs {
     rate: Option<f64>,
 
     /// With --rate: how many requests may be in flight; others are sent late and counted as late
-    #[arg(long, value_name = "N", default_value_t = 1000, requires = "rate", value_parser = whole_number::<u32>(1, 100_000))]
-    max_in_flight: u32,
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "rate", value_parser = whole_number(1, MAX_CONCURRENCY))]
+    max_in_flight: usize,
 
     /// The number of connections [default: one for each 100 concurrent requests]
-    #[arg(long, value_name = "N", value_parser = whole_number::<u16>(1, 1000))]
-    connections: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = whole_number(1, MAX_CONNECTIONS))]
+    connections: Option<usize>,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -103,23 +108,22 @@ impl Workload {
     /// Returns the workload that the flags describe.
     pub fn new(args: &LoadArgs) -> Self {
         let chosen = match (args.requests, args.duration) {
-            (Some(requests), _) => Some(Limit::Requests(requests)),
+            (Some(requests), _) => Some(Limit::Requests(requests as u64)),
             (None, Some(duration)) => Some(Limit::Duration(duration)),
             (None, None) => None,
         };
         let load = match args.rate {
             None => {
-                let quota = chosen.unwrap_or(Limit::Requests(args.callers.into()));
-                Loop::Closed { callers: size(args.callers), quota }
+                let quota = chosen.unwrap_or(Limit::Requests(args.callers as u64));
+                Loop::Closed { callers: args.callers, quota }
             }
             Some(rate) => {
                 let quota = chosen.unwrap_or(Limit::Duration(DEFAULT_DURATION));
-                Loop::Open { rate, quota, max_in_flight: size(args.max_in_flight) }
+                Loop::Open { rate, quota, max_in_flight: args.max_in_flight }
             }
         };
         let mut workload = Self { request: args.request.clone(), strategy: args.strategy, connections: 1, load };
-        workload.connections =
-            args.connections.map_or(workload.max_concurrency().div_ceil(PER_CONNECTION), usize::from);
+        workload.connections = args.connections.unwrap_or_else(|| workload.max_concurrency().div_ceil(PER_CONNECTION));
         workload
     }
 
@@ -136,8 +140,4 @@ impl Workload {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
     rate.ok_or_else(|| "expected requests a second, from 0.001 to 1000000".to_owned())
-}
-
-fn size(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_an_error_before_any_service_reads_it() {
         let wrong = check(b"user.delay=soon").unwrap_err();
-        assert!(wrong.starts_with("baggage: user.delay: \"soon\" is not a delay"), "{wrong}");
+        assert!(wrong.starts_with("baggage: user.delay: \"soon\": it is no time: expected 0"), "{wrong}");
         assert!(check(b"*.error-rate=2").unwrap_err().starts_with("baggage: *.error-rate: \"2\""));
     }
 
