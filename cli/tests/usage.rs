@@ -70,6 +70,12 @@ const ERRORS: &[(&[&str], &str)] = &[
          standard deviation as 300ms±30ms or 300ms+-30ms, or percentiles as p50=20ms,p99=200ms; at most 60s",
     ),
     (
+        &["compare", "--delay", "user=1s,country=soon"],
+        "fanout: invalid value 'user=1s,country=soon' for '--delay <DELAY>': 'soon': it is no time: expected 0, a time such \
+         as 300ms, mean and standard deviation as 300ms±30ms or 300ms+-30ms, or percentiles as p50=20ms,p99=200ms; \
+         at most 60s, and for single backends user=500ms,country=1s",
+    ),
+    (
         &["gateway", "--listen", "50051"],
         "gateway: invalid value '50051' for '--listen <ADDRESS>' or GATEWAY_LISTEN: \
          expected an IP address with a port, such as 127.0.0.1:50051 or [::]:50051, or stdin",

@@ -66,13 +66,14 @@ fn is_percentile(name: &str) -> bool {
 
 impl DelayOverride {
     fn new(backend: String, delay: &str) -> Result<Self, String> {
-        let explain = |wrong: &str| format!("{wrong}, and for single backends user=500ms,country=1s");
         if !BaggageEntry::is_key(&backend) {
             return Err(format!(
-                "{backend:?} is not a backend's name; expected a delay such as 500ms, or user=500ms,country=1s"
+                "'{backend}' is not a backend's name: expected a delay such as 500ms, or user=500ms,country=1s"
             ));
         }
-        let delay = delay.trim().parse::<Distribution>().map_err(|error| explain(&error.to_string()))?;
+        let delay = delay.trim();
+        let explain = |error| format!("'{delay}': {error}, and for single backends user=500ms,country=1s");
+        let delay = delay.parse::<Distribution>().map_err(explain)?;
         Ok(Self { backend, delay })
     }
 
@@ -122,22 +123,22 @@ mod tests {
     #[test]
     fn an_error_names_the_part_that_is_wrong_and_what_is_allowed_once() {
         for (text, wrong) in [
-            ("soon", "\"soon\" is not a delay (a number is missing)"),
-            ("user", "\"user\" is not a delay (a number is missing)"),
-            ("user=soon,country=1s", "\"soon\" is not a delay"),
-            ("user=", "\"\" is not a delay (no duration)"),
-            ("", "\"\" is not a delay (no duration)"),
-            ("user=1s,", "\"\" is not a delay (no duration)"),
-            ("user=1s±1s±1s", "\"1s±1s±1s\" is not a delay"),
-            ("user=1s,p99=2s", "\"1s,p99=2s\" is not a delay (a percentile needs a value)"),
-            ("user=p50=20ms,country=1s", "\"p50=20ms\" is not a delay (both p50 and p99 are needed)"),
+            ("soon", "'soon': it is no time: expected 0"),
+            ("user", "'user': it is no time: expected 0"),
+            ("user=soon,country=1s", "'soon': it is no time"),
+            ("user=", "'': it is no time"),
+            ("", "'': it is no time"),
+            ("user=1s,", "'': it is no time"),
+            ("user=1s±1s±1s", "'1s±1s±1s': "),
+            ("user=1s,p99=2s", "'1s,p99=2s': a percentile needs a value"),
+            ("user=p50=20ms,country=1s", "'p50=20ms': both p50 and p99 are needed"),
         ] {
             let error = entries(text).unwrap_err();
             assert!(error.starts_with(wrong), "{error}");
             assert_eq!((error.matches("expected").count(), error.matches("user=500ms").count()), (1, 1), "{error}");
         }
         for text in ["=1s", "us er=1s"] {
-            assert!(entries(text).unwrap_err().contains("is not a backend's name; expected a delay such as 500ms"));
+            assert!(entries(text).unwrap_err().contains("is not a backend's name: expected a delay such as 500ms"));
         }
     }
 }
