@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    call::{CallArgs, call},
     compare::{CompareArgs, compare},
     completion::{ClientError, Completion},
     load::{LoadArgs, load},
@@ -27,6 +28,8 @@ enum Command {
     Up(UpArgs),
     /// Makes one request with each strategy and shows how its calls overlapped
     Compare(CompareArgs),
+    /// Makes one request, and shows its calls and its reply
+    Call(CallArgs),
     /// Makes many requests and shows how long they took
     Load(LoadArgs),
     #[command(flatten)]
@@ -36,7 +39,7 @@ enum Command {
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `compare` or `load` failed.
+    /// `compare`, `call` or `load` failed.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The services could not be started, or one ended.
@@ -47,6 +50,18 @@ pub enum Error {
 // === impl Cli ===
 
 impl Cli {
+    /// Checks what clap cannot.
+    ///
+    /// # Errors
+    ///
+    /// Returns a message for the command line if flags do not go together.
+    pub fn check(&self) -> Result<(), String> {
+        match &self.command {
+            Command::Call(args) => args.check(),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -57,6 +72,7 @@ impl Cli {
             Command::Up(args) => Ok(up(&args).await.map(|()| Completion::Success)?),
             Command::Service(service) => Ok(Completion::Service(service.run().await)),
             Command::Compare(args) => Ok(compare(&args).await?),
+            Command::Call(args) => Ok(call(&args).await?),
             Command::Load(args) => Ok(load(&args).await?),
         }
     }

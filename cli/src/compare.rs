@@ -26,7 +26,7 @@ use crate::{
     gateway_client::{
         address::Unreachable,
         report::Report,
-        request::{Method, RequestArgs, Strategy, with_metadata},
+        request::{Method, RequestArgs, Strategy},
         rpc_error::RpcError,
     },
     terminal::{
@@ -87,13 +87,13 @@ pub async fn compare(args: &CompareArgs) -> Result<Completion, ClientError> {
 ///
 /// Returns an error if nothing answers at the gateway's address. A failed request is a run with an error.
 pub async fn measure(request: &RequestArgs, strategies: &[Strategy]) -> Result<Vec<Run>, Unreachable> {
-    let channel = request.gateway.connect_checked().await?;
+    let channel = request.options.gateway.connect_checked().await?;
     let mut runs = Vec::with_capacity(strategies.len());
     for &strategy in strategies {
         let live = LiveLine::start(move |elapsed| progress(strategy, elapsed));
         let began = Instant::now();
         // tonic's timer does not cover the wait for the connection.
-        let reply = tokio::time::timeout(request.timeout, call(channel.clone(), request, strategy)).await;
+        let reply = tokio::time::timeout(request.options.timeout, call(channel.clone(), request, strategy)).await;
         let waited = began.elapsed();
         live.finish().await;
         let result = match reply {
@@ -108,14 +108,13 @@ pub async fn measure(request: &RequestArgs, strategies: &[Strategy]) -> Result<V
 
 async fn call(channel: Channel, request: &RequestArgs, strategy: Strategy) -> Result<Option<FanOutReport>, Status> {
     let mut client = GatewayServiceClient::new(channel);
-    let (baggage, timeout) = (request.baggage_header(), request.timeout);
     match request.method {
         Method::GetProfile => {
-            let message = with_metadata(request.profile(Some(strategy)), baggage.as_ref(), timeout);
+            let message = request.options.request(request.profile(Some(strategy)));
             client.get_profile(message).await.map(Response::into_inner).map(|reply| reply.report)
         }
         Method::GetHomeCountry => {
-            let message = with_metadata(request.home_country(Some(strategy)), baggage.as_ref(), timeout);
+            let message = request.options.request(request.home_country(Some(strategy)));
             client.get_home_country(message).await.map(Response::into_inner).map(|reply| reply.report)
         }
     }
@@ -130,7 +129,7 @@ fn progress(strategy: Strategy, elapsed: Duration) -> String {
 }
 
 fn screen(args: &CompareArgs, runs: &[Run], Terminal { width, style }: Terminal) -> String {
-    let title = format!("{} at {}", args.request.describe(), args.request.gateway);
+    let title = format!("{} at {}", args.request.describe(), args.request.options.gateway);
     let mut text = style.paint(Role::Quiet, &title) + "\n\n";
     text.push_str(&waterfall::waterfall(runs, width, style));
     text.push('\n');

@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! * [`command`]: the commands and the exit codes; [`completion`]: how a command ends. A new command goes there.
+//! * [`call`]: one request, its calls as a picture, and its reply.
 //! * [`compare`]: one request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
 //! * [`up`]: all services, each as a process.
@@ -11,8 +12,9 @@
 //! * [`terminal`]: what the terminal can show, drawing, a line of progress.
 //! * [`usage`]: reads the command line; errors in it, each as one line.
 //!
-//! Imports run one way: `command`, then `up`, `compare` and `load`, then the others.
+//! Imports run one way: `command`, then `up`, `call`, `compare` and `load`, then the others.
 
+pub mod call;
 pub mod command;
 pub mod compare;
 pub mod completion;

@@ -92,9 +92,9 @@ pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
 ///
 /// Panics if a worker panics, which is a bug.
 pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Result<Measurement, Unreachable> {
-    let mut channels = vec![workload.request.gateway.connect_checked().await?];
+    let mut channels = vec![workload.request.options.gateway.connect_checked().await?];
     for _ in 1..workload.connections {
-        channels.push(workload.request.gateway.connect().await?);
+        channels.push(workload.request.options.gateway.connect().await?);
     }
     let progress = Arc::new(Progress::default());
     let live = live_line(Arc::clone(&progress));

@@ -8,8 +8,12 @@ use crate::{command::Cli, terminal::program};
 /// Parses the command line. Ends the process after it has printed help, the version or an error.
 pub fn parse() -> Cli {
     let mut command = command();
-    let parsed =
-        command.try_get_matches_from_mut(std::env::args_os()).and_then(|matches| Cli::from_arg_matches(&matches));
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = matches.and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        cli.check().map_err(|message| command.error(ErrorKind::ValueValidation, message))?;
+        Ok(cli)
+    });
     parsed.unwrap_or_else(|error| {
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),

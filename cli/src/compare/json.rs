@@ -94,7 +94,7 @@ impl<'a> Document<'a> {
     /// Creates the document of these runs.
     pub fn new(request: &RequestArgs, runs: &'a [Run]) -> Self {
         Self {
-            gateway: request.gateway.to_string(),
+            gateway: request.options.gateway.to_string(),
             method: request.method.rpc(),
             user: request.user.to_string(),
             runs: runs.iter().map(RunDocument::new).collect(),

@@ -7,11 +7,15 @@ use tonic::Code;
 
 use rpc_layers::trace::code_name;
 
+use crate::gateway_client::request::Strategy;
+
 /// How the calls of one request overlapped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// The id of the request's trace.
     pub trace_id: String,
+    /// The strategy that ran, if this program knows it.
+    pub strategy: Option<Strategy>,
     /// From the first call's start to the last call's end.
     pub wall: Duration,
     /// The sum of the calls' durations.
@@ -86,6 +90,7 @@ impl Report {
 impl From<proto::FanOutReport> for Report {
     fn from(report: proto::FanOutReport) -> Self {
         Self {
+            strategy: Strategy::of(report.strategy()),
             trace_id: report.trace_id,
             wall: duration(report.wall_time),
             total: duration(report.total_time),

@@ -1,4 +1,4 @@
-//! A request to the gateway: the flags that `compare` and `load` share.
+//! A request to the gateway: the flags that `compare`, `load` and `call` share.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -15,13 +15,9 @@ use crate::gateway_client::{
     delay::DelayOverrides,
 };
 
-/// The flags that describe a request.
+/// The flags that describe a request to be made many times, or in many ways.
 #[derive(Args, Clone, Debug)]
 pub struct RequestArgs {
-    /// The address of the gateway
-    #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL", default_value = address::DEFAULT)]
-    pub gateway: GatewayAddress,
-
     /// The RPC to call
     #[arg(long, value_enum, default_value_t)]
     pub method: Method,
@@ -29,6 +25,18 @@ pub struct RequestArgs {
     /// The id of the requested user
     #[arg(long, value_name = "ID", default_value = "ada")]
     pub user: UserId,
+
+    /// Where to send it, and how.
+    #[command(flatten)]
+    pub options: RequestOptions,
+}
+
+/// The flags of every request: where to send it, and how.
+#[derive(Args, Clone, Debug)]
+pub struct RequestOptions {
+    /// The address of the gateway
+    #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL", default_value = address::DEFAULT)]
+    pub gateway: GatewayAddress,
 
     /// What a failed call does to the others [default: the gateway chooses]
     #[arg(long, value_enum, value_name = "POLICY")]
@@ -91,7 +99,7 @@ impl RequestArgs {
         proto::GetProfileRequest {
             user_id: self.user.to_string(),
             strategy: Strategy::number(strategy),
-            failure_policy: FailurePolicy::number(self.failure_policy),
+            failure_policy: FailurePolicy::number(self.options.failure_policy),
         }
     }
 
@@ -100,10 +108,19 @@ impl RequestArgs {
         proto::GetHomeCountryRequest {
             user_id: self.user.to_string(),
             strategy: Strategy::number(strategy),
-            failure_policy: FailurePolicy::number(self.failure_policy),
+            failure_policy: FailurePolicy::number(self.options.failure_policy),
         }
     }
 
+    /// Describes the request, such as `GetProfile of ada`.
+    pub fn describe(&self) -> String {
+        format!("{} of {}", self.method.rpc(), self.user)
+    }
+}
+
+// === impl RequestOptions ===
+
+impl RequestOptions {
     /// Returns the `baggage` header for the delays and the other entries, if there are any.
     pub fn baggage_header(&self) -> Option<MetadataValue<Ascii>> {
         let delays = self.delay.iter().flat_map(DelayOverrides::entries);
@@ -111,9 +128,9 @@ impl RequestArgs {
         baggage::header(&entries)
     }
 
-    /// Describes the request, such as `GetProfile of ada`.
-    pub fn describe(&self) -> String {
-        format!("{} of {}", self.method.rpc(), self.user)
+    /// Returns the request with its baggage and its deadline.
+    pub fn request<M>(&self, message: M) -> Request<M> {
+        with_metadata(message, self.baggage_header().as_ref(), self.timeout)
     }
 }
 
@@ -166,7 +183,18 @@ impl Strategy {
         }
     }
 
-    fn number(strategy: Option<Self>) -> i32 {
+    /// Returns the strategy that the contract calls by this name, unless it is the server's choice.
+    pub(crate) fn of(strategy: proto::Strategy) -> Option<Self> {
+        match strategy {
+            proto::Strategy::Unspecified => None,
+            proto::Strategy::Sequential => Some(Self::Sequential),
+            proto::Strategy::Concurrent => Some(Self::Concurrent),
+            proto::Strategy::Spawned => Some(Self::Spawned),
+        }
+    }
+
+    /// Returns the number in the contract.
+    pub(crate) fn number(strategy: Option<Self>) -> i32 {
         let strategy = match strategy {
             None => proto::Strategy::Unspecified,
             Some(Self::Sequential) => proto::Strategy::Sequential,
@@ -180,7 +208,8 @@ impl Strategy {
 // === impl FailurePolicy ===
 
 impl FailurePolicy {
-    fn number(policy: Option<Self>) -> i32 {
+    /// Returns the number in the contract.
+    pub(crate) fn number(policy: Option<Self>) -> i32 {
         let policy = match policy {
             None => proto::FailurePolicy::Unspecified,
             Some(Self::FailFast) => proto::FailurePolicy::FailFast,

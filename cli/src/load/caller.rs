@@ -85,8 +85,8 @@ impl Caller {
             channels,
             path: PathAndQuery::from_static(path),
             message: Encoded::from_bytes(message.into()).expect("what was just encoded is a message"),
-            baggage: request.baggage_header(),
-            timeout: request.timeout,
+            baggage: request.options.baggage_header(),
+            timeout: request.options.timeout,
         }
     }
 

@@ -105,7 +105,7 @@ impl Document {
         #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 requests")]
         let done = tally.done() as f64;
         Self {
-            gateway: workload.request.gateway.to_string(),
+            gateway: workload.request.options.gateway.to_string(),
             method: workload.request.method.rpc(),
             user: workload.request.user.to_string(),
             strategy: workload.strategy.map(crate::gateway_client::request::Strategy::name),

@@ -64,7 +64,7 @@ pub fn per_second(requests: u64, elapsed: Duration) -> String {
 fn title(workload: &Workload) -> String {
     let strategy = workload.strategy.map_or(String::new(), |strategy| format!(", {}", strategy.name()));
     let connections = counted(workload.connections as u64, "connection");
-    format!("{}{strategy} at {} over {connections}", workload.request.describe(), workload.request.gateway)
+    format!("{}{strategy} at {} over {connections}", workload.request.describe(), workload.request.options.gateway)
 }
 
 /// Returns what happened, in sentences.

@@ -46,7 +46,15 @@ fn report(calls: Vec<Call>) -> Report {
     let total: Duration = calls.iter().map(|call| call.duration).sum();
     let longest = calls.iter().map(|call| call.duration).max().unwrap_or_default();
     let (saved, avoidable) = (total.saturating_sub(wall), wall.saturating_sub(longest));
-    Report { trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(), wall, total, saved, avoidable, calls }
+    Report {
+        strategy: None,
+        trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
+        wall,
+        total,
+        saved,
+        avoidable,
+        calls,
+    }
 }
 
 fn run(strategy: Strategy, calls: Vec<Call>) -> Run {
