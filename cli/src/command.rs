@@ -8,6 +8,7 @@ use crate::{
     call::{CallArgs, call},
     compare::{CompareArgs, compare},
     completion::{ClientError, Completion},
+    completions::{CompletionsArgs, completions},
     load::{LoadArgs, load},
     services::command::ServiceCommand,
     up::{UpArgs, UpError, up},
@@ -32,6 +33,8 @@ enum Command {
     Call(CallArgs),
     /// Makes many requests and shows how long they took
     Load(LoadArgs),
+    /// Prints completions for a shell, or the manual page
+    Completions(CompletionsArgs),
     #[command(flatten)]
     Service(ServiceCommand),
 }
@@ -72,6 +75,10 @@ impl Cli {
             Command::Up(args) => Ok(up(&args).await.map(|()| Completion::Success)?),
             Command::Service(service) => Ok(Completion::Service(service.run().await)),
             Command::Compare(args) => Ok(compare(&args).await?),
+            Command::Completions(args) => {
+                completions(&args).map_err(ClientError::Output)?;
+                Ok(Completion::Success)
+            }
             Command::Call(args) => Ok(call(&args).await?),
             Command::Load(args) => Ok(load(&args).await?),
         }

@@ -7,6 +7,7 @@
 //! * [`compare`]: one request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
 //! * [`up`]: all services, each as a process.
+//! * [`completions`]: completions for shells, and the manual page.
 //! * [`services`]: the table of services, and the subcommands that run one. A new backend goes there.
 //! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
 //! * [`terminal`]: what the terminal can show, drawing, a line of progress.
@@ -18,6 +19,7 @@ pub mod call;
 pub mod command;
 pub mod compare;
 pub mod completion;
+pub mod completions;
 pub mod gateway_client;
 pub mod load;
 mod parent_process;

@@ -16,14 +16,13 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use fault_injection::Distribution;
 use futures::future::LocalBoxFuture;
-use service_kit::process;
+use service_kit::{Settings, command_line, process};
 
 /// All services. Those that export metrics on consecutive ports do so in this order.
 pub static SERVICES: &[Service] = &[
-    gateway("gateway", 50051, |args| Box::pin(process::run::<gateway::Config>(args))),
-    backend("user-service", 50052, |args| Box::pin(process::run::<user_service::Config>(args)))
-        .with_args(user_service_args),
-    backend("country-service", 50053, |args| Box::pin(process::run::<country_service::Config>(args))),
+    service::<gateway::Config>(Kind::Gateway).with_args(gateway_args),
+    service::<user_service::Config>(Kind::Backend).with_args(user_service_args),
+    service::<country_service::Config>(Kind::Backend),
 ];
 
 /// Runs a service with these arguments, of which the first is the program's name.
@@ -42,6 +41,8 @@ pub struct Service {
     pub port: u16,
     /// What it does.
     pub kind: Kind,
+    /// Returns its command line.
+    pub command: fn() -> clap::Command,
     run: Run,
     args: Args,
 }
@@ -66,12 +67,20 @@ pub struct LaunchContext<'a> {
     pub backends: &'a [(&'static str, String)],
 }
 
-const fn gateway(name: &'static str, port: u16, run: Run) -> Service {
-    Service { name, port, kind: Kind::Gateway, run, args: gateway_args }
+/// Returns a service by its settings, which know its name and port.
+const fn service<S: Settings + 'static>(kind: Kind) -> Service {
+    Service {
+        name: S::NAME,
+        port: S::PORT,
+        kind,
+        command: command_line::command::<S>,
+        run: run::<S>,
+        args: backend_args,
+    }
 }
 
-const fn backend(name: &'static str, port: u16, run: Run) -> Service {
-    Service { name, port, kind: Kind::Backend, run, args: backend_args }
+fn run<S: Settings + 'static>(args: Vec<OsString>) -> LocalBoxFuture<'static, ExitCode> {
+    Box::pin(process::run::<S>(args))
 }
 
 fn gateway_args(context: &LaunchContext<'_>) -> Vec<String> {

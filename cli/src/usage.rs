@@ -7,7 +7,7 @@ use crate::{command::Cli, terminal::program};
 
 /// Parses the command line. Ends the process after it has printed help, the version or an error.
 pub fn parse() -> Cli {
-    let mut command = command();
+    let mut command = command(&program::name());
     let matches = command.try_get_matches_from_mut(std::env::args_os());
     let parsed = matches.and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
@@ -25,16 +25,16 @@ pub fn parse() -> Cli {
     })
 }
 
-/// Returns the command line of `fanout`, whose help ends with how to begin.
-pub fn command() -> clap::Command {
-    Cli::command().arg_required_else_help(true).after_help(first_steps(&program::name()))
+/// Returns the command line of `fanout`, whose help ends with how to begin. `program` is how it is called.
+pub fn command(program: &str) -> clap::Command {
+    let steps = format!("Begin with:\n{}", first_steps(program));
+    Cli::command().arg_required_else_help(true).after_help(steps)
 }
 
 /// Returns the commands to begin with, as they can be typed.
-fn first_steps(program: &str) -> String {
+pub(crate) fn first_steps(program: &str) -> String {
     format!(
-        "Begin with:\n  \
-         {program} up                  start the gateway and its services, and leave them running\n  \
+        "  {program} up                  start the gateway and its services, and leave them running\n  \
          {program} compare             in another terminal: see what joining two calls saves\n  \
          {program} call profile ada    make one request, and see its calls and its reply"
     )
