@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode};
 
-use crate::gateway_client::address::Unreachable;
+use crate::{gateway_client::address::Unreachable, terminal::text_layout::printable};
 
 /// How a command ended that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +21,9 @@ pub enum ClientError {
     /// Nothing answers at the gateway's address.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
+    /// The gateway finds the request invalid, for the given reason.
+    #[error("the gateway rejects the request: {}", printable(.0))]
+    Rejected(String),
     /// Standard output cannot be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -47,6 +50,7 @@ impl ClientError {
     /// Returns the exit code, from BSD's `sysexits.h`.
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Rejected(_) => ExitCode::from(64),
             Self::Unreachable(_) => ExitCode::from(69),
             Self::Json(_) => ExitCode::from(70),
             Self::Output(_) => ExitCode::from(74),

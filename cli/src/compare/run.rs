@@ -28,6 +28,13 @@ impl Run {
         }
     }
 
+    /// Returns why the gateway rejected the request before it made a call, whatever the strategy: for an override that
+    /// no backend has, or another invalid field.
+    pub fn rejection(&self) -> Option<&str> {
+        let error = self.result.as_ref().err()?;
+        error.is_rejection().then_some(error.message.as_str())
+    }
+
     /// Returns the report of a reply whose calls all succeeded: only those can be compared.
     pub fn complete(&self) -> Option<&Report> {
         let report = self.result.as_ref().ok()?.as_ref()?;

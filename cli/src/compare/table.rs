@@ -3,7 +3,7 @@
 use rpc_layers::trace::code_name;
 
 use crate::{
-    compare::run::Run,
+    compare::{noise, run::Run},
     gateway_client::report::{CallState, Report},
     terminal::{
         style::{Role, Style},
@@ -46,8 +46,8 @@ fn row(run: &Run, style: Style) -> Vec<String> {
         style.duration(run.waited),
         figure(|report| report.wall),
         figure(|report| report.total),
-        figure(|report| report.saved),
-        figure(|report| report.avoidable),
+        figure(|report| noise::figure(report.saved)),
+        figure(|report| noise::figure(report.avoidable)),
         calls,
     ]
 }

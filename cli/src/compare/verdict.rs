@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    compare::run::Run,
+    compare::{noise, run::Run},
     gateway_client::{report::Report, request::Strategy},
     terminal::style::Style,
 };
-
-/// A difference below this fraction (one in …) of the whole is noise.
-const NOISE: u32 = 20;
 
 /// Says what joining saves, computed from the measured times.
 ///
@@ -34,15 +31,16 @@ pub fn verdict(runs: &[Run], style: Style) -> String {
 fn compared(in_turn: &Report, together: &Report, style: Style) -> String {
     let figures = format!("{} in turn, {} together", style.duration(in_turn.wall), style.duration(together.wall));
     let saved = in_turn.wall.saturating_sub(together.wall);
-    if is_more_than_noise(saved, in_turn.wall) {
+    if noise::is_more(saved, in_turn.wall) {
         return format!("joining saves {}: {figures}", style.duration(saved));
     }
-    format!("joining saves nothing: {figures}; {}", why_nothing(together))
+    format!("joining saves nothing: {figures}; {}", why_nothing(together, noise::is_too_short(saved, in_turn.wall)))
 }
 
 /// Says why calls that were joined took no less time.
-fn why_nothing(together: &Report) -> &'static str {
+fn why_nothing(together: &Report, is_too_short: bool) -> &'static str {
     match together.calls.len() {
+        _ if is_too_short => "the calls are too short to tell",
         0 | 1 => "there is only one call",
         // Calls that could start together but do not: each needs the previous one.
         _ if !together.overlaps() => "the calls depend on one another",
@@ -51,7 +49,7 @@ fn why_nothing(together: &Report) -> &'static str {
 }
 
 fn of_tasks(one_task: Duration, tasks: Duration, style: Style) -> String {
-    let effect = match is_more_than_noise(one_task.abs_diff(tasks), one_task.max(tasks)) {
+    let effect = match noise::is_more(one_task.abs_diff(tasks), one_task.max(tasks)) {
         true if tasks < one_task => "takes less",
         true => "takes longer",
         false => "changes nothing",
@@ -62,7 +60,7 @@ fn of_tasks(one_task: Duration, tasks: Duration, style: Style) -> String {
 
 fn alone_in_turn(report: &Report, style: Style) -> String {
     let wall = style.duration(report.wall);
-    if is_more_than_noise(report.avoidable, report.wall) {
+    if noise::is_more(report.avoidable, report.wall) {
         format!("joining would save {} of {wall}", style.duration(report.avoidable))
     } else {
         format!("joining would save nothing of {wall}")
@@ -70,15 +68,15 @@ fn alone_in_turn(report: &Report, style: Style) -> String {
 }
 
 fn alone_together(report: &Report, style: Style) -> String {
-    if is_more_than_noise(report.saved, report.total) {
+    if noise::is_more(report.saved, report.total) {
         let (saved, total, wall) = (report.saved, report.total, report.wall);
         let [saved, total, wall] = [saved, total, wall].map(|duration| style.duration(duration));
         format!("joining saved {saved}: {wall} together, {total} if in turn")
     } else {
-        format!("joining saved nothing of {}: {}", style.duration(report.wall), why_nothing(report))
+        format!(
+            "joining saved nothing of {}: {}",
+            style.duration(report.wall),
+            why_nothing(report, noise::is_too_short(report.saved, report.total))
+        )
     }
-}
-
-fn is_more_than_noise(part: Duration, whole: Duration) -> bool {
-    part > whole / NOISE
 }

@@ -38,6 +38,11 @@ impl RpcError {
         Self { code, message, report: report.map(Report::from) }
     }
 
+    /// Returns whether the gateway found the request invalid before it made a call: the same request always is.
+    pub fn is_rejection(&self) -> bool {
+        self.code == Code::InvalidArgument && self.report.is_none()
+    }
+
     /// Returns the error for a reply that did not arrive in time.
     pub fn deadline_exceeded() -> Self {
         Self { code: Code::DeadlineExceeded, message: NO_REPLY.to_owned(), report: None }

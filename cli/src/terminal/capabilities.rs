@@ -28,6 +28,15 @@ pub enum ColorChoice {
     Never,
 }
 
+/// The size of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// The number of characters in a row.
+    pub columns: usize,
+    /// The number of rows.
+    pub rows: usize,
+}
+
 /// The width and style of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
@@ -49,6 +58,13 @@ impl Terminal {
         let colour = wants_colour(choice, io::stdout().is_terminal(), variable);
         Self { width: width(variable, size), style: Style { charset, colour } }
     }
+}
+
+/// Returns the size of standard output if it is a terminal that can be redrawn.
+pub fn stdout_size() -> Option<Size> {
+    let is_live = io::stdout().is_terminal() && variable("TERM").as_deref() != Some("dumb");
+    let (width, height) = terminal_size::terminal_size_of(io::stdout()).filter(|_| is_live)?;
+    Some(Size { columns: width.0.into(), rows: height.0.into() }).filter(|size| size.columns > 0 && size.rows > 0)
 }
 
 /// Returns whether standard error is a terminal that can rewrite a line.

@@ -9,6 +9,15 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
+/// Returns how many columns the text takes if it has the colours of [`Style`].
+pub fn visible_width(text: &str) -> usize {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().map_or(0, width);
+    // A sequence ends with its first letter.
+    let after = |part: &str| part.split_once(|c: char| c.is_ascii_alphabetic()).map_or(0, |(_, text)| width(text));
+    first + parts.map(after).sum::<usize>()
+}
+
 /// Escapes control characters.
 ///
 /// Names and messages come from servers; an escape sequence in one must not reach the terminal.
@@ -118,6 +127,12 @@ mod tests {
     fn lines_break_at_spaces_and_are_indented() {
         assert_eq!(wrap("  one two three", 10, 2), "  one two\n  three");
         assert_eq!(wrap("averyverylongword x", 8, 2), "averyverylongword\n  x");
+    }
+
+    #[test]
+    fn colours_take_no_columns() {
+        assert_eq!(visible_width("plain"), 5);
+        assert_eq!(visible_width("\u{1b}[1mab\u{1b}[0m c\u{1b}[2m\u{1b}[36m█\u{1b}[0m"), 5);
     }
 
     #[test]

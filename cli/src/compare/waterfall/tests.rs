@@ -2,87 +2,21 @@
 
 use std::time::Duration;
 
-use tonic::Code;
-
 use super::waterfall;
 use crate::{
-    compare::{run::Run, table::table, verdict::verdict},
-    gateway_client::{
-        report::{Call, CallState, Report},
-        request::Strategy,
-        rpc_error::RpcError,
+    compare::{
+        fixtures::{call, chain, ended, failure, not_found, profile, run, unreachable},
+        run::Run,
+        table::table,
+        verdict::verdict,
     },
+    gateway_client::{report::Call, report::CallState, request::Strategy},
     terminal::{style::Style, text_layout::width},
 };
 
-fn call(name: &str, start: u64, duration: u64) -> Call {
-    Call {
-        name: name.to_owned(),
-        method: String::new(),
-        state: CallState::Ok,
-        start: Duration::from_millis(start),
-        duration: Duration::from_millis(duration),
-        attempts: 1,
-        hedges: 0,
-        hedge_won: false,
-        critical: false,
-    }
-}
-
-fn critical(call: Call) -> Call {
-    Call { critical: true, ..call }
-}
-
-fn ended(state: CallState, call: Call) -> Call {
-    Call { state, ..call }
-}
-
-fn not_found() -> CallState {
-    CallState::Failed { code: "NOT_FOUND", message: "no user \"x\"".to_owned() }
-}
-
-fn report(calls: Vec<Call>) -> Report {
-    let wall = calls.iter().map(Call::end).max().unwrap_or_default();
-    let total: Duration = calls.iter().map(|call| call.duration).sum();
-    let longest = calls.iter().map(|call| call.duration).max().unwrap_or_default();
-    let (saved, avoidable) = (total.saturating_sub(wall), wall.saturating_sub(longest));
-    Report {
-        strategy: None,
-        trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
-        wall,
-        total,
-        saved,
-        avoidable,
-        calls,
-    }
-}
-
-fn run(strategy: Strategy, calls: Vec<Call>) -> Run {
-    let report = report(calls);
-    Run { strategy, waited: report.wall + Duration::from_millis(8), result: Ok(Some(report)) }
-}
-
-fn profile() -> Vec<Run> {
-    vec![
-        run(Strategy::Sequential, vec![call("user", 0, 3000), critical(call("country", 3000, 3000))]),
-        run(Strategy::Concurrent, vec![call("user", 0, 3000), critical(call("country", 0, 3004))]),
-    ]
-}
-
+#[track_caller]
 fn assert_text(text: &str, expected: &str) {
     assert_eq!(text, expected.trim_start_matches('\n'), "\n{text}");
-}
-
-fn failure() -> Vec<Run> {
-    let calls = vec![
-        ended(not_found(), call("user", 0, 1200)),
-        critical(ended(CallState::Cancelled, call("country", 0, 1250))),
-        ended(CallState::Skipped, call("language", 0, 0)),
-        Call { attempts: 2, hedges: 1, hedge_won: true, ..call("flag", 100, 300) },
-    ];
-    let message = "no user \"x\" is known to the service, which has looked in all of its places".to_owned();
-    let error = RpcError { code: Code::NotFound, message, report: Some(report(calls)) };
-    vec![Run { strategy: Strategy::Concurrent, waited: Duration::from_millis(1260), result: Err(error) }]
 }
 
 #[test]
@@ -92,14 +26,14 @@ fn a_profile_at_width_60() {
         "
 sequential  waited 6.01 s
   trace 0af7651916cd43dd8448eb211c80319c
-  user     ███████████████████▌                     3.00 s
-  country                     ▐███████████████████  3.00 s ◆
+  user     ███████████████████                      3.00 s
+  country                     ███████████████████   3.00 s ◆
 concurrent  waited 3.01 s
   trace 0af7651916cd43dd8448eb211c80319c
-  user     ███████████████████▌                     3.00 s
-  country  ███████████████████▌                     3.00 s ◆
-           ┬────────────┬────────────┬────────────┬
-           0 s          2 s          4 s          6 s
+  user     ███████████████████                      3.00 s
+  country  ███████████████████                      3.00 s ◆
+           ┬────────────┬───────────┬────────────┬
+           0 s          2 s         4 s          6 s
 ◆ ended last: the one to speed up first
 ",
     );
@@ -114,12 +48,12 @@ fn a_failure_at_width_80_in_ascii() {
 concurrent  waited 1.26 s  trace 0af7651916cd43dd8448eb211c80319c
   x NOT_FOUND: no user \"x\" is known to the service, which has looked in all of
     its places
-  user      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx   1.20 s x NOT_FOUND
-  country   ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~  1.25 s * ~ cancelled
+  user      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx    1.20 s x NOT_FOUND
+  country   ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~   1.25 s * ~ cancelled
   language                                                  - skipped
-  flag         ##########                            300 ms 2 attempts hedge won
-            +---------------+--------------+--------
-            0 s             500 ms         1 s
+  flag         #########                             300 ms 2 attempts hedge won
+            +--------------+--------------+--------
+            0 s            500 ms         1 s
 * ended last: the one to speed up first
 strategy  concurrent
 waited        1.26 s
@@ -226,9 +160,7 @@ fn a_run_without_calls_or_report_is_explained() {
     let none = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, result: Ok(None) };
     assert_eq!(waterfall(&[none], 60, Style::PLAIN), "spawned  waited 0 s\n  the reply holds no report\n");
     assert_eq!(waterfall(&[], 60, Style::PLAIN), "");
-    let error = RpcError { code: Code::Unavailable, message: "gone".to_owned(), report: None };
-    let failed = Run { strategy: Strategy::Spawned, waited: Duration::ZERO, result: Err(error) };
-    assert_eq!(waterfall(&[failed], 60, Style::ASCII), "spawned  waited 0 s\n  x UNAVAILABLE: gone\n");
+    assert_eq!(waterfall(&[unreachable()], 60, Style::ASCII), "spawned  waited 0 s\n  x UNAVAILABLE: gone\n");
 }
 
 #[test]
@@ -237,9 +169,8 @@ fn the_verdict_follows_the_measured_times() {
     assert_eq!(text(&profile()), "joining saves 3.00 s: 6.00 s in turn, 3.00 s together");
     assert_eq!(text(&profile()[..1]), "joining would save 3.00 s of 6.00 s");
     assert_eq!(text(&profile()[1..]), "joining saved 3.00 s: 3.00 s together, 6.00 s if in turn");
-    let chain = |strategy| run(strategy, vec![call("user", 0, 3000), call("country", 3000, 3000)]);
     assert_eq!(
-        text(&Strategy::ALL.map(chain)),
+        text(&Strategy::ALL.map(|strategy| chain(strategy, 3000))),
         "joining saves nothing: 6.00 s in turn, 6.00 s together; the calls depend on one another\n\
          a task for each call changes nothing: 6.00 s, 6.00 s in one task"
     );
@@ -248,6 +179,14 @@ fn the_verdict_follows_the_measured_times() {
         run(Strategy::Spawned, vec![call("user", 0, 3000), call("country", 0, 10)]),
     ];
     assert!(text(&lopsided).ends_with("one call takes nearly all of the time"));
+    let micros = |micros| Call { duration: Duration::from_micros(micros), ..call("user", 0, 0) };
+    let short = |strategy, calls: [u64; 2], wall| {
+        let mut run = run(strategy, calls.map(micros).into());
+        run.result.as_mut().unwrap().as_mut().unwrap().wall = Duration::from_micros(wall);
+        run
+    };
+    let short = [short(Strategy::Sequential, [500, 400], 900), short(Strategy::Concurrent, [500, 400], 500)];
+    assert_eq!(text(&short), "joining saves nothing: 900 µs in turn, 500 µs together; the calls are too short to tell");
     let partial = run(Strategy::Sequential, vec![ended(not_found(), call("user", 0, 1))]);
     assert!(text(&[partial]).starts_with("nothing to compare"));
 }
