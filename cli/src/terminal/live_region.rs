@@ -14,8 +14,8 @@ use crate::terminal::{
 
 /// The drawing shows tenths of a second.
 const REFRESH: Duration = Duration::from_millis(100);
-/// The ANSI sequence that erases everything from the cursor to the end of the screen.
-const ERASE_BELOW: &str = "\u{1b}[J";
+/// The ANSI sequence that erases the line of the cursor, and the step to the next one.
+const ERASE_LINE: &str = "\u{1b}[2K\n";
 /// Terminals that know this mode show what is between its start and its end at once; the others ignore it.
 const SYNCHRONIZED: [&str; 2] = ["\u{1b}[?2026h", "\u{1b}[?2026l"];
 
@@ -70,12 +70,14 @@ impl LiveRegion {
         self.drawn = lines.iter().map(|line| visible_width(line)).collect();
     }
 
-    /// Returns what moves the cursor to the start of the drawing and erases it.
+    /// Returns what erases the drawing and moves the cursor to its start.
+    ///
+    /// Line by line: tmux moves a screen that is erased as a whole into its scrollback.
     fn erase(&self) -> String {
         let Some(Size { columns, rows }) = capabilities::stdout_size() else { return String::new() };
         // At the size of now: a terminal that has become narrower has wrapped the lines.
         let up = self.drawn.iter().map(|width| rows_of(*width, columns)).sum::<usize>().min(rows.saturating_sub(1));
-        if up == 0 { String::new() } else { format!("\r\u{1b}[{up}A{ERASE_BELOW}") }
+        if up == 0 { String::new() } else { format!("\r\u{1b}[{up}A{}\u{1b}[{up}A", ERASE_LINE.repeat(up)) }
     }
 }
 

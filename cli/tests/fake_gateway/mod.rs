@@ -17,7 +17,7 @@ use fanout_proto::gateway::v1::{
 };
 use futures::stream::BoxStream;
 use prost::Message as _;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::{
     Code, Request, Response, Status,
     metadata::{MetadataMap, MetadataValue},
@@ -35,6 +35,8 @@ pub struct Behaviour {
     pub fail_every: Option<u64>,
     /// If set, requests from this one on wait until this time has passed since it.
     pub stall: Option<(u64, Duration)>,
+    /// If set, each request waits until the test releases it.
+    pub held: bool,
 }
 
 /// A gateway that runs until the test ends.
@@ -44,11 +46,11 @@ pub struct FakeGateway {
     served: Arc<Served>,
 }
 
-#[derive(Default)]
 struct Served {
     behaviour: Behaviour,
     requests: watch::Sender<u64>,
     stalled_until: Mutex<Option<tokio::time::Instant>>,
+    released: Semaphore,
     metadata: Mutex<Vec<MetadataMap>>,
 }
 
@@ -64,7 +66,7 @@ impl FakeGateway {
     pub async fn start_at(address: SocketAddr, behaviour: Behaviour) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let served = Arc::new(Served { behaviour, ..Served::default() });
+        let served = Arc::new(Served::new(behaviour));
         let service = GatewayServiceServer::from_arc(Arc::clone(&served));
         tokio::spawn(
             Server::builder()
@@ -78,6 +80,11 @@ impl FakeGateway {
     pub fn headers(&self, name: &str) -> Vec<String> {
         let metadata = self.served.metadata.lock().unwrap();
         metadata.iter().filter_map(|map| Some(map.get(name)?.to_str().unwrap().to_owned())).collect()
+    }
+
+    /// Lets one more request go on.
+    pub fn release(&self) {
+        self.served.released.add_permits(1);
     }
 
     /// Returns the number of requests so far.
@@ -94,6 +101,16 @@ impl FakeGateway {
 // === impl Served ===
 
 impl Served {
+    fn new(behaviour: Behaviour) -> Self {
+        Self {
+            behaviour,
+            requests: watch::Sender::default(),
+            stalled_until: Mutex::default(),
+            released: Semaphore::new(0),
+            metadata: Mutex::default(),
+        }
+    }
+
     /// Records a request, which may stall or fail.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.metadata.lock().unwrap().push(metadata.clone());
@@ -109,6 +126,9 @@ impl Served {
                 now + time
             });
             tokio::time::sleep_until(until).await;
+        }
+        if self.behaviour.held {
+            self.released.acquire().await.unwrap().forget();
         }
         match self.behaviour.fail_every {
             Some(every) if number.is_multiple_of(every) => Err(Status::resource_exhausted("enough for now")),
