@@ -36,8 +36,10 @@ use std::{
     time::Instant,
 };
 
-use futures::future::join_all;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 pub use self::workload::LoadArgs;
 use self::{
@@ -51,7 +53,6 @@ use self::{
 };
 use crate::{
     completion::{ClientError, Completion},
-    gateway_client::address::Unreachable,
     terminal::{live_line::LiveLine, stdout, text_layout::grouped},
 };
 
@@ -60,7 +61,8 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Returns an error if nothing answers at the gateway's address, or if standard output cannot be written.
+/// Returns an error if nothing answers at the gateway's address, if the gateway rejects the request before it makes a
+/// call, or if standard output cannot be written.
 pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
     let workload = Workload::new(args);
     let (stop, stopped) = watch::channel(false);
@@ -86,19 +88,21 @@ pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
 ///
 /// # Errors
 ///
-/// Returns an error if nothing answers at the gateway's address. Failed requests are counted.
+/// Returns an error if nothing answers at the gateway's address, and as soon as the gateway rejects a request before it
+/// makes a call: it would reject all. Other failed requests are counted.
 ///
 /// # Panics
 ///
 /// Panics if a worker panics, which is a bug.
-pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Result<Measurement, Unreachable> {
+pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Result<Measurement, ClientError> {
     let mut channels = vec![workload.request.options.gateway.connect_checked().await?];
     for _ in 1..workload.connections {
         channels.push(workload.request.options.gateway.connect().await?);
     }
     let progress = Arc::new(Progress::default());
     let live = live_line(Arc::clone(&progress));
-    let caller = Arc::new(Caller::new(&workload.request, workload.strategy, channels));
+    let (reject, mut rejected) = watch::channel(None);
+    let caller = Arc::new(Caller::new(&workload.request, workload.strategy, channels, reject));
     let workers = available_parallelism().map_or(1, usize::from).min(workload.max_concurrency());
     let worker = |index| Worker {
         caller: Arc::clone(&caller),
@@ -108,25 +112,32 @@ pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Res
     };
 
     let began = Instant::now();
-    let tasks: Vec<_> = match workload.load {
+    let mut tasks = JoinSet::new();
+    match workload.load {
         Loop::Closed { callers, quota } => {
             let quota = Arc::new(Quota { issued: AtomicU64::new(0), limit: quota, began });
-            let start = |index| tokio::spawn(worker(index).closed(share(callers, workers, index), Arc::clone(&quota)));
-            (0..workers).map(start).collect()
+            for index in 0..workers {
+                tasks.spawn(worker(index).closed(share(callers, workers, index), Arc::clone(&quota)));
+            }
         }
         Loop::Open { rate, quota, max_in_flight } => {
             let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
             pacer::start(Schedule { rate, quota, began }, senders, stopped.clone());
-            let start = |(index, due)| tokio::spawn(worker(index).open(share(max_in_flight, workers, index), due));
-            receivers.into_iter().enumerate().map(start).collect()
+            for (index, due) in receivers.into_iter().enumerate() {
+                tasks.spawn(worker(index).open(share(max_in_flight, workers, index), due));
+            }
         }
-    };
-    let mut tally = Tally::new();
-    for worker in join_all(tasks).await {
-        tally.merge(&worker.expect("a worker does not panic"));
     }
+    let tallies = tokio::select! {
+        // A rejection first: the workers may have ended after it. They are aborted when the set is dropped.
+        biased;
+        Ok(reason) = rejected.wait_for(Option::is_some) => Err(ClientError::Rejected(reason.clone().unwrap_or_default())),
+        tallies = tasks.join_all() => Ok(tallies),
+    };
     let elapsed = began.elapsed();
     live.finish().await;
+    let mut tally = Tally::new();
+    tallies?.iter().for_each(|worker| tally.merge(worker));
     let interrupted = *stopped.borrow();
     Ok(Measurement { tally, elapsed, interrupted })
 }

@@ -2,9 +2,10 @@
 
 mod fake_gateway;
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
-use fake_gateway::{Behaviour, FakeGateway, fanout, json};
+use fake_gateway::{Behaviour, FakeGateway, command, fanout, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 fn delays(user: u64, country: u64) -> Behaviour {
     Behaviour { user: Duration::from_millis(user), country: Duration::from_millis(country), ..Behaviour::default() }
@@ -22,6 +23,59 @@ async fn a_profile_is_drawn_and_judged() {
     assert_eq!(done.stdout.matches("trace 0af7651916cd43dd8448eb211c80319c").count(), 3);
     assert!(!done.stdout.contains('\u{1b}'), "no colours in a pipe");
     assert_eq!(gateway.requests(), 3);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_pipe_each_strategy_is_printed_when_it_is_done() {
+    let gateway = FakeGateway::start(Behaviour { held: true, ..delays(300, 200) }).await;
+    let mut command = tokio::process::Command::from(command(&gateway.url, &["compare"]));
+    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    for (number, strategy) in (1..).zip(["sequential", "concurrent", "spawned"]) {
+        gateway.wait_for_requests(number).await;
+        gateway.release();
+        // The next request is held, and so is everything that is printed after it.
+        loop {
+            let line = lines.next_line().await.unwrap().unwrap();
+            text.push_str(&line);
+            text.push('\n');
+            if line.starts_with("  country") {
+                break;
+            }
+        }
+        assert_eq!(text.matches(&format!("\n{strategy}  waited ")).count(), 1, "{text}");
+    }
+    while let Some(line) = lines.next_line().await.unwrap() {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    // One axis for all, as on a terminal: none is longer than the first.
+    assert_eq!(text.lines().filter(|line| line.contains('┬')).count(), 1, "{text}");
+    assert!(text.ends_with("a task for each call changes nothing: 300 ms, 300 ms in one task\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_difference_of_less_than_a_millisecond_is_none() {
+    let micros = |user, country| Behaviour {
+        user: Duration::from_micros(user),
+        country: Duration::from_micros(country),
+        ..Behaviour::default()
+    };
+    let gateway = FakeGateway::start(micros(40_000, 900)).await;
+    let done = fanout(&gateway.url, &["compare"]).await;
+    let row = |strategy: &str| {
+        let rows = done.stdout.lines().skip_while(|line| !line.starts_with("strategy"));
+        let row = rows.into_iter().find(|line| line.starts_with(strategy)).unwrap();
+        row.split("   ").map(|cell| cell.trim().to_owned()).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
+    };
+    // Strategy, waited, wall, total, saved, avoidable, calls.
+    assert_eq!(row("sequential")[2..], ["40.9 ms", "40.9 ms", "0 s", "0 s", "2 ok"], "{}", done.stdout);
+    assert_eq!(row("concurrent")[2..], ["40.0 ms", "40.9 ms", "0 s", "0 s", "2 ok"], "{}", done.stdout);
+    let document = json(&fanout(&gateway.url, &["compare", "--json"]).await);
+    assert_eq!(document["runs"][0]["report"]["avoidable_ms"], 0.9);
+    assert_eq!(document["runs"][1]["report"]["saved_ms"], 0.9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

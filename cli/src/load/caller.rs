@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fanout_proto::Encoded;
 use http::uri::PathAndQuery;
 use prost::Message;
+use tokio::sync::watch;
 use tonic::{
     Code, Status,
     client::Grpc,
@@ -30,6 +31,8 @@ pub struct Caller {
     message: Encoded<()>,
     baggage: Option<MetadataValue<Ascii>>,
     timeout: Duration,
+    /// Gets the reason if the gateway rejects the request before it makes a call.
+    reject: watch::Sender<Option<String>>,
 }
 
 /// The result of one request.
@@ -71,8 +74,14 @@ pub struct ReportTimes {
 // === impl Caller ===
 
 impl Caller {
-    /// Encodes the request, which is spread over these connections.
-    pub(crate) fn new(request: &RequestArgs, strategy: Option<Strategy>, channels: Vec<Channel>) -> Self {
+    /// Encodes the request, which is spread over these connections. Passes the reason to `reject` if the gateway rejects
+    /// it before it makes a call.
+    pub(crate) fn new(
+        request: &RequestArgs,
+        strategy: Option<Strategy>,
+        channels: Vec<Channel>,
+        reject: watch::Sender<Option<String>>,
+    ) -> Self {
         let (path, message) = match request.method {
             Method::GetProfile => {
                 ("/fanout.gateway.v1.GatewayService/GetProfile", request.profile(strategy).encode_to_vec())
@@ -87,6 +96,7 @@ impl Caller {
             message: Encoded::from_bytes(message.into()).expect("what was just encoded is a message"),
             baggage: request.options.baggage_header(),
             timeout: request.options.timeout,
+            reject,
         }
     }
 
@@ -101,10 +111,21 @@ impl Caller {
         // tonic's timer does not cover the wait for the connection.
         let result = match tokio::time::timeout(left, self.send(slot, left)).await {
             Ok(Ok(times)) => Ok(times),
-            Ok(Err(status)) => Err(rpc_error::read(&status)),
+            Ok(Err(status)) => Err(self.failure(&status)),
             Err(_) => Err(deadline()),
         };
         Sample { slot, due, sent: Some(sent), ended: Instant::now(), result }
+    }
+
+    fn failure(&self, status: &Status) -> (Code, String) {
+        // Only then is the report decoded.
+        if status.code() == Code::InvalidArgument {
+            let error = RpcError::new(status);
+            if error.is_rejection() {
+                self.reject.send_replace(Some(error.message));
+            }
+        }
+        rpc_error::read(status)
     }
 
     /// Sends the request, and reads the reply up to the status in its trailers.
