@@ -7,6 +7,7 @@
 //!   what a request in flight does; `blocks`, one after the other, in a pipe; [`json`] for programs.
 //! * [`waterfall`]: the calls as bars on one axis; [`elision`]: which calls get a row.
 //! * [`table`], [`verdict`]: the figures, and their meaning in a sentence; `noise`: which differences count.
+//! * `help`: what they mean, in `--help`.
 
 mod blocks;
 pub mod elision;
@@ -14,6 +15,7 @@ mod expected;
 #[cfg(test)]
 mod fixtures;
 mod growing;
+mod help;
 pub mod json;
 pub mod measurement;
 mod noise;
@@ -34,6 +36,7 @@ use crate::{
 
 /// The flags of `fanout compare`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = help::EXAMPLES, after_long_help = help::long())]
 pub struct CompareArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,

@@ -13,6 +13,7 @@
 //! # Layout
 //!
 //! * [`workload`]: the flags, and the workload that they describe.
+//! * `help`: examples of them.
 //! * [`caller`]: makes one request, with little work of its own.
 //! * [`worker`]: a task that runs many requests concurrently and counts them without a lock.
 //! * [`pacer`]: the instants at which an open loop's requests are due.
@@ -20,6 +21,7 @@
 //! * [`histogram`], [`summary`], [`json`]: the result, for people and for programs.
 
 pub mod caller;
+mod help;
 pub mod histogram;
 pub mod json;
 pub mod latencies;

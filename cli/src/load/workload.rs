@@ -7,6 +7,7 @@ use service_kit::settings::whole_number;
 
 use crate::{
     gateway_client::request::{RequestArgs, Strategy, positive_duration},
+    load::help::EXAMPLES,
     terminal::output::OutputArgs,
 };
 
@@ -23,6 +24,7 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// The flags of `fanout load`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct LoadArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,
