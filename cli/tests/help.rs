@@ -16,7 +16,7 @@ fn examples(lines: &[String]) -> Vec<Vec<&str>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_help_can_be_typed() {
-    for (command, count) in [("compare", 7), ("load", 4)] {
+    for (command, count) in [("compare", 7), ("load", 4), ("call", 5)] {
         for (columns, flag) in [(80, "-h"), (80, "--help"), (120, "--help")] {
             let ended = Screen::start_with(columns, 200, &[command, flag], &[]).end().await;
             assert_eq!(ended.code, Some(0));
@@ -25,7 +25,7 @@ async fn every_example_of_the_help_can_be_typed() {
             let examples = examples(&ended.lines);
             assert_eq!(examples.len(), count, "{}", ended.text());
             for example in examples {
-                let parsed = usage::command().try_get_matches_from(&example);
+                let parsed = usage::command("fanout").try_get_matches_from(&example);
                 assert!(parsed.is_ok_and(|matches| matches.subcommand_name() == Some(command)), "{example:?}");
             }
         }

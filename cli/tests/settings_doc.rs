@@ -77,8 +77,9 @@ fn rows() -> Vec<Row> {
 fn sections(command: &str) -> Vec<String> {
     let Some(service) = SERVICES.iter().find(|service| service.name == command) else {
         let own = format!("`fanout {command}`");
-        let shared = "`fanout compare` and `fanout load`".to_owned();
-        return if shared.contains(&own) { vec![own, shared] } else { vec![own] };
+        let shared = ["`fanout compare`, `fanout load` and `fanout call`", "`fanout compare` and `fanout load`"];
+        let shared = shared.into_iter().filter(|section| section.contains(&own)).map(str::to_owned);
+        return shared.chain([own.clone()]).collect();
     };
     let own = service.name.replace('-', " ");
     let own = own[..1].to_uppercase() + &own[1..];
@@ -139,7 +140,8 @@ fn is_default(documented: &str, default: &str) -> bool {
 fn every_flag_is_described_with_its_variable_and_default() {
     let rows = rows();
     let mut described = BTreeSet::new();
-    let commands = ["up", "compare", "load"].into_iter().chain(SERVICES.iter().map(|service| service.name));
+    let commands =
+        ["up", "compare", "call", "load"].into_iter().chain(SERVICES.iter().map(|service| service.name));
     for command in commands {
         let sections = sections(command);
         for flag in flags(command).iter().filter(|flag| flag.name != "--help" && flag.name != "--version") {

@@ -13,6 +13,13 @@ const MAX_IN_FLIGHT: u32 = 256;
 
 /// The flags of `fanout call`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  fanout call profile ada
+  fanout call profile ada --strategy sequential --delay 500ms
+  fanout call home-country ada --delay user=500ms,country=1s
+  fanout call users ada grace nobody
+  fanout call profile ada --gateway 51051 --json")]
 pub struct CallArgs {
     /// What to ask for
     #[arg(value_enum)]
