@@ -37,7 +37,8 @@ impl BaggageEntry {
         is_token(text)
     }
 
-    fn encoded(&self) -> String {
+    /// Returns the entry as the header contains it.
+    pub(crate) fn encoded(&self) -> String {
         format!("{}={}", self.key, utf8_percent_encode(&self.value, ENCODED))
     }
 }

@@ -15,6 +15,9 @@ use crate::gateway_client::{
     delay::DelayOverrides,
 };
 
+/// The default of `--timeout`.
+pub(crate) const DEFAULT_TIMEOUT: &str = "30s";
+
 /// The flags that describe a request to be made many times, or in many ways.
 #[derive(Args, Clone, Debug)]
 pub struct RequestArgs {
@@ -53,7 +56,7 @@ pub struct RequestOptions {
     pub baggage: Vec<BaggageEntry>,
 
     /// How long to wait for a reply; sent as the request's deadline
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_duration)]
+    #[arg(long, value_name = "TIME", default_value = DEFAULT_TIMEOUT, value_parser = positive_duration)]
     pub timeout: Duration,
 }
 
@@ -121,11 +124,15 @@ impl RequestArgs {
 // === impl RequestOptions ===
 
 impl RequestOptions {
-    /// Returns the `baggage` header for the delays and the other entries, if there are any.
-    pub fn baggage_header(&self) -> Option<MetadataValue<Ascii>> {
+    /// Returns the entries of the `baggage` header: the delays, then the others.
+    pub fn baggage_entries(&self) -> Vec<BaggageEntry> {
         let delays = self.delay.iter().flat_map(DelayOverrides::entries);
-        let entries: Vec<_> = delays.chain(self.baggage.iter().cloned()).collect();
-        baggage::header(&entries)
+        delays.chain(self.baggage.iter().cloned()).collect()
+    }
+
+    /// Returns the `baggage` header, if there are entries.
+    pub fn baggage_header(&self) -> Option<MetadataValue<Ascii>> {
+        baggage::header(&self.baggage_entries())
     }
 
     /// Returns the request with its baggage and its deadline.
