@@ -124,3 +124,52 @@ impl GatewayService for Gateway {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser as _;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+    use crate::backends::{BackendArgs, BackendUrls};
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        urls: BackendUrls,
+        #[command(flatten)]
+        args: BackendArgs,
+    }
+
+    fn gateway() -> Gateway {
+        let Flags { urls, args } = Flags::parse_from(["gateway"]);
+        Gateway::new(Backends::connect(&urls, &args, Duration::from_secs(1), None), None)
+    }
+
+    fn request(baggage: Option<&str>) -> Request<GetProfileRequest> {
+        let message = GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() };
+        let mut request = Request::new(message);
+        if let Some(baggage) = baggage {
+            request.metadata_mut().insert("baggage", baggage.parse().unwrap());
+        }
+        request
+    }
+
+    #[tokio::test]
+    async fn overrides_that_no_backend_applies_are_rejected_only_if_overrides_are_allowed() {
+        let unjudged = gateway();
+        let checked = unjudged.clone().allow_overrides(true);
+        for baggage in [None, Some("tenant=7"), Some("user.delay=1s,*.error-rate=0,country.delay=0")] {
+            assert!(checked.call_context(&request(baggage)).is_ok(), "{baggage:?}");
+        }
+        for (baggage, field) in [("usr.delay=1s", "baggage: usr.delay"), ("user.delay=soon", "baggage: user.delay")] {
+            assert!(unjudged.call_context(&request(Some(baggage))).is_ok(), "{baggage}");
+            let status = checked.get_profile(request(Some(baggage))).await.unwrap_err();
+            assert_eq!(status.code(), tonic::Code::InvalidArgument);
+            assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field);
+            assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_REQUEST");
+        }
+    }
+}

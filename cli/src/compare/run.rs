@@ -41,3 +41,22 @@ impl Run {
         report.calls.iter().all(|call| call.state == crate::gateway_client::report::CallState::Ok).then_some(report)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::compare::fixtures::unreachable;
+
+    #[test]
+    fn only_an_invalid_request_that_made_no_call_is_rejected() {
+        let failed = |code, report| {
+            let error = RpcError { code, message: "no".to_owned(), report };
+            Run { result: Err(error), ..unreachable() }
+        };
+        assert_eq!(failed(Code::InvalidArgument, None).rejection(), Some("no"));
+        assert_eq!(failed(Code::InvalidArgument, Some(Report::default())).rejection(), None, "a backend's answer");
+        assert_eq!(failed(Code::NotFound, None).rejection(), None);
+    }
+}
