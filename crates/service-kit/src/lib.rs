@@ -15,6 +15,7 @@
 //! * [`domain_error`]: turns errors of a domain into gRPC statuses.
 //! * [`serve`]: listens, serves and drains, with health and reflection beside the services.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
+//! * `connections`: accepts connections, and serves HTTP/2 on them.
 //! * `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`telemetry`]: logs, and the export of spans and metrics.
 //! * [`health`]: asks another server for its health.
@@ -22,6 +23,7 @@
 pub mod backend_service;
 mod close_on_drain;
 pub mod command_line;
+mod connections;
 pub mod domain_error;
 pub mod health;
 pub mod process;

@@ -16,30 +16,11 @@ use tonic::{
     body::Body,
     server::NamedService,
     service::{Routes, RoutesBuilder},
-    transport::server::TcpIncoming,
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
-use crate::close_on_drain::CloseOnDrain;
-
-/// How long a connection may be idle before the server sends a ping to find out whether the peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// How many calls of one connection may be reset before the server has accepted them.
-///
-/// h2 closes a connection with more (CVE-2023-44487). Its default of 20 is fewer than a fan-out that fails fast, or a
-/// burst of short deadlines, resets at once.
-const MAX_PENDING_ACCEPT_RESETS: usize = 10_000;
-
-/// How many streams of one connection may end with an error of this server, over the life of the connection. h2 closes
-/// it after 1,024 by default, with every call on it; callers that cancel many calls reach that.
-const MAX_LOCAL_ERROR_RESETS: usize = 1 << 31;
-
-/// The flow-control window of a connection, in bytes. h2 takes a peer whose many small frames it has not read yet for
-/// an attacker, and compares them with this window: with the default of 1 MiB a burst of thousands of requests ends the
-/// connection, and all calls on it.
-const CONNECTION_WINDOW: u32 = 64 << 20;
+use crate::{close_on_drain::CloseOnDrain, connections};
 
 /// Ends when the process is to stop.
 pub type Shutdown = BoxFuture<'static, ()>;
@@ -85,9 +66,6 @@ pub enum ServeError {
     /// The service cannot start, and waiting does not help.
     #[error("cannot start: {0}")]
     Start(#[source] BoxError),
-    /// The transport failed.
-    #[error("the server failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
     /// The descriptors of the contract cannot be served.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -145,7 +123,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Returns an error if the descriptors cannot be decoded, `ready` fails, or the transport fails.
+    /// Returns an error if the descriptors cannot be decoded or `ready` fails.
     pub async fn serve<E: Into<BoxError>>(
         self,
         listener: TcpListener,
@@ -157,16 +135,7 @@ impl Server {
         let set = |status: ServingStatus| set_health(&health, &names, status);
         set(ServingStatus::NotServing).await;
         let address = listener.local_addr().ok();
-        let server = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_ACCEPT_RESETS))
-            .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS))
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                draining.clone().cancelled_owned(),
-            );
+        let server = connections::serve(listener, routes, draining.clone().cancelled_owned());
         tracing::info!(address = address.map(tracing::field::display), "listening");
 
         tokio::pin!(server, shutdown);
@@ -177,16 +146,14 @@ impl Server {
             std::future::pending().await
         };
         tokio::select! {
-            ended = &mut server => return Ok(ended?),
+            () = &mut server => unreachable!("it serves until the drain, which has not begun"),
             failed = start => return failed,
             () = &mut shutdown => {}
         }
         set(ServingStatus::NotServing).await;
         tracing::info!(drain = %humantime::format_duration(drain), "draining");
         draining.cancel();
-        if let Ok(ended) = tokio::time::timeout(drain, server).await {
-            ended?;
-        } else {
+        if tokio::time::timeout(drain, server).await.is_err() {
             tracing::warn!("drain timed out: requests still in flight are dropped");
         }
         Ok(())
