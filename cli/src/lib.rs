@@ -11,6 +11,7 @@
 //! * [`services`]: the table of services, and the subcommands that run one. A new backend goes there.
 //! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
 //! * [`terminal`]: what the terminal can show, drawing, a line of progress.
+//! * [`parent_process`]: a child ends when its parent has ended.
 //! * [`usage`]: reads the command line; errors in it, each as one line.
 //!
 //! Imports run one way: `command`, then `up`, `call`, `compare` and `load`, then the others.
@@ -22,7 +23,7 @@ pub mod completion;
 pub mod completions;
 pub mod gateway_client;
 pub mod load;
-mod parent_process;
+pub mod parent_process;
 pub mod services;
 pub mod terminal;
 pub mod up;
@@ -38,6 +39,7 @@ use service_kit::process;
 ///
 /// Panics if the operating system provides no threads for the runtime.
 pub fn main() -> ExitCode {
+    parent_process::end_with_parent();
     let cli = usage::parse();
     process::block_on(cli.run()).map_or_else(
         |error| {

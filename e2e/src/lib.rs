@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! * [`binary`]: the `fanout` executable under test.
+//! * [`process`]: a process of it, which ends with the test; [`wait`]: waits that end.
 //! * [`up`]: `fanout up` with all services.
 //! * [`service`]: one service by itself; [`backends`]: those that a test needs but does not examine.
 //! * [`collector`]: an OTLP collector that keeps what it receives.
@@ -14,12 +15,22 @@
 pub mod backends;
 pub mod binary;
 pub mod collector;
+pub mod process;
 pub mod raw_call;
 pub mod scrape;
 pub mod service;
 pub mod up;
+pub mod wait;
 
 use std::time::Duration;
 
+use tonic::transport::{Channel, Endpoint};
+
 /// The upper bound for every wait; a test that waits longer fails.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connects to a server. Each call fails after [`TIMEOUT`].
+pub async fn connect(url: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(url.to_owned()).unwrap();
+    endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).connect().await.unwrap()
+}

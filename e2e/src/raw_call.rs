@@ -7,8 +7,14 @@ use http::{HeaderMap, Request};
 use prost::Message;
 use tokio::net::TcpStream;
 
+use crate::wait::within;
+
 /// Makes the call, and returns the `grpc-status` of the reply.
 pub async fn unary_status(url: &str, path: &str, headers: &[(&str, &str)], message: &impl Message) -> String {
+    within("the reply to a raw call", call(url, path, headers, message)).await
+}
+
+async fn call(url: &str, path: &str, headers: &[(&str, &str)], message: &impl Message) -> String {
     let stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);

@@ -1,33 +1,38 @@
 //! One service as a process.
 
 use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
-    thread::{self, JoinHandle},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{TIMEOUT, binary};
+use crate::{
+    binary,
+    process::{Paused, Process},
+    wait,
+};
 
 /// A running service. It is killed when this is dropped.
 pub struct Service {
-    process: Child,
+    process: Process,
     /// Where it listens, as a URL.
     pub url: String,
     /// The URL of its metrics; empty if it exports none.
     pub metrics: String,
-    served: Arc<AtomicUsize>,
-    /// How many warnings it has logged.
-    warnings: Arc<AtomicUsize>,
-    /// The thread that reads its log.
-    reader: Option<JoinHandle<()>>,
+    counts: Arc<Counts>,
+}
+
+/// How many lines of a kind it has logged.
+#[derive(Default)]
+struct Counts {
+    served: AtomicUsize,
+    warnings: AtomicUsize,
 }
 
 fn command(name: &str, address: &str, args: &[&str]) -> Command {
@@ -65,41 +70,36 @@ impl Service {
     }
 
     fn spawn_until_all(command: &mut Command, mut awaited: Vec<Value>) -> Self {
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        let served = Arc::new(AtomicUsize::new(0));
-        let warnings = Arc::new(AtomicUsize::new(0));
         let (sender, lines) = mpsc::channel();
-        let (counter, warned) = (Arc::clone(&served), Arc::clone(&warnings));
-        let reader = thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let line = serde_json::from_str::<Value>(&line).unwrap();
-                if line["message"] == "request finished" {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-                if line["level"] == "WARN" {
-                    warned.fetch_add(1, Ordering::Relaxed);
-                }
+        let counts = Arc::<Counts>::default();
+        let process = Process::start(command, {
+            let counts = Arc::clone(&counts);
+            move |line| {
+                counts.add(&line);
                 let _ = sender.send(line);
             }
         });
-        let (url, metrics) = (String::new(), String::new());
-        let mut service = Self { process, url, metrics, served, warnings, reader: Some(reader) };
-        while !awaited.is_empty() {
-            let line = lines.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{command:?} has not logged {awaited:?}"));
-            if line["message"] == "listening" {
-                service.url = format!("http://{}", line["address"].as_str().unwrap());
-            }
-            if line["message"] == "metrics can be scraped" {
-                line["url"].as_str().unwrap().clone_into(&mut service.metrics);
-            }
+        let mut service = Self { process, url: String::new(), metrics: String::new(), counts };
+        let started = wait::first(&lines, |line| {
+            service.note_address(&line);
             let has_fields =
                 |fields: &Value| fields.as_object().unwrap().iter().all(|(name, value)| line[name] == *value);
             if let Some(found) = awaited.iter().position(has_fields) {
                 awaited.swap_remove(found);
             }
-        }
+            awaited.is_empty().then_some(())
+        });
+        assert!(started.is_some(), "{command:?} has not logged {awaited:?}");
         service
+    }
+
+    fn note_address(&mut self, line: &Value) {
+        if line["message"] == "listening" {
+            self.url = format!("http://{}", line["address"].as_str().unwrap());
+        }
+        if line["message"] == "metrics can be scraped" {
+            line["url"].as_str().unwrap().clone_into(&mut self.metrics);
+        }
     }
 
     /// Returns where it listens, without `http://`.
@@ -109,54 +109,53 @@ impl Service {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        self.signal(Signal::TERM);
+        self.process.signal(Signal::TERM);
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+    /// Stops it as by Ctrl-Z until the returned value is dropped.
+    pub fn pause(&self) -> Paused {
+        self.process.pause()
     }
 
     /// Returns how many requests it has finished, according to the log lines read so far.
     pub fn served(&self) -> usize {
-        self.served.load(Ordering::Relaxed)
+        self.counts.served.load(Ordering::Relaxed)
     }
 
     /// Stops it, and returns how many requests it has finished in all.
     pub fn stop_and_count(&mut self) -> usize {
-        self.stop();
+        self.terminate();
+        self.wait();
         self.served()
     }
 
     /// Stops it, and returns how many warnings it has logged.
     pub fn stop_and_count_warnings(&mut self) -> usize {
-        self.stop();
-        self.warnings.load(Ordering::Relaxed)
-    }
-
-    fn stop(&mut self) {
         self.terminate();
         self.wait();
-        if let Some(reader) = self.reader.take() {
-            reader.join().unwrap();
-        }
+        self.counts.warnings.load(Ordering::Relaxed)
     }
 
     /// Waits for it to end, and returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
-        self.process.wait().unwrap().code()
+        self.process.wait()
     }
 
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        self.process.kill();
     }
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.kill();
+// === impl Counts ===
+
+impl Counts {
+    fn add(&self, line: &Value) {
+        if line["message"] == "request finished" {
+            self.served.fetch_add(1, Ordering::Relaxed);
+        }
+        if line["level"] == "WARN" {
+            self.warnings.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

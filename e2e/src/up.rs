@@ -2,24 +2,27 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{Arc, Mutex, mpsc},
     thread,
 };
 
 use fanout_cli::services::SERVICES;
 use fanout_proto::gateway::v1::gateway_service_client::GatewayServiceClient;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tonic::transport::Channel;
 
-use crate::{TIMEOUT, binary};
+use crate::{
+    binary, connect,
+    process::Process,
+    wait::{self, within},
+};
 
 /// A running `fanout up`, on free ports. It is stopped when this is dropped.
 pub struct Up {
-    process: Child,
+    process: Process,
     /// The address of each service.
     addresses: HashMap<String, String>,
     log: Arc<Log>,
@@ -45,36 +48,38 @@ impl Up {
     /// Starts it with an empty database and these environment variables.
     pub fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut process = Command::new(binary::fanout())
+        let mut command = Command::new(binary::fanout());
+        command
             .args(["up", "--json", "--data-dir"])
             .arg(data.path())
             .args(SERVICES.iter().map(|service| format!("--port={}=0", service.name)))
             .args(args)
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
-            .envs(env.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
+            .envs(env.iter().copied());
         let log = Arc::new(Log::default());
         let (sender, ready) = mpsc::channel();
-        let lines = Arc::clone(&log);
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        let process = Process::start(&mut command, {
+            let log = Arc::clone(&log);
+            move |line| {
                 if line["message"] == "up" {
                     let _ = sender.send(line["services"].clone());
                 }
-                lines.lines.lock().unwrap().push(line);
-                lines.changed.notify_waiters();
+                log.lines.lock().unwrap().push(line);
+                log.changed.notify_waiters();
             }
         });
-        let running = ready.recv_timeout(TIMEOUT).expect("fanout up reports what runs");
-        let addresses = running.as_array().unwrap().iter().map(|running| {
-            let text = |key: &str| running[key].as_str().unwrap().to_owned();
-            (text("service"), text("address"))
-        });
-        Self { process, addresses: addresses.collect(), log, _data: data }
+        let mut up = Self { process, addresses: HashMap::new(), log, _data: data };
+        let running = wait::first(&ready, Some).expect("fanout up reports what runs");
+        up.addresses = running
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|running| {
+                let text = |key: &str| running[key].as_str().unwrap().to_owned();
+                (text("service"), text("address"))
+            })
+            .collect();
+        up
     }
 
     /// Returns the URL of a service.
@@ -84,14 +89,13 @@ impl Up {
 
     /// Connects to the gateway.
     pub async fn gateway(&self) -> GatewayServiceClient<Channel> {
-        GatewayServiceClient::connect(self.url("gateway")).await.unwrap()
+        GatewayServiceClient::new(connect(&self.url("gateway")).await)
     }
 
     /// Sends SIGTERM to `fanout up` itself, and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
-        self.process.wait().unwrap().code()
+        self.process.signal(Signal::TERM);
+        self.process.wait()
     }
 
     /// Returns how many log lines match so far.
@@ -110,13 +114,14 @@ impl Up {
                 changed.await;
             }
         };
-        tokio::time::timeout(TIMEOUT, found).await.unwrap_or_else(|_| panic!("no log line: {what}"))
+        within(&format!("a log line: {what}"), found).await
     }
 }
 
 impl Drop for Up {
+    /// Stops it in order, unless the test has failed already.
     fn drop(&mut self) {
-        if self.process.try_wait().unwrap().is_none() {
+        if !thread::panicking() && !self.process.has_ended() {
             self.stop();
         }
     }

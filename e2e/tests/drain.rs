@@ -9,7 +9,7 @@ use fanout_proto::country::v1::{GetCountryRequest, country_service_client::Count
 use tonic::transport::Channel;
 
 async fn client(service: &Service) -> CountryServiceClient<Channel> {
-    CountryServiceClient::connect(service.url.clone()).await.unwrap()
+    CountryServiceClient::new(e2e::connect(&service.url).await)
 }
 
 /// Starts a call, and returns when the service has received it.

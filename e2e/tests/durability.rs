@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use e2e::service::Service;
+use e2e::{connect, service::Service, wait::within};
 use fanout_proto::user::v1::{CreateUserRequest, ListUsersRequest, user_service_client::UserServiceClient};
 use tokio::sync::Notify;
 
@@ -30,7 +30,7 @@ async fn kill_dash_nine_loses_no_acknowledged_user() {
                 let (next, enough) = (Arc::clone(&next), Arc::clone(&enough));
                 let (acknowledged, url) = (Arc::clone(&acknowledged), service.url.clone());
                 tokio::spawn(async move {
-                    let mut users = UserServiceClient::connect(url).await.unwrap();
+                    let mut users = UserServiceClient::new(connect(&url).await);
                     // Continues until the service is killed.
                     loop {
                         let user_id = format!("user-{round}-{}", next.fetch_add(1, Ordering::Relaxed));
@@ -52,10 +52,10 @@ async fn kill_dash_nine_loses_no_acknowledged_user() {
                 })
             })
             .collect();
-        enough.notified().await;
+        within("enough acknowledged users", enough.notified()).await;
         service.kill();
         for writer in writers {
-            writer.await.unwrap();
+            within("the end of a writer without a server", writer).await.unwrap();
         }
         service = Service::start("user-service", &args, "serving");
         let stored = all_ids(&service.url).await;
@@ -68,7 +68,7 @@ async fn kill_dash_nine_loses_no_acknowledged_user() {
 
 /// Returns every stored id, in order.
 async fn all_ids(url: &str) -> Vec<String> {
-    let mut users = UserServiceClient::connect(url.to_owned()).await.unwrap();
+    let mut users = UserServiceClient::new(connect(url).await);
     let (mut ids, mut page_token) = (Vec::new(), String::new());
     loop {
         let page = users.list_users(ListUsersRequest { page_size: 1000, page_token }).await.unwrap().into_inner();

@@ -7,6 +7,7 @@ use std::{net::TcpStream, time::Instant};
 use e2e::{
     TIMEOUT,
     collector::Collector,
+    connect,
     scrape::{PROMETHEUS, get, series, wait_for_series},
     service::Service,
     up::Up,
@@ -25,7 +26,7 @@ const CLIENT_COUNT: &str = "rpc_client_call_duration_seconds_count";
 const GET_COUNTRY: &str = "fanout.country.v1.CountryService/GetCountry";
 
 async fn channel(service: &Service) -> Channel {
-    Channel::from_shared(service.url.clone()).unwrap().connect().await.unwrap()
+    connect(&service.url).await
 }
 
 async fn get_country(channel: &Channel, code: &str) -> Result<String, Code> {

@@ -5,10 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{service::Service, up::Up};
+use e2e::{connect, service::Service, up::Up};
 use fanout_proto::gateway::v1::{
     CallReport, CallState, FailurePolicy, FanOutReport, GetHomeCountryRequest, GetProfileRequest, Strategy,
-    StreamUsersRequest, StreamUsersResponse, stream_users_response::Content,
+    StreamUsersRequest, StreamUsersResponse, gateway_service_client::GatewayServiceClient,
+    stream_users_response::Content,
 };
 use prost::Message as _;
 use tonic::{Code, Request, Status};
@@ -257,8 +258,7 @@ async fn a_backend_that_is_gone_is_named() {
     // Nothing listens on the discard port of the loopback.
     let args = ["--user-service", "http://127.0.0.1:9", "--country-service", &countries.url];
     let gateway = Service::start("gateway", &args, "waiting for a service");
-    let channel = tonic::transport::Channel::from_shared(gateway.url.clone()).unwrap().connect().await.unwrap();
-    let mut gateway = fanout_proto::gateway::v1::gateway_service_client::GatewayServiceClient::new(channel);
+    let mut gateway = GatewayServiceClient::new(connect(&gateway.url).await);
     for strategy in ALL {
         let request = profile("ada", strategy, FailurePolicy::FailFast);
         let status = gateway.get_profile(request).await.unwrap_err();

@@ -4,10 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches, Subcommand, builder::ValueParser};
 
-use crate::{
-    parent_process,
-    services::{SERVICES, Service},
-};
+use crate::services::{SERVICES, Service};
 
 /// The id of the arguments that a service reads itself: see `fanout gateway --help`.
 const ARGS: &str = "args";
@@ -24,7 +21,6 @@ pub struct ServiceCommand {
 impl ServiceCommand {
     /// Runs the service until it ends.
     pub async fn run(self) -> ExitCode {
-        parent_process::end_with_parent();
         self.service.run(self.args).await
     }
 }

@@ -44,11 +44,11 @@ impl Child {
     /// so that the port of a dead service is closed.
     pub(super) fn spawn(spec: LaunchSpec, metrics: Option<&MetricsPorts>) -> io::Result<Self> {
         let name = spec.service.name;
-        let (parent, pid) = parent_process::variable();
+        let (parent, pipe) = parent_process::variable()?;
         let process = Command::new(std::env::current_exe()?)
             .arg(name)
             .args(&spec.args)
-            .env(parent, pid)
+            .env(parent, pipe)
             // Each service has its own name in traces.
             .env_remove("OTEL_SERVICE_NAME")
             .envs(metrics.map(|ports| ports.variable(name)))

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::TIMEOUT;
+use e2e::{TIMEOUT, connect, wait::within};
 use fanout_proto::gateway::v1::{
     GetHomeCountryRequest, GetProfileRequest, gateway_service_client::GatewayServiceClient,
 };
@@ -61,7 +61,7 @@ impl Callers {
     pub(crate) async fn start_many(gateway: &str, rpc: Rpc, callers: usize) -> Self {
         let (shared, mut tasks) = (Arc::<Shared>::default(), JoinSet::new());
         for _ in 0..callers {
-            let mut client = GatewayServiceClient::connect(gateway.to_owned()).await.unwrap();
+            let mut client = GatewayServiceClient::new(connect(gateway).await);
             let shared = Arc::clone(&shared);
             tasks.spawn(async move {
                 while !shared.stop.load(Ordering::Relaxed) {
@@ -112,9 +112,12 @@ impl Callers {
     /// Stops them, and returns what they observed since the last [`Callers::take`].
     pub(crate) async fn stop(mut self) -> Observed {
         self.shared.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.tasks.join_next().await {
-            ended.unwrap();
-        }
+        within("the last call of each caller", async {
+            while let Some(ended) = self.tasks.join_next().await {
+                ended.unwrap();
+            }
+        })
+        .await;
         self.take()
     }
 }

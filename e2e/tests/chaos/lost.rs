@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::{
     callers::{CALLERS, Callers, Rpc, call_many},
     fleet::Fleet,
@@ -36,10 +34,10 @@ async fn one_of_two_stops_answering_and_wakes_up() {
     let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
     callers.wait_for_calls(500).await;
     let stopped = &fleet.countries[0].service;
-    stopped.signal(Signal::STOP);
+    let paused = stopped.pause();
     let before = stopped.served();
     callers.wait_for_calls(2000).await;
-    stopped.signal(Signal::CONT);
+    drop(paused);
     callers.wait_until("it is called again", || stopped.served() >= before + 100).await;
     let observed = callers.stop().await;
     observed.report("one of two replicas: SIGSTOP, then SIGCONT", &["OK"]);
