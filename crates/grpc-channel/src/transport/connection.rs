@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -83,6 +84,8 @@ pub(crate) struct StreamWindow(Arc<State>);
 pub(crate) enum ConnectionError {
     #[error("{0}")]
     Refused(#[from] io::Error),
+    #[error("it closed the connection")]
+    Closed,
     #[error("no answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
     #[error("{0}")]
@@ -95,12 +98,13 @@ pub(crate) type Driver = JoinHandle<Result<(), ConnectionError>>;
 // === impl Connection ===
 
 impl Connection {
-    /// Connects.
+    /// Connects, and waits until the peer has begun to speak HTTP/2.
     pub(crate) async fn open(address: SocketAddr, transport: Transport) -> Result<(Self, Driver), ConnectionError> {
         let connecting = async {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            let connected = client::Builder::new()
+            let (send, mut connection) = client::Builder::new()
+                .initial_max_send_streams(0)
                 .initial_connection_window_size(WINDOW)
                 .initial_window_size(WINDOW)
                 .data_frame_budget(SMALL_FRAMES)
@@ -111,7 +115,8 @@ impl Connection {
                 .enable_push(false)
                 .handshake(stream)
                 .await?;
-            Ok(connected)
+            settings(&mut connection).await?;
+            Ok((send, connection))
         };
         let timeout = transport.connect_timeout;
         let (send, mut connection) =
@@ -167,6 +172,18 @@ impl Drop for StreamWindow {
     fn drop(&mut self) {
         self.0.streaming.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Waits for the settings with which the peer begins. They say how many calls it takes at once: without them calls would
+/// wait on this connection for a stream that another one has.
+async fn settings(connection: &mut client::Connection<TcpStream, Bytes>) -> Result<(), ConnectionError> {
+    poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(Err(ConnectionError::Closed)),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+        Poll::Pending if connection.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// Drives the connection until it ends.

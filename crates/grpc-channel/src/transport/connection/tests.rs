@@ -12,6 +12,8 @@ use crate::transport::{
     response::{StreamedReplies, WholeReplies},
 };
 
+const MINUTE: Duration = Duration::from_mins(1);
+
 /// As long as a reply may be: more than fits on a connection at a time.
 const LONG: usize = 4 << 20;
 
@@ -77,4 +79,32 @@ async fn a_reply_that_streams_gives_back_its_room_as_it_is_read() {
     let trailers = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(trailers["grpc-status"], "0");
     assert!(body.is_end_stream());
+}
+
+/// A call before that may be sent to a peer that has no room for it.
+#[tokio::test]
+async fn a_connection_is_open_when_it_knows_how_many_streams_it_has() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let transport = Transport { connect_timeout: MINUTE, keepalive: MINUTE, keepalive_timeout: MINUTE };
+    let mut opening = pin!(Connection::open(address, transport));
+    let (stream, _) = tokio::select! {
+        _ = &mut opening => panic!("open before the peer has said anything"),
+        accepted = listener.accept() => accepted.unwrap(),
+    };
+    let mut settings = h2::server::Builder::new();
+    let server = settings.max_concurrent_streams(3).handshake::<_, Bytes>(stream);
+    let (opened, server) = tokio::join!(opening, server);
+    assert_eq!(opened.unwrap().0.max_streams(), 3);
+    drop(server.unwrap());
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_is_not_connected_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let timeout = Duration::from_millis(100);
+    let transport = Transport { connect_timeout: timeout, keepalive: MINUTE, keepalive_timeout: MINUTE };
+    let error = Connection::open(address, transport).await.unwrap_err();
+    assert_eq!(error.to_string(), "no answer within 100 ms");
 }
