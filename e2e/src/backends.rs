@@ -5,6 +5,9 @@ use tempfile::TempDir;
 
 use crate::service::Service;
 
+/// Flags of processes whose requests nobody counts: their log has no line for each.
+pub const NO_REQUEST_LINES: [&str; 2] = ["--log", "info,rpc_layers::trace=warn"];
+
 /// Backends that reply without delay, each a process. They are killed when this is dropped.
 pub struct Backends {
     services: Vec<(&'static str, Service)>,
@@ -21,7 +24,7 @@ impl Backends {
         let needed = services::backends().filter(|backend| !excluded.contains(&backend.name));
         let start = |backend: &services::Service| {
             let args = backend.args(&context);
-            let args: Vec<_> = args.iter().map(String::as_str).collect();
+            let args: Vec<_> = args.iter().map(String::as_str).chain(NO_REQUEST_LINES).collect();
             (backend.name, Service::start(backend.name, &args, "serving"))
         };
         Self { services: needed.map(start).collect(), _data: data }

@@ -20,9 +20,9 @@ async fn connections_are_reset_in_mid_reply() {
     let good = replicas[1].url().to_owned();
     let mut fleet = Fleet::of(Vec::new(), &[&broken, &good], &[]);
     fleet.countries = replicas;
-    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 3000).await;
+    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 1000).await;
     observed.report("one of two replicas: each connection is reset after 20 kB of replies", &["OK"]);
-    assert!(fleet.countries[0].service.served() > 300, "it still gets calls");
+    assert!(fleet.countries[0].service.served() > 100, "it still gets calls");
 }
 
 /// No call fails: a server that does not speak HTTP/2 is never called.
@@ -30,7 +30,7 @@ async fn connections_are_reset_in_mid_reply() {
 async fn one_of_two_speaks_not_http2() {
     let garbage = not_http2().await;
     let fleet = Fleet::of(vec![Replica::start(&DELAY)], &[&garbage], &[]);
-    call_many(&fleet.gateway.url, Rpc::HomeCountry, 3000).await.report("one of two replicas speaks no HTTP/2", &["OK"]);
+    call_many(&fleet.gateway.url, Rpc::HomeCountry, 1000).await.report("one of two replicas speaks no HTTP/2", &["OK"]);
 }
 
 /// A reply that is not a message fails the call with INTERNAL and names the backend.
@@ -38,7 +38,7 @@ async fn one_of_two_speaks_not_http2() {
 async fn a_reply_is_no_message() {
     let fake = FakeBackend::start(|_| garbage()).await;
     let fleet = Fleet::of(Vec::new(), &[&fake.url], &["--breaker-failures", "1000000"]);
-    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 2000).await;
+    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 1000).await;
     observed.report("the only replica answers with garbage", &["INTERNAL BACKEND_MALFORMED_REPLY"]);
 }
 
@@ -47,7 +47,7 @@ async fn a_reply_is_no_message() {
 async fn one_of_three_answers_with_garbage() {
     let fake = FakeBackend::start(|_| garbage()).await;
     let fleet = Fleet::of(vec![Replica::start(&DELAY), Replica::start(&DELAY)], &[&fake.url], &[]);
-    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 4000).await;
+    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 1000).await;
     observed.report("one of three replicas answers with garbage", &["OK", "INTERNAL BACKEND_MALFORMED_REPLY"]);
     // Five in a row, those in flight at that moment, and one probe after 1, 2, 4, … seconds.
     assert!(observed.failed() <= 5 + CALLERS + 6, "{:?}", observed.statuses);

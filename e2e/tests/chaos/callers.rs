@@ -20,6 +20,9 @@ use tonic_types::StatusExt as _;
 /// The number of callers by default, each with one call at a time.
 pub(crate) const CALLERS: usize = 16;
 
+/// The time that a call may take on average: a build of everything beside the suite, on the same core, leaves it little.
+const PER_CALL: Duration = Duration::from_millis(50);
+
 /// The method that callers call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rpc {
@@ -78,15 +81,16 @@ impl Callers {
     /// Waits until this many more calls have ended.
     pub(crate) async fn wait_for_calls(&self, calls: usize) {
         let goal = self.count() + calls;
-        self.wait(&format!("{goal} calls"), |shared| shared.observed.lock().unwrap().took.len() >= goal).await;
+        let done = |shared: &Shared| shared.observed.lock().unwrap().took.len() >= goal;
+        self.wait(&format!("{goal} calls"), TIMEOUT + PER_CALL * u32::try_from(calls).unwrap(), done).await;
     }
 
     /// Waits until the condition is true, which is checked after each call.
     pub(crate) async fn wait_until(&self, what: &str, condition: impl Fn() -> bool) {
-        self.wait(what, |_| condition()).await;
+        self.wait(what, TIMEOUT, |_| condition()).await;
     }
 
-    async fn wait(&self, what: &str, condition: impl Fn(&Shared) -> bool) {
+    async fn wait(&self, what: &str, timeout: Duration, condition: impl Fn(&Shared) -> bool) {
         let wait = async {
             loop {
                 let ended = self.shared.ended.notified();
@@ -97,7 +101,7 @@ impl Callers {
             }
         };
         let observed = || self.shared.observed.lock().unwrap().statuses.clone();
-        tokio::time::timeout(TIMEOUT, wait).await.unwrap_or_else(|_| panic!("timed out: {what}: {:?}", observed()));
+        tokio::time::timeout(timeout, wait).await.unwrap_or_else(|_| panic!("timed out: {what}: {:?}", observed()));
     }
 
     pub(crate) fn count(&self) -> usize {

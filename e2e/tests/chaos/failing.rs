@@ -17,7 +17,7 @@ const FAILING: [&str; 4] = ["--delay", "2ms", "--error-rate", "1"];
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_fails_every_call() {
     let mut fleet = Fleet::of(vec![Replica::start(&FAILING), Replica::start(&DELAY), Replica::start(&DELAY)], &[], &[]);
-    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 4000).await;
+    let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 1000).await;
     observed.report("one of three replicas answers UNAVAILABLE to all", &["OK"]);
     let called = fleet.countries[0].service.stop_and_count();
     // Five in a row, those in flight at that moment, and one probe after 1, 2, 4, … seconds.
@@ -32,7 +32,7 @@ async fn the_circuit_breaker_opens_and_closes() {
     let mut fleet = Fleet::start(1, &FAILING, &args);
     let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
     let begun = Instant::now();
-    callers.wait_for_calls(3000).await;
+    callers.wait_for_calls(1000).await;
     callers
         .take()
         .report("a backend fails every call", &["UNAVAILABLE INJECTED_FAULT", "UNAVAILABLE BACKEND_CIRCUIT_OPEN"]);
@@ -61,7 +61,7 @@ async fn a_backend_says_when_to_try_again() {
 /// status still reaches the caller.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_says_not_to_try_again() {
-    let (fake, observed) = refused("-1", |_| true, CALLERS, 4000).await;
+    let (fake, observed) = refused("-1", |_| true, CALLERS, 1000).await;
     observed.report("a backend refuses all calls: \"do not come back\"", &["UNAVAILABLE BACKEND_FAILED"]);
     assert_eq!(fake.calls(), observed.calls());
 }
@@ -90,7 +90,7 @@ async fn refused(
 async fn more_than_a_backend_may_have_is_refused() {
     let fleet = Fleet::start(1, &["--delay", "100ms"], &["--backend-max-in-flight", "10"]);
     let callers = Callers::start_many(&fleet.gateway.url, Rpc::HomeCountry, 50).await;
-    callers.wait_for_calls(3000).await;
+    callers.wait_for_calls(1000).await;
     service_kit::health::check(&fleet.gateway.url, e2e::TIMEOUT).await.unwrap();
     let observed = callers.stop().await;
     observed.report("50 callers of a backend that may have 10 calls", &["OK", "RESOURCE_EXHAUSTED BACKEND_OVERLOADED"]);

@@ -9,18 +9,28 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use e2e::wait::within;
 use h2::{RecvStream, server::SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
+    sync::watch,
 };
 
 /// A gRPC server over h2 itself, without health checks. It counts its connections and calls.
 pub(crate) struct FakeBackend {
     pub(crate) url: String,
-    connections: Arc<AtomicUsize>,
-    calls: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: AtomicUsize,
+    calls: AtomicUsize,
+    in_flight: AtomicUsize,
+    /// The largest number in flight so far.
+    most_in_flight: watch::Sender<usize>,
 }
 
 /// The reply to a call.
@@ -29,13 +39,15 @@ pub(crate) struct FakeReply {
     /// The delay of the reply.
     pub(crate) after: Duration,
     pub(crate) message: Bytes,
+    /// If set, the reply also waits until the sender of this channel is dropped.
+    pub(crate) held: Option<watch::Receiver<()>>,
     /// If set, the reply is UNAVAILABLE, with this value of `grpc-retry-pushback-ms`.
     pub(crate) unavailable: Option<&'static str>,
 }
 
 impl FakeReply {
     pub(crate) fn new(after: Duration, message: Bytes) -> Self {
-        Self { after, message, unavailable: None }
+        Self { after, message, held: None, unavailable: None }
     }
 }
 
@@ -54,12 +66,12 @@ impl FakeBackend {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (connections, calls) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let (opened, counted, reply_to) = (Arc::clone(&connections), Arc::clone(&calls), Arc::new(reply_to));
+        let counts = Arc::<Counts>::default();
+        let (counted, reply_to) = (Arc::clone(&counts), Arc::new(reply_to));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
-                opened.fetch_add(1, Ordering::Relaxed);
+                counted.connections.fetch_add(1, Ordering::Relaxed);
                 let (counted, reply_to) = (Arc::clone(&counted), Arc::clone(&reply_to));
                 tokio::spawn(async move {
                     let mut settings = h2::server::Builder::new();
@@ -70,21 +82,50 @@ impl FakeBackend {
                             status(respond, "12", None);
                             continue;
                         }
-                        let reply = reply_to(counted.fetch_add(1, Ordering::Relaxed));
-                        tokio::spawn(send(request, respond, reply));
+                        let reply = reply_to(counted.begin());
+                        tokio::spawn(send(request, respond, reply, Arc::clone(&counted)));
                     }
                 });
             }
         });
-        Self { url, connections, calls }
+        Self { url, counts }
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.counts.connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.counts.calls.load(Ordering::Relaxed)
+    }
+
+    /// Waits until this many calls have been in flight at once.
+    pub(crate) async fn wait_for_in_flight(&self, calls: usize) {
+        let mut most = self.counts.most_in_flight.subscribe();
+        within(&format!("{calls} calls in flight"), most.wait_for(|most| *most >= calls)).await.unwrap();
+    }
+
+    pub(crate) fn most_in_flight(&self) -> usize {
+        *self.counts.most_in_flight.borrow()
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// Counts a call, and returns its number.
+    fn begin(&self) -> usize {
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_in_flight.send_if_modified(|most| {
+            let is_more = in_flight > *most;
+            *most = in_flight.max(*most);
+            is_more
+        });
+        self.calls.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -103,8 +144,18 @@ fn status(mut respond: SendResponse<Bytes>, code: &'static str, pushback: Option
 }
 
 /// Replies; ignores that the caller may have gone.
-async fn send(_request: Request<RecvStream>, mut respond: SendResponse<Bytes>, reply: FakeReply) {
+async fn send(
+    _request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    mut reply: FakeReply,
+    counts: Arc<Counts>,
+) {
     tokio::time::sleep(reply.after).await;
+    if let Some(held) = &mut reply.held {
+        // An error: the sender never sends, it is dropped.
+        let _ = held.changed().await;
+    }
+    counts.end();
     if reply.unavailable.is_some() {
         return status(respond, "14", reply.unavailable);
     }

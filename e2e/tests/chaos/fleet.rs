@@ -1,6 +1,9 @@
 //! A gateway in front of replicas of the country service and one of each other backend, each a process.
 
-use e2e::{backends::Backends, service::Service};
+use e2e::{
+    backends::{Backends, NO_REQUEST_LINES},
+    service::Service,
+};
 use serde_json::json;
 
 /// A country service that can be restarted at the same address.
@@ -54,6 +57,7 @@ impl Fleet {
         let urls = urls.join(",");
         let backend_args = backends.gateway_args();
         let mut args = vec!["--country-service", &urls];
+        args.extend(NO_REQUEST_LINES);
         args.extend(backend_args.iter().map(String::as_str).chain(gateway_args.iter().copied()));
         // The gateway serves once one replica of each backend is ready; tests start with all of them.
         let ready = |service: &Service| json!({ "message": "replica is ready", "replica": service.address() });

@@ -36,7 +36,7 @@ async fn one_of_two_stops_answering_and_wakes_up() {
     let stopped = &fleet.countries[0].service;
     let paused = stopped.pause();
     let before = stopped.served();
-    callers.wait_for_calls(2000).await;
+    callers.wait_for_calls(1000).await;
     drop(paused);
     callers.wait_until("it is called again", || stopped.served() >= before + 100).await;
     let observed = callers.stop().await;
@@ -52,14 +52,14 @@ async fn all_are_killed_and_come_back() {
     call_many(&fleet.gateway.url, Rpc::HomeCountry, 100).await.report("(before)", &["OK"]);
     fleet.countries.iter_mut().for_each(|replica| replica.service.kill());
     let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
-    callers.wait_for_calls(3000).await;
+    callers.wait_for_calls(1000).await;
     let down = callers.take();
     down.report(
         "all replicas killed: connections are refused",
         &["UNAVAILABLE BACKEND_UNREACHABLE", "UNAVAILABLE BACKEND_CONNECTION_LOST", "UNAVAILABLE BACKEND_CIRCUIT_OPEN"],
     );
     let median = down.percentile(0.5);
-    assert!(median < Duration::from_millis(200), "refused at once: {median:?}");
+    assert!(median < Duration::from_secs(3), "refused at once, not at the deadline after 30 s: {median:?}");
     for replica in &mut fleet.countries {
         replica.restart(&DELAY);
     }
@@ -74,7 +74,7 @@ async fn all_are_killed_and_come_back() {
 /// If all calls fail, no more retries are sent than the budget's floor allows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_not_multiplied() {
-    const CALLS: usize = 3000;
+    const CALLS: usize = 1000;
     for (floor, case) in
         [("0", "all calls fail, no retry floor"), ("6", "all calls fail, a floor of 6 retries a second")]
     {
