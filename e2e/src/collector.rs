@@ -67,6 +67,9 @@ pub struct RecordedSpan {
     pub links: Vec<String>,
 }
 
+/// The exporting service, the name and the kind of a span.
+pub type ExpectedSpan = (&'static str, &'static str, SpanKind);
+
 struct Export(Arc<Received>);
 
 // === impl Collector ===
@@ -104,21 +107,27 @@ impl Collector {
         metrics.iter().filter(|(of, _)| of == service).map(|(_, name)| name.clone()).collect()
     }
 
-    /// Waits until `count` spans of the trace match `wanted`, and returns all spans of the trace.
-    pub async fn trace(&self, id: &str, count: usize, wanted: impl Fn(&RecordedSpan) -> bool) -> Vec<RecordedSpan> {
+    /// Waits until the trace has each of these spans, as often as it is named, and returns all spans of the trace.
+    pub async fn trace(&self, id: &str, expected: &[ExpectedSpan]) -> Vec<RecordedSpan> {
         let found = async {
             loop {
                 let changed = self.received.changed.notified();
-                let spans: Vec<RecordedSpan> =
-                    self.received.spans.lock().unwrap().iter().filter(|span| span.trace == id).cloned().collect();
-                if spans.iter().filter(|span| wanted(span)).count() >= count {
+                let spans = self.spans(id);
+                if missing(&spans, expected).is_empty() {
                     return spans;
                 }
                 changed.await;
             }
         };
         let found = tokio::time::timeout(TIMEOUT, found).await;
-        found.unwrap_or_else(|_| panic!("trace {id} is not complete: {:#?}", self.received.spans.lock().unwrap()))
+        found.unwrap_or_else(|_| {
+            let spans = self.spans(id);
+            panic!("trace {id} has no {:#?} beside {spans:#?}", missing(&spans, expected))
+        })
+    }
+
+    fn spans(&self, trace: &str) -> Vec<RecordedSpan> {
+        self.received.spans.lock().unwrap().iter().filter(|span| span.trace == trace).cloned().collect()
     }
 }
 
@@ -153,6 +162,14 @@ impl MetricsService for Export {
         }
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
+}
+
+/// Returns the expected spans that are not there, or not as often as expected.
+fn missing(spans: &[RecordedSpan], expected: &[ExpectedSpan]) -> Vec<ExpectedSpan> {
+    let mut there: Vec<_> = spans.iter().map(|span| (span.service.as_str(), span.name.as_str(), span.kind)).collect();
+    let mut missing = expected.to_vec();
+    missing.retain(|expected| there.iter().position(|span| span == expected).map(|at| there.swap_remove(at)).is_none());
+    missing
 }
 
 /// Returns the name of the service that the telemetry is from.

@@ -8,6 +8,7 @@
 //! * [`service`]: one service by itself; [`backends`]: those that a test needs but does not examine.
 //! * [`collector`]: an OTLP collector that keeps what it receives.
 //! * [`scrape`]: reads metrics as Prometheus does.
+//! * [`report`]: reads a gateway's report.
 //! * [`raw_call`]: a call without a gRPC client.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "used by tests alone: a panic fails the test")]
@@ -17,6 +18,7 @@ pub mod binary;
 pub mod collector;
 pub mod process;
 pub mod raw_call;
+pub mod report;
 pub mod scrape;
 pub mod service;
 pub mod up;

@@ -124,19 +124,19 @@ async fn a_gateway_counts_its_calls_by_backend() {
     for _ in 0..2 {
         gateway.get_profile(GetProfileRequest { user_id: "ada".into(), ..Default::default() }).await.unwrap();
     }
-    let expected = [
+    for (service, method) in [
         ("country-service", "fanout.country.v1.CountryService/ListCountries"),
         ("user-service", "fanout.user.v1.UserService/GetUser"),
-    ]
-    .map(|(service, method)| {
+    ] {
         let url = up.url(service);
         let (address, port) = url.trim_start_matches("http://").split_once(':').unwrap();
-        format!(
-            "{CLIENT_COUNT}{{rpc_method=\"{method}\",rpc_response_status_code=\"OK\",rpc_system_name=\"grpc\",\
-             server_address=\"{address}\",server_port=\"{port}\"}} 2"
-        )
-    });
-    wait_for_series(line["url"].as_str().unwrap(), CLIENT_COUNT, &expected);
+        let of_method = format!("{CLIENT_COUNT}{{rpc_method=\"{method}\"");
+        let expected = format!(
+            "{of_method},rpc_response_status_code=\"OK\",rpc_system_name=\"grpc\",server_address=\"{address}\",\
+             server_port=\"{port}\"}} 2"
+        );
+        wait_for_series(line["url"].as_str().unwrap(), &of_method, &[expected]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,13 +5,18 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{connect, service::Service, up::Up};
+use e2e::{
+    backends::Backends,
+    connect,
+    report::{self, call},
+    service::Service,
+    up::Up,
+};
 use fanout_proto::gateway::v1::{
     CallReport, CallState, FailurePolicy, FanOutReport, GetHomeCountryRequest, GetProfileRequest, Strategy,
     StreamUsersRequest, StreamUsersResponse, gateway_service_client::GatewayServiceClient,
     stream_users_response::Content,
 };
-use prost::Message as _;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -27,17 +32,8 @@ fn with_baggage<T>(message: T, baggage: &str) -> Request<T> {
     request
 }
 
-fn trailer(status: &Status) -> FanOutReport {
-    let report = status.metadata().get_bin("fanout-report-bin").expect("a report in the trailer");
-    FanOutReport::decode(report.to_bytes().unwrap()).unwrap()
-}
-
-fn states(report: &FanOutReport) -> Vec<CallState> {
-    report.calls.iter().map(CallReport::state).collect()
-}
-
 fn state(report: &FanOutReport, name: &str) -> CallState {
-    report.calls.iter().find(|call| call.name == name).unwrap().state()
+    call(report, name).state()
 }
 
 fn ms(duration: Option<prost_types::Duration>) -> f64 {
@@ -62,13 +58,13 @@ async fn in_turn_is_the_sum_and_together_is_the_slowest() {
         if strategy == Strategy::Sequential {
             assert!(wall >= total * 0.99 && saved < total * 0.01, "{wall} of {total}");
             assert!((0.3..0.5).contains(&(avoidable / wall)), "{avoidable} of {wall}");
-            assert!(report.calls[1].critical);
+            assert!(call(&report, "country").critical);
         } else {
             assert!(wall < total * 0.8 && saved > total * 0.2, "{wall} of {total}");
             assert!(avoidable < wall * 0.2, "{avoidable} of {wall}");
-            assert!(report.calls[0].critical);
+            assert!(call(&report, "user").critical);
         }
-        assert_eq!(report.calls.iter().map(|call| call.attempts).collect::<Vec<_>>(), [1, 1]);
+        assert!(report.calls.iter().all(|call| call.attempts == 1), "{report:?}");
     }
 }
 
@@ -86,11 +82,12 @@ async fn fail_fast_answers_with_the_call_that_failed() {
         assert_eq!(status.get_details_resource_info().unwrap().resource_name, "nobody");
         let info = status.get_details_error_info().unwrap();
         assert_eq!(info.metadata["backend"], "user", "{info:?}");
-        let report = trailer(&status);
+        let report = report::of_failure(&status);
         let other = if strategy == Strategy::Sequential { CallState::Skipped } else { CallState::Cancelled };
-        assert_eq!(states(&report), [CallState::Failed, other], "{strategy:?}");
-        assert_eq!(report.calls[0].error.as_ref().unwrap().code, i32::from(Code::NotFound));
-        assert_eq!(report.calls[1].duration.is_none(), strategy == Strategy::Sequential);
+        let (user, country) = (call(&report, "user"), call(&report, "country"));
+        assert_eq!((user.state(), country.state()), (CallState::Failed, other), "{strategy:?}");
+        assert_eq!(user.error.as_ref().unwrap().code, i32::from(Code::NotFound));
+        assert_eq!(country.duration.is_none(), strategy == Strategy::Sequential);
     }
 }
 
@@ -105,8 +102,9 @@ async fn best_effort_answers_with_what_came() {
         assert_eq!(reply.user, None);
         assert_eq!(reply.country_list.unwrap().countries.len(), 249);
         let report = reply.report.unwrap();
-        assert_eq!(states(&report), [CallState::Failed, CallState::Ok], "{strategy:?}");
-        assert_eq!(report.calls[0].error.as_ref().unwrap().code, i32::from(Code::NotFound));
+        let (user, country) = (call(&report, "user"), call(&report, "country"));
+        assert_eq!((user.state(), country.state()), (CallState::Failed, CallState::Ok), "{strategy:?}");
+        assert_eq!(user.error.as_ref().unwrap().code, i32::from(Code::NotFound));
 
         // A late reply counts as missing, and the rest still arrives in time.
         let request =
@@ -114,8 +112,9 @@ async fn best_effort_answers_with_what_came() {
         let reply = gateway.get_profile(request).await.unwrap().into_inner();
         assert_eq!((reply.user.unwrap().id.as_str(), reply.country_list), ("ada", None));
         let report = reply.report.unwrap();
-        assert_eq!(states(&report), [CallState::Ok, CallState::Failed]);
-        assert_eq!(report.calls[1].error.as_ref().unwrap().code, i32::from(Code::DeadlineExceeded));
+        let (user, country) = (call(&report, "user"), call(&report, "country"));
+        assert_eq!((user.state(), country.state()), (CallState::Ok, CallState::Failed), "{strategy:?}");
+        assert_eq!(country.error.as_ref().unwrap().code, i32::from(Code::DeadlineExceeded));
     }
 }
 
@@ -139,7 +138,9 @@ async fn a_chain_takes_the_sum_whatever_the_strategy() {
         let request = ask("nobody", strategy, FailurePolicy::BestEffort);
         let reply = gateway.get_home_country(request).await.unwrap().into_inner();
         assert_eq!((reply.user, reply.country), (None, None));
-        assert_eq!(states(&reply.report.unwrap()), [CallState::Failed, CallState::Skipped], "{strategy:?}");
+        let report = reply.report.unwrap();
+        let states = (state(&report, "user"), state(&report, "country"));
+        assert_eq!(states, (CallState::Failed, CallState::Skipped), "{strategy:?}");
     }
 }
 
@@ -230,9 +231,11 @@ async fn a_stream_goes_on_or_ends_with_a_failure_as_asked() {
 
         let (messages, error) = stream(&up, request(FailurePolicy::FailFast)).await;
         assert_eq!(messages.len(), 1, "ada alone: {messages:?}");
-        let status = error.unwrap();
-        assert_eq!(status.code(), Code::NotFound);
-        assert_eq!(states(&trailer(&status)), [CallState::Ok, CallState::Failed, CallState::Skipped]);
+        let error = error.unwrap();
+        assert_eq!(error.code(), Code::NotFound);
+        let report = report::of_failure(&error);
+        let states = ["ada", "nobody", "grace"].map(|user_id| state(&report, user_id));
+        assert_eq!(states, [CallState::Ok, CallState::Failed, CallState::Skipped]);
     }
 }
 
@@ -247,16 +250,18 @@ async fn a_report_too_long_for_a_trailer_names_the_failure() {
     assert_eq!(messages.len(), 999);
     let status = error.unwrap();
     assert_eq!(status.code(), Code::NotFound, "{status:?}");
-    let report = trailer(&status);
-    assert_eq!(report.calls.len(), 1);
-    assert_eq!((report.calls[0].name.as_str(), report.calls[0].state()), ("nobody", CallState::Failed));
+    let report = report::of_failure(&status);
+    let calls: Vec<_> = report.calls.iter().map(|call| (call.name.as_str(), call.state())).collect();
+    assert_eq!(calls, [("nobody", CallState::Failed)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_is_gone_is_named() {
-    let countries = Service::start("country-service", &["--delay", "20s"], "serving");
+    let backends = Backends::start_except(&["user-service"]);
+    let backend_args = backends.gateway_args();
     // Nothing listens on the discard port of the loopback.
-    let args = ["--user-service", "http://127.0.0.1:9", "--country-service", &countries.url];
+    let mut args = vec!["--user-service", "http://127.0.0.1:9"];
+    args.extend(backend_args.iter().map(String::as_str));
     let gateway = Service::start("gateway", &args, "waiting for a service");
     let mut gateway = GatewayServiceClient::new(connect(&gateway.url).await);
     for strategy in ALL {
@@ -286,7 +291,7 @@ async fn a_service_config_bounds_the_calls_of_one_method() {
     let status = up.gateway().await.get_profile(slow(FailurePolicy::FailFast)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     assert!(status.message().starts_with("user: deadline exceeded: the call had "), "{}", status.message());
-    assert_eq!(state(&trailer(&status), "user"), CallState::Failed);
+    assert_eq!(state(&report::of_failure(&status), "user"), CallState::Failed);
 
     let reply = up.gateway().await.get_profile(slow(FailurePolicy::BestEffort)).await.unwrap().into_inner();
     let report = reply.report.unwrap();
