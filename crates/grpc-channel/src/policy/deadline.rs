@@ -7,6 +7,7 @@ use futures::{
     future::{BoxFuture, ready},
 };
 use rpc_layers::deadline::Deadline;
+use tokio::task::coop::consume_budget;
 use tonic::Status;
 use tower::{BoxError, Service, ServiceExt as _};
 
@@ -17,6 +18,9 @@ use crate::{
 
 /// Ends a call at its deadline, or when its method's timeout has passed if that is earlier. Dropping what it waits for
 /// stops all attempts.
+///
+/// Each call counts against its task's budget in tokio's cooperative scheduling. A caller whose calls are rejected at once,
+/// and who makes the next one at once, would otherwise keep its thread from the tasks that connect again.
 ///
 /// tower's own timeout has one duration for all calls. Each attempt is held to the deadline once more below, where what is
 /// left goes into `grpc-timeout`; so is the body of a reply that streams.
@@ -55,7 +59,11 @@ where
             Some(deadline) if call.inner.ctx.deadline != Some(deadline) => call.with_deadline(deadline),
             _ => call,
         };
-        let answer = self.inner.clone().oneshot(call).map_err(|error| Failure::from(error.into()));
+        let inner = self.inner.clone();
+        let answer = async move {
+            consume_budget().await;
+            inner.oneshot(call).map_err(|error| Failure::from(error.into())).await
+        };
         let Some(deadline) = deadline else { return answer.boxed() };
         let had = deadline.remaining();
         if had.is_zero() {
@@ -113,6 +121,16 @@ mod tests {
             Call::of(Method::with_policy(true, policy), b"").with_deadline(Deadline::after(Duration::from_secs(2)));
         let failure = CallDeadline::new(inner).oneshot(call).await.unwrap_err();
         assert_eq!((failure.cause, begun.elapsed().as_secs()), (Cause::Late, 1));
+    }
+
+    #[tokio::test]
+    async fn calls_that_are_rejected_at_once_let_other_tasks_run() {
+        let rejecting = tower::service_fn(|_: Call| ready(Err::<(), _>(late("at once".to_owned()))));
+        let other = tokio::spawn(async {});
+        for _ in 0..1_000 {
+            CallDeadline::new(rejecting).oneshot(Call::example()).await.unwrap_err();
+        }
+        assert!(other.is_finished());
     }
 
     #[tokio::test(start_paused = true)]

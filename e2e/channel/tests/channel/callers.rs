@@ -104,9 +104,6 @@ impl Callers {
                     shared.observed.lock().add(&result, begun.elapsed());
                     shared.calls.fetch_add(1, Ordering::Relaxed);
                     shared.changed.notify_waiters();
-                    // Callers whose calls fail at once leave servers and channel no time to recover.
-                    let pause = if result.is_ok() { Duration::ZERO } else { Duration::from_millis(1) };
-                    tokio::time::sleep(pause).await;
                 }
             });
         }

@@ -220,7 +220,6 @@ async fn every_stream_is_reset() {
                 Ok(_) => return,
                 Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
             }
-            tokio::task::yield_now().await;
         }
     };
     crate::event("calls succeed again", recovered).await;

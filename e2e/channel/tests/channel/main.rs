@@ -31,7 +31,7 @@ use tonic::Status;
 type Client = EchoServiceClient<Channel>;
 
 /// Longer than any wait for an event takes.
-const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Begins a channel to these servers that knows the contract.
 fn builder<U: Display>(urls: &[U]) -> Builder {
