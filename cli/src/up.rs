@@ -20,7 +20,7 @@ mod metrics;
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use service_kit::{health, process};
+use service_kit::{health, signals::Signals};
 use tokio::time::{Instant, sleep};
 
 pub use self::{args::UpArgs, child::Running, child_exit::ChildExit, error::UpError};
@@ -39,7 +39,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(14);
 ///
 /// Returns an error if a service cannot be started or ends by itself; the others are stopped first.
 pub async fn up(args: &UpArgs) -> Result<(), UpError> {
-    let stop = process::signals()?;
+    let mut signals = Signals::new()?;
     let metrics = MetricsPorts::from_env()?;
     let mut children = Vec::new();
     // Backends first: the gateway needs them.
@@ -48,7 +48,7 @@ pub async fn up(args: &UpArgs) -> Result<(), UpError> {
     }
     let result = tokio::select! {
         result = run(args, metrics.as_ref(), &mut children) => result,
-        () = stop => Ok(()),
+        () = signals.recv() => Ok(()),
     };
     // The gateway first, so that its calls in flight still reach the backends.
     if let Some(mut gateway) = children.pop() {

@@ -46,6 +46,7 @@ use crate::trace::KnownMethods;
 /// one warning in ten seconds. The caller's span has the status.
 #[derive(Clone, Debug)]
 pub struct InFlightLimitLayer {
+    max: usize,
     permits: Arc<Semaphore>,
     rejection: Arc<Rejection>,
 }
@@ -89,7 +90,12 @@ impl InFlightLimitLayer {
         if let Some(meter) = meter {
             observe_in_flight(meter, max, Arc::clone(&permits));
         }
-        Self { permits, rejection: Arc::new(Rejection::new(max, methods, meter)) }
+        Self { max, permits, rejection: Arc::new(Rejection::new(max, methods, meter)) }
+    }
+
+    /// Returns how many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.max.saturating_sub(self.permits.available_permits())
     }
 }
 
@@ -133,7 +139,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let InFlightLimitLayer { permits, rejection } = &self.layer;
+        let InFlightLimitLayer { permits, rejection, .. } = &self.layer;
         let state = if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
             // Called here and not in the future, because the clock of the deadline layer has to start before tonic's
             // own.

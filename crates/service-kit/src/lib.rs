@@ -15,8 +15,9 @@
 //! * [`domain_error`]: turns errors of a domain into gRPC statuses.
 //! * [`serve`]: listens, serves and drains, with health and reflection beside the services.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
+//! * [`signals`]: the signals that ask a process to stop.
 //! * `connections`: accepts connections, and serves HTTP/2 on them.
-//! * `close_on_drain`: ends streams that would keep a draining process alive.
+//! * `drain`: lets requests in flight finish; `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`telemetry`]: logs, and the export of spans and metrics.
 //! * [`health`]: asks another server for its health.
 
@@ -25,11 +26,13 @@ mod close_on_drain;
 pub mod command_line;
 mod connections;
 pub mod domain_error;
+mod drain;
 pub mod health;
 pub mod process;
 pub mod serve;
 pub mod service;
 pub mod settings;
+pub mod signals;
 pub mod startup_gate;
 pub mod telemetry;
 

@@ -10,19 +10,20 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 
 use crate::{
     command_line::{self, Invocation},
     health,
-    serve::{ServeContext, Shutdown},
+    serve::{ServeContext, ServeError},
     service::Settings,
     settings::{EX_USAGE, Listen, UsageError},
+    signals::Signals,
     telemetry::Telemetry,
 };
+
+/// BSD's `EX_TEMPFAIL`: the exit code of a process that was told a second time to stop, and has cut off requests.
+pub const EX_TEMPFAIL: u8 = 75;
 
 /// How long a healthcheck waits. Container engines allow a few seconds.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,7 +70,8 @@ pub async fn run<S: Settings>(args: impl IntoIterator<Item = OsString>) -> ExitC
     }
 }
 
-/// Serves with these settings until the service fails or the process gets SIGTERM or SIGINT.
+/// Serves with these settings until the service fails or the process gets SIGTERM or SIGINT. A second signal ends the
+/// drain at once.
 async fn serve<S: Settings>(settings: S) -> ExitCode {
     let listener = match bind(settings.service().listen).await {
         Ok(listener) => listener,
@@ -79,14 +81,19 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(S::NAME, &error, error.exit_code()),
     };
-    let shutdown = match signals() {
-        Ok(shutdown) => shutdown,
+    let shutdown = match Signals::new() {
+        Ok(signals) => signals.into_shutdown(),
         Err(error) => return fail(S::NAME, &error, 1),
     };
     let result = settings.serve(ServeContext { listener, shutdown, meter: telemetry.meter() }).await;
+    if let Err(ServeError::CutOff { in_flight }) = result {
+        tracing::warn!(in_flight, "the drain was ended: requests in flight are cut off");
+    }
     telemetry.shutdown().await;
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // The log has said it.
+        Err(ServeError::CutOff { .. }) => ExitCode::from(EX_TEMPFAIL),
         Err(error) => fail(S::NAME, &error, 1),
     }
 }
@@ -144,21 +151,6 @@ fn inherited() -> io::Result<TcpListener> {
     listener.local_addr()?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
-}
-
-/// Installs handlers for SIGTERM and SIGINT. Either ends the returned future.
-///
-/// # Errors
-///
-/// Returns an error if the operating system refuses the handlers.
-pub fn signals() -> io::Result<Shutdown> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(Box::pin(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, future::Future, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::{Stream, StreamExt as _, stream::BoxStream};
 use http::{Request, Response};
 use opentelemetry::metrics::Meter;
 use rpc_layers::{
@@ -20,16 +20,20 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
-use crate::{close_on_drain::CloseOnDrain, connections};
+use crate::{
+    close_on_drain::CloseOnDrain,
+    connections,
+    drain::{DrainEnd, drain},
+};
 
-/// Ends when the process is to stop.
-pub type Shutdown = BoxFuture<'static, ()>;
+/// Has an item each time that the process is told to stop: the first starts the drain, the second ends it.
+pub type Shutdown = BoxStream<'static, ()>;
 
 /// What a process gives a service to serve with.
 pub struct ServeContext {
     /// Where to accept connections.
     pub listener: TcpListener,
-    /// Ends when the service is to drain and return.
+    /// Tells the service to drain and return, and to return at once.
     pub shutdown: Shutdown,
     /// Creates the instruments of the service. `None` if metrics are not exported.
     pub meter: Option<Meter>,
@@ -69,6 +73,12 @@ pub enum ServeError {
     /// The descriptors of the contract cannot be served.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The drain was ended by a second shutdown.
+    #[error("the drain was ended while requests were in flight: {in_flight}")]
+    CutOff {
+        /// How many requests were in flight then: at least one.
+        in_flight: usize,
+    },
 }
 
 // === impl ServeContext ===
@@ -116,29 +126,31 @@ impl Server {
         self
     }
 
-    /// Serves until `shutdown` ends, then drains: health changes to `NOT_SERVING`, and requests in flight have the time
-    /// of [`ServerLimits::drain`] to finish. Connections that are still open afterwards close with the runtime.
+    /// Serves until the first item of `shutdown`, then drains: health changes to `NOT_SERVING`, and requests in flight
+    /// have the time of [`ServerLimits::drain`] to finish. A second item ends the drain at once. Connections that are
+    /// still open afterwards close with the runtime.
     ///
     /// Health is `NOT_SERVING` until `ready` has returned. Dropping the future stops accepting connections.
     ///
     /// # Errors
     ///
-    /// Returns an error if the descriptors cannot be decoded or `ready` fails.
+    /// Returns an error if the descriptors cannot be decoded, `ready` fails, or a second item of `shutdown` cuts off
+    /// requests.
     pub async fn serve<E: Into<BoxError>>(
         self,
         listener: TcpListener,
         ready: impl Future<Output = Result<(), E>>,
-        shutdown: impl Future<Output = ()>,
+        mut shutdown: impl Stream<Item = ()> + Unpin,
     ) -> Result<(), ServeError> {
         let routes = self.routes()?;
-        let Self { names, health, draining, drain, .. } = self;
+        let Self { names, health, draining, limit, drain: bound, .. } = self;
         let set = |status: ServingStatus| set_health(&health, &names, status);
         set(ServingStatus::NotServing).await;
         let address = listener.local_addr().ok();
         let server = connections::serve(listener, routes, draining.clone().cancelled_owned());
         tracing::info!(address = address.map(tracing::field::display), "listening");
 
-        tokio::pin!(server, shutdown);
+        tokio::pin!(server);
         let start = async {
             ready.await.map_err(|error| ServeError::Start(error.into()))?;
             set(ServingStatus::Serving).await;
@@ -148,13 +160,17 @@ impl Server {
         tokio::select! {
             () = &mut server => unreachable!("it serves until the drain, which has not begun"),
             failed = start => return failed,
-            () = &mut shutdown => {}
+            _ = shutdown.next() => {}
         }
         set(ServingStatus::NotServing).await;
-        tracing::info!(drain = %humantime::format_duration(drain), "draining");
         draining.cancel();
-        if tokio::time::timeout(drain, server).await.is_err() {
-            tracing::warn!("drain timed out: requests still in flight are dropped");
+        let ended = drain(server, bound, shutdown, || limit.in_flight()).await;
+        match (ended, limit.in_flight()) {
+            (DrainEnd::Completed(()), _) | (DrainEnd::Interrupted, 0) => {}
+            (DrainEnd::TimedOut, in_flight) => {
+                tracing::warn!(in_flight, "drain timed out: requests still in flight are dropped");
+            }
+            (DrainEnd::Interrupted, in_flight) => return Err(ServeError::CutOff { in_flight }),
         }
         Ok(())
     }

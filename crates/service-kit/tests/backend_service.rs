@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-use std::{future::pending, time::Duration};
+use std::time::Duration;
 
 use clap::Parser;
 use fanout_proto::{
@@ -13,6 +13,7 @@ use fanout_proto::{
         user_service_server::{UserService, UserServiceServer},
     },
 };
+use futures::{StreamExt as _, stream};
 use service_kit::{
     BackendArgs, BackendService, BoxError, ServeContext, Settings,
     command_line::{self, Invocation},
@@ -71,7 +72,7 @@ fn config(may_start: oneshot::Receiver<()>) -> Config {
 }
 
 fn context(listener: TcpListener) -> ServeContext {
-    ServeContext { listener, shutdown: Box::pin(pending()), meter: None }
+    ServeContext { listener, shutdown: stream::pending().boxed(), meter: None }
 }
 
 #[tokio::test]

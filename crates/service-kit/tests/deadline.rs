@@ -61,7 +61,7 @@ async fn every_expired_call_ends_as_deadline_exceeded() {
     let address = listener.local_addr().unwrap();
     let limits = ServerLimits { deadline: Duration::from_secs(5), drain: Duration::ZERO, max_in_flight: 1_000 };
     let server = Server::new(FILE_DESCRIPTOR_SET, limits, None).service(UserServiceServer::new(Silent));
-    tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), pending()));
+    tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), futures::stream::pending()));
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let (sender, connection) = h2::client::handshake(stream).await.unwrap();

@@ -4,7 +4,7 @@
 
 use std::{
     convert::Infallible,
-    future::{pending, ready},
+    future::ready,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -116,7 +116,7 @@ async fn a_streamed_reply_holds_its_permit() {
     let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None)
         .service(GatewayServiceServer::new(Streams(tell)))
         .service(UserServiceServer::new(Users));
-    tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), pending()));
+    tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), stream::pending()));
     let mut gateway = GatewayServiceClient::connect(url.clone()).await.unwrap();
     let mut users = UserServiceClient::connect(url.clone()).await.unwrap();
 

@@ -17,6 +17,7 @@ use fanout_proto::{
         user_service_server::{UserService, UserServiceServer},
     },
 };
+use futures::{StreamExt as _, stream};
 use service_kit::{
     serve::{ServeError, Server, ServerLimits},
     startup_gate::StartupGate,
@@ -65,7 +66,7 @@ impl UserService for OnCommand {
 /// A running server.
 struct Running {
     address: SocketAddr,
-    stop: oneshot::Sender<()>,
+    stop: mpsc::UnboundedSender<()>,
     ended: JoinHandle<Result<(), ServeError>>,
     arrived: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
 }
@@ -82,12 +83,11 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (tell, arrived) = mpsc::unbounded_channel();
-        let (stop, stopped) = oneshot::channel::<()>();
+        let (stop, stopped) = mpsc::unbounded_channel::<()>();
         let server = Server::new(FILE_DESCRIPTOR_SET, limits(drain), None)
             .service(UserServiceServer::new(OnCommand { arrived: tell }));
-        let shutdown = async {
-            let _ = stopped.await;
-        };
+        let shutdown = stream::unfold(stopped, |mut stopped| async { stopped.recv().await.map(|()| ((), stopped)) });
+        let shutdown = shutdown.boxed();
         let ended = tokio::spawn(server.serve(listener, is_ready, shutdown));
         Self { address, stop, ended, arrived }
     }
@@ -153,6 +153,35 @@ async fn a_drain_ends_although_a_call_does_not() {
 }
 
 #[tokio::test]
+async fn a_second_shutdown_cuts_off_what_is_in_flight() {
+    let mut running = Running::start(Duration::from_mins(10)).await;
+    let mut client = UserServiceClient::new(running.channel().await);
+    let _call = tokio::spawn(async move { client.get_user(GetUserRequest::default()).await });
+    let _never_answered = running.arrived.recv().await.unwrap();
+    let mut health = watch(running.channel().await, "").await;
+    assert_eq!(status(&mut health).await, ServingStatus::Serving);
+    running.stop.send(()).unwrap();
+    assert_eq!(status(&mut health).await, ServingStatus::NotServing);
+    assert!(!running.ended.is_finished(), "one shutdown leaves the call its time");
+    running.stop.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.ended).await.expect("it does not wait");
+    let error = ended.unwrap().unwrap_err();
+    assert!(matches!(error, ServeError::CutOff { in_flight: 1 }), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_shutdown_is_no_failure_if_nothing_is_in_flight() {
+    let running = Running::start(Duration::from_mins(10)).await;
+    let _sent_nothing = TcpStream::connect(running.address).await.unwrap();
+    let mut health = watch(running.channel().await, "").await;
+    assert_eq!(status(&mut health).await, ServingStatus::Serving);
+    running.stop.send(()).unwrap();
+    running.stop.send(()).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), running.ended).await.expect("it does not wait");
+    ended.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn silent_connections_do_not_hold_the_process() {
     let running = Running::start(Duration::from_millis(200)).await;
     let _sent_nothing = TcpStream::connect(running.address).await.unwrap();
@@ -168,7 +197,8 @@ async fn a_closed_startup_gate_answers_unavailable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None);
-    tokio::spawn(server.service(gate.clone()).serve(listener, pending::<Result<(), Infallible>>(), pending()));
+    let never_ready = pending::<Result<(), Infallible>>();
+    tokio::spawn(server.service(gate.clone()).serve(listener, never_ready, stream::pending()));
     let mut client = UserServiceClient::connect(url).await.unwrap();
     let status = client.get_user(GetUserRequest::default()).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "the service is still starting"));
@@ -183,6 +213,6 @@ async fn a_service_that_cannot_start_ends_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None);
     let corrupt = ready(Err(std::io::Error::other("the database is corrupt")));
-    let error = server.serve(listener, corrupt, pending()).await.unwrap_err();
+    let error = server.serve(listener, corrupt, stream::pending()).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot start: the database is corrupt");
 }
