@@ -10,7 +10,7 @@ use fanout_proto::gateway::v1::{
 use fault_injection::check_overrides;
 use futures::{StreamExt as _, stream::BoxStream};
 use opentelemetry::metrics::Meter;
-use rpc_layers::{CallContext, deadline::Deadline};
+use rpc_layers::{CallContext, deadline::Deadline, trace::SavedTime};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -66,6 +66,13 @@ impl Gateway {
     }
 }
 
+/// Returns the reply with the time that its fan-out saved, for its log line.
+fn reply<T>(message: T, saved: SavedTime) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(saved);
+    response
+}
+
 /// Returns the results and the report of a fan-out, which become the reply.
 ///
 /// # Errors
@@ -93,8 +100,9 @@ impl GatewayService for Gateway {
         let policy = query.options.policy;
         let outcome = self.profiles.profile(query, &ctx).await;
         self.metrics.record(GET_PROFILE, &outcome.report);
+        let saved = SavedTime::known(outcome.report.saved);
         let ((user, list), report) = settle(outcome, policy)?;
-        Ok(Response::new(GetProfileResponse { user: user.ok(), country_list: list.ok(), report }))
+        Ok(reply(GetProfileResponse { user: user.ok(), country_list: list.ok(), report }, saved))
     }
 
     async fn get_home_country(
@@ -106,8 +114,9 @@ impl GatewayService for Gateway {
         let policy = query.options.policy;
         let outcome = self.profiles.home_country(query, &ctx).await;
         self.metrics.record(GET_HOME_COUNTRY, &outcome.report);
+        let saved = SavedTime::known(outcome.report.saved);
         let (((user, country),), report) = settle(outcome, policy)?;
-        Ok(Response::new(GetHomeCountryResponse { user: user.ok(), country: country.ok(), report }))
+        Ok(reply(GetHomeCountryResponse { user: user.ok(), country: country.ok(), report }, saved))
     }
 
     type StreamUsersStream = BoxStream<'static, Result<StreamUsersResponse, Status>>;
@@ -119,9 +128,11 @@ impl GatewayService for Gateway {
         let ctx = self.call_context(&request)?;
         let query = UsersQuery::try_from(request.into_inner())?;
         let (ids, policy) = (query.ids.clone(), query.options.policy);
-        Ok(Response::new(
-            user_stream::messages(self.profiles.users(query, ctx), ids, policy, self.metrics.clone()).boxed(),
-        ))
+        // Known at the end of the stream.
+        let saved = SavedTime::default();
+        let users = self.profiles.users(query, ctx);
+        let messages = user_stream::messages(users, ids, policy, self.metrics.clone(), saved.clone());
+        Ok(reply(messages.boxed(), saved))
     }
 }
 

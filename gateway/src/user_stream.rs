@@ -8,6 +8,7 @@ use fanout_proto::gateway::v1::{
     spliced::{StreamUsersResponse, stream_users_response::Content},
 };
 use futures::{Stream, StreamExt as _, stream};
+use rpc_layers::trace::SavedTime;
 use tonic::Status;
 
 use crate::{
@@ -24,6 +25,7 @@ struct Messages {
     policy: FailurePolicy,
     errors: HashMap<usize, CallError<BackendError>>,
     metrics: FanOutMetrics,
+    saved: SavedTime,
 }
 
 const STREAM_USERS: &str = "fanout.gateway.v1.GatewayService/StreamUsers";
@@ -35,8 +37,9 @@ pub(crate) fn messages(
     ids: Vec<String>,
     policy: FailurePolicy,
     metrics: FanOutMetrics,
+    saved: SavedTime,
 ) -> impl Stream<Item = Result<StreamUsersResponse, Status>> + Send {
-    let messages = Messages { users, ids, policy, errors: HashMap::new(), metrics };
+    let messages = Messages { users, ids, policy, errors: HashMap::new(), metrics, saved };
     stream::unfold(Some(messages), |messages| async {
         let mut messages = messages?;
         match messages.next().await {
@@ -77,6 +80,7 @@ impl Messages {
     fn report(&self) -> FanOutReport {
         let report = self.users.report();
         self.metrics.record(STREAM_USERS, &report);
+        self.saved.set(report.saved);
         report::to_proto(&report, |index| self.errors.get(&index))
     }
 }

@@ -13,6 +13,7 @@
 //! * `span_guard`: the open span of a call, which is ended exactly once.
 //! * `end_reason`: how a call ended, on its span.
 //! * `duration`: the duration metric.
+//! * `saved_time`: [`SavedTime`], which a handler adds to the log line of its request.
 //! * `method`: the method of a request; bounds the names that callers can create.
 //! * `attempt`: which attempt of a call a request is.
 //! * `current`: the trace id of the current span.
@@ -24,6 +25,7 @@ mod current;
 mod duration;
 mod end_reason;
 mod method;
+mod saved_time;
 mod server;
 mod span_guard;
 
@@ -34,6 +36,7 @@ pub use self::{
     current::current_trace_id,
     end_reason::code_name,
     method::KnownMethods,
+    saved_time::SavedTime,
     server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
 };
 

@@ -24,6 +24,7 @@ use super::{
     duration::CallDuration,
     end_reason::EndReason,
     method::{KnownMethods, RpcMethod},
+    saved_time::SavedTime,
     span_guard::{ServerCall, SpanGuard},
 };
 use crate::{deadline::client_timeout, source};
@@ -37,7 +38,8 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Wraps each request in a SERVER span that continues the caller's trace or starts one, and measures its duration.
 ///
-/// Adds `traceresponse` to the reply, and logs one line when the reply has ended or was dropped.
+/// Adds `traceresponse` to the reply, and logs one line when the reply has ended or was dropped, with the [`SavedTime`]
+/// that the reply has as an extension.
 #[derive(Clone, Debug)]
 pub struct ServerTraceLayer {
     methods: KnownMethods,
@@ -103,7 +105,8 @@ where
         let method = self.layer.methods.method(request.uri());
         let span = server_span(&request, &method);
         let (started, client_timeout) = (Instant::now(), client_timeout(request.headers()));
-        let call = ServerCall { method, started, client_timeout, duration: self.layer.duration.clone() };
+        let duration = self.layer.duration.clone();
+        let call = ServerCall { method, started, client_timeout, duration, saved: None };
         let guard = SpanGuard::server(span.clone(), call);
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ServerTraceFuture { inner, guard: Some(guard) }
@@ -143,9 +146,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.inner.poll(cx));
-        let guard = this.guard.take();
-        if let Some(guard) = &guard {
+        let mut guard = this.guard.take();
+        if let Some(guard) = &mut guard {
             insert_traceresponse(response.headers_mut(), guard.span());
+            guard.set_saved(response.extensions_mut().remove::<SavedTime>());
         }
         let guard = match (guard, EndReason::from_headers(response.headers())) {
             // The caller is gone: dropping the guard ends the span as if the reply had been dropped.

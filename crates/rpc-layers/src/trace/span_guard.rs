@@ -9,6 +9,7 @@ use super::{
     duration::CallDuration,
     end_reason::{EndReason, SpanKind, code_name},
     method::RpcMethod,
+    saved_time::SavedTime,
 };
 
 /// An open span of a call. Ends as CANCELLED if it is dropped before [`end`](Self::end).
@@ -35,6 +36,8 @@ pub(super) struct ServerCall {
     pub(super) client_timeout: Option<Duration>,
     /// `None` if no metrics are recorded.
     pub(super) duration: Option<CallDuration>,
+    /// What the handler adds to the log line.
+    pub(super) saved: Option<SavedTime>,
 }
 
 /// A call that this process makes and measures.
@@ -60,6 +63,13 @@ impl SpanGuard {
 
     pub(super) fn span(&self) -> &Span {
         &self.span
+    }
+
+    /// Adds what the handler saved, or will have saved at the end of the reply.
+    pub(super) fn set_saved(&mut self, saved: Option<SavedTime>) {
+        if let Side::Server(call) = &mut self.side {
+            call.saved = saved;
+        }
     }
 
     /// Ends the span, and records and logs the call.
@@ -106,11 +116,14 @@ impl ServerCall {
     fn log(&self, reason: EndReason, took: Duration, span: &Span) {
         let (method, code) = (self.method.original(), code_name(reason.code()));
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let saved_ms = self.saved.as_ref().and_then(SavedTime::milliseconds);
         match reason {
             EndReason::Dropped => {
                 tracing::info!(parent: span, method, code, duration_ms, "request cancelled by its caller");
             }
-            EndReason::Status(_) => tracing::info!(parent: span, method, code, duration_ms, "request finished"),
+            EndReason::Status(_) => {
+                tracing::info!(parent: span, method, code, duration_ms, saved_ms, "request finished");
+            }
         }
     }
 
