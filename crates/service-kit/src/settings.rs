@@ -21,7 +21,7 @@ mod value_parser;
 pub(crate) use self::usage_error::arg_of;
 pub use self::{
     delay_args::DelayArgs,
-    log_args::{LogArgs, LogFormat},
+    log_args::{LogArgs, LogFormat, parse_filter},
     service_args::{Listen, ServiceArgs},
     usage_error::{EX_USAGE, UsageError},
     value_parser::{duration, positive_duration, whole_number},

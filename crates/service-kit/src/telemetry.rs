@@ -125,13 +125,21 @@ fn start_log(service: &'static str, args: &LogArgs, provider: &SdkTracerProvider
     // Lines need spans only for their ids.
     let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
     let logs = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()))
+        .with_ansi(wants_colour(std::io::stdout().is_terminal(), |name| std::env::var(name).ok()))
         .fmt_fields(NoSpanFields)
         .event_format(LogFormatter { service, format: args.log_format })
         // A closed standard output must not end the service.
         .log_internal_errors(false)
         .with_filter(EnvFilter::new(&args.log).and(once).and(with_ids));
     START.call_once(|| tracing_subscriber::registry().with(spans).with(logs).init());
+}
+
+/// Returns whether log lines have colours: on a terminal, or if `CLICOLOR_FORCE` says that a terminal is behind the pipe,
+/// but never if `NO_COLOR` is set.
+fn wants_colour(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+    let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
+    let is_forced = variable("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+    !is_set("NO_COLOR") && (is_terminal || is_forced)
 }
 
 /// Returns whether a span may be exported: at level INFO or above. Spans of the transport are for its debugging, and
@@ -144,4 +152,20 @@ fn is_for_export(metadata: &tracing::Metadata<'_>) -> bool {
 /// is the only span that is created if none are exported.
 fn is_request(metadata: &tracing::Metadata<'_>) -> bool {
     metadata.name() == SERVER_SPAN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wants_colour;
+
+    #[test]
+    fn colours_are_for_terminals_also_behind_a_pipe() {
+        let with = |set: &'static [(&str, &str)]| {
+            move |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        assert!(wants_colour(true, with(&[])));
+        assert!(!wants_colour(false, with(&[("CLICOLOR_FORCE", "0")])));
+        assert!(wants_colour(false, with(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "")])));
+        assert!(!wants_colour(true, with(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")])));
+    }
 }

@@ -23,7 +23,12 @@ pub enum LogFormat {
     Json,
 }
 
-fn parse_filter(text: &str) -> Result<String, String> {
+/// Parses a filter of log lines.
+///
+/// # Errors
+///
+/// Returns an error that names what is allowed if the text is neither levels nor directives.
+pub fn parse_filter(text: &str) -> Result<String, String> {
     let invalid = |error: &dyn std::fmt::Display| {
         format!("{error}: expected error, warn, info, debug, trace or off, or directives such as info,h2=debug")
     };
