@@ -1,4 +1,4 @@
-//! The flags that set the services' ports: `--port SERVICE=PORT`, and `--user-port PORT` and the like.
+//! The flags that set the services' ports: `--port SERVICE=PORT`, `--user-port PORT` and the like, and `--any-port`.
 
 use std::str::FromStr;
 
@@ -8,6 +8,9 @@ use crate::services::{SERVICES, Service};
 
 /// The id of `--port`.
 const PORT: &str = "port";
+
+/// The id of `--any-port`.
+const ANY_PORT: &str = "any-port";
 
 /// The port of each service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +57,13 @@ impl Args for Ports {
             .value_parser(|text: &str| text.parse::<ServicePort>())
             .action(ArgAction::Append)
             .help("A service's port by the service's name, such as gateway=0; may be repeated");
-        command.args(own).arg(any)
+        let free = Arg::new(ANY_PORT)
+            .long(ANY_PORT)
+            .action(ArgAction::SetTrue)
+            .conflicts_with(PORT)
+            .conflicts_with_all(SERVICES.iter().map(port_flag))
+            .help("Every service takes a free port");
+        command.args(own).arg(any).arg(free)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -64,6 +73,9 @@ impl Args for Ports {
 
 impl FromArgMatches for Ports {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        if matches.get_flag(ANY_PORT) {
+            return Ok(Self { ports: vec![0; SERVICES.len()] });
+        }
         let port = |service: &Service| {
             let mut by_name = matches.get_many::<ServicePort>(PORT).unwrap_or_default();
             let own = || matches.get_one(&port_flag(service)).copied();
@@ -119,6 +131,16 @@ mod tests {
         let ports = parse(&["--port", "gateway=1", "--port", "gateway=0", "--gateway-port", "3", "--port", "user=4"]);
         let ports = ports.unwrap();
         assert_eq!(ports.ports[..3], [0, 4, 50053]);
+    }
+
+    #[test]
+    fn any_port_is_for_every_service_and_for_no_other_port() {
+        assert!(parse(&["--any-port"]).unwrap().ports.iter().all(|port| *port == 0));
+        for port in ["--port=gateway=1", "--user-port=2"] {
+            let error = parse(&["--any-port", port]).unwrap_err().to_string();
+            let flag = port.split('=').next().unwrap();
+            assert!(error.contains("'--any-port' cannot be used with") && error.contains(flag), "{error}");
+        }
     }
 
     #[test]

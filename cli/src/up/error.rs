@@ -10,7 +10,7 @@ use crate::up::child_exit::ChildExit;
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
     /// A port cannot be listened on, such as one in use.
-    #[error("cannot listen on port {port} for the {service}: {source}; choose another with --{flag}")]
+    #[error("cannot listen on port {port} for the {service}: {source}; choose another with --{flag}, or --any-port")]
     Port {
         /// The port.
         port: u16,
