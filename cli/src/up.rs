@@ -2,80 +2,122 @@
 //!
 //! The same binary is started again for each service, so that one can be killed and observed as in production.
 //! This process opens the ports and passes the listeners on: no other program can take a port in between, and a
-//! port in use is reported before anything starts.
+//! port in use is reported before anything starts. It alone writes to the terminal: the services' output comes
+//! through pipes.
 //!
 //! # Layout
 //!
 //! * [`args`], [`error`]: the flags, and what can go wrong.
 //! * `launch`: how each service is started; `child`: its process; `child_exit`: how that ended; `metrics`: its metrics port.
-//! * `banner`: what runs where, for people and as JSON.
+//! * `banner`: what runs where, for people and as JSON; `users`: which users there are.
+//! * `console`: the one writer of the terminal; `log`: the services' log.
+//! * `stop`: stops the services; `stop_signals`: what asks for it.
 
 pub mod args;
 mod banner;
 mod child;
 mod child_exit;
+mod console;
 pub mod error;
 mod launch;
+mod log;
 mod metrics;
+mod stop;
+mod stop_signals;
+mod users;
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use service_kit::{health, signals::Signals};
+use service_kit::health;
 use tokio::time::{Instant, sleep};
 
 pub use self::{args::UpArgs, child::Running, child_exit::ChildExit, error::UpError};
-use self::{banner::Banner, child::Child, metrics::MetricsPorts};
-use crate::terminal::{live_line::LiveLine, stdout};
+use self::{
+    banner::Banner,
+    child::{Child, SpawnContext},
+    console::Console,
+    metrics::MetricsPorts,
+    stop::{CutOff, Stop},
+    stop_signals::StopSignals,
+};
 
 /// How long the services may take to become healthy.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a service may take to end after SIGTERM: its own drain, its last spans, and some margin.
-const STOP_TIMEOUT: Duration = Duration::from_secs(14);
+/// The service that has the users.
+const USER_SERVICE: &str = "user-service";
 
-/// Runs all services until SIGINT or SIGTERM.
+/// Runs all services until SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
 ///
-/// Returns an error if a service cannot be started or ends by itself; the others are stopped first.
+/// Returns an error if a service cannot be started or ends by itself; the others are stopped first. Returns an error too
+/// if a second signal has cut off requests.
 pub async fn up(args: &UpArgs) -> Result<(), UpError> {
-    let mut signals = Signals::new()?;
+    let mut signals = StopSignals::new()?;
     let metrics = MetricsPorts::from_env()?;
-    let mut children = Vec::new();
-    // Backends first: the gateway needs them.
-    for spec in launch::specs(args)? {
-        children.push(Child::spawn(spec, metrics.as_ref())?);
+    let specs = launch::specs(args)?;
+    let console = Console::start(&args.output);
+    let result = up_on(args, specs, metrics.as_ref(), &console, &mut signals).await;
+    if result.is_ok() && args.prints_text() {
+        console.print("stopped\n").await;
     }
-    let result = tokio::select! {
-        result = run(args, metrics.as_ref(), &mut children) => result,
-        () = signals.recv() => Ok(()),
-    };
-    // The gateway first, so that its calls in flight still reach the backends.
-    if let Some(mut gateway) = children.pop() {
-        gateway.stop(STOP_TIMEOUT).await?;
-    }
-    futures::future::try_join_all(children.iter_mut().map(|child| child.stop(STOP_TIMEOUT))).await?;
+    console.finish().await;
     result
 }
 
+/// Starts the services, and stops them in the end.
+async fn up_on(
+    args: &UpArgs,
+    specs: Vec<launch::LaunchSpec>,
+    metrics: Option<&MetricsPorts>,
+    console: &Console,
+    signals: &mut StopSignals,
+) -> Result<(), UpError> {
+    let colour = args.output.terminal().style.colour;
+    let context = SpawnContext { metrics, view: &args.log_view(), colour, console: console.sender() };
+    let mut children = Vec::new();
+    // Backends first: the gateway needs them.
+    for spec in specs {
+        children.push(Child::spawn(spec, &context)?);
+    }
+    drop(context);
+    let result = tokio::select! {
+        result = run(args, metrics.is_some(), &mut children, console) => result,
+        () = signals.recv() => Ok(()),
+    };
+    console.hide_live().await;
+    let cut_off = Stop::new(args, console).run(&mut children, signals).await?;
+    match (result, cut_off) {
+        (Ok(()), Some(CutOff { requests })) => Err(UpError::CutOff { requests }),
+        (result, _) => result,
+    }
+}
+
 /// Waits until all services are healthy, prints where they are, and then waits until one ends.
-async fn run(args: &UpArgs, metrics: Option<&MetricsPorts>, children: &mut [Child]) -> Result<(), UpError> {
+async fn run(args: &UpArgs, has_metrics: bool, children: &mut [Child], console: &Console) -> Result<(), UpError> {
     let begun = Instant::now();
-    {
-        let _live = LiveLine::start(|elapsed| format!("starting … {:.1} s", elapsed.as_secs_f64()));
-        for index in 0..children.len() {
-            let (name, address) = (children[index].name(), children[index].address());
-            tokio::select! {
-                healthy = wait_healthy(name, address) => healthy?,
-                exit = first_exit(children) => return Err(UpError::Exited(exit?)),
-            }
+    let terminal = args.output.terminal();
+    let ellipsis = terminal.style.glyph("…", "...");
+    console.show_live(move |elapsed| format!("starting {ellipsis} {:.1} s", elapsed.as_secs_f64())).await;
+    for index in 0..children.len() {
+        let running = children[index].running();
+        let (name, address) = (running.service, running.address);
+        tokio::select! {
+            healthy = wait_healthy(name, address) => healthy?,
+            exit = first_exit(children) => return Err(UpError::Exited(exit?)),
         }
     }
-    let running: Vec<Running> = children.iter().map(Child::running).collect();
-    let banner =
-        Banner { running: &running, delay: &args.delay, has_metrics: metrics.is_some(), ready_after: begun.elapsed() };
-    let text = if args.output.json { banner.json() } else { banner.text(args.output.terminal().style) };
-    stdout::print(&text)?;
+    let ready_after = begun.elapsed();
+    let running: Vec<Running> = children.iter().map(|child| child.running().clone()).collect();
+    let users = match running.iter().find(|running| running.service == USER_SERVICE) {
+        Some(user_service) if !args.output.json => users::list(user_service.address).await,
+        _ => Vec::new(),
+    };
+    let program = std::env::args().next().unwrap_or_else(|| "fanout".to_owned());
+    let banner = Banner { args, program: &program, running: &running, users: &users, has_metrics, ready_after };
+    console.hide_live().await;
+    console.print(if args.output.json { banner.json() } else { banner.text(terminal) }).await;
     Err(UpError::Exited(first_exit(children).await?))
 }
 

@@ -60,10 +60,14 @@ impl Terminal {
     }
 }
 
+/// Returns whether standard output is a terminal that can rewrite a line.
+pub fn stdout_is_live() -> bool {
+    io::stdout().is_terminal() && variable("TERM").as_deref() != Some("dumb")
+}
+
 /// Returns the size of standard output if it is a terminal that can be redrawn.
 pub fn stdout_size() -> Option<Size> {
-    let is_live = io::stdout().is_terminal() && variable("TERM").as_deref() != Some("dumb");
-    let (width, height) = terminal_size::terminal_size_of(io::stdout()).filter(|_| is_live)?;
+    let (width, height) = terminal_size::terminal_size_of(io::stdout()).filter(|_| stdout_is_live())?;
     Some(Size { columns: width.0.into(), rows: height.0.into() }).filter(|size| size.columns > 0 && size.rows > 0)
 }
 

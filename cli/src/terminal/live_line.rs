@@ -13,9 +13,9 @@ use tokio::{
 use crate::terminal::{capabilities, style::Style, text_layout::cut};
 
 /// The line shows tenths of a second.
-const REFRESH: Duration = Duration::from_millis(100);
+pub(crate) const REFRESH: Duration = Duration::from_millis(100);
 /// The ANSI sequence that moves to the start of the line and erases it.
-const ERASE: &str = "\r\u{1b}[2K";
+pub(crate) const ERASE: &str = "\r\u{1b}[2K";
 
 /// A line that is rewritten until it is finished or dropped. Shows nothing if standard error is not a terminal.
 pub struct LiveLine {

@@ -1,10 +1,10 @@
 //! The flags of `fanout up`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use fault_injection::Distribution;
-use service_kit::settings::LogArgs;
+use service_kit::settings::{LogFormat, parse_filter};
 
 use crate::{services::ports::Ports, terminal::output::OutputArgs};
 
@@ -23,11 +23,52 @@ pub struct UpArgs {
     #[command(flatten)]
     pub ports: Ports,
 
-    /// What the services log.
-    #[command(flatten)]
-    pub log: LogArgs,
+    /// How long requests in flight may take to finish after Ctrl-C
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub drain: Duration,
+
+    /// Show every log line that passes this filter, in place of one line for each request of the gateway: a level
+    /// (error, warn, info, debug, trace) or directives such as `info,h2=debug`
+    #[arg(long, value_parser = parse_filter, value_name = "FILTER")]
+    pub log: Option<String>,
+
+    /// The format of log lines; json shows every line
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
 
     /// How to show what runs.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Which log lines `fanout up` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LogView {
+    /// One line for each request of the gateway, warnings and errors.
+    Short,
+    /// Every line that passes the filter, as the service wrote it.
+    Full {
+        /// The filter of all services.
+        filter: String,
+        /// The format of all services.
+        format: LogFormat,
+    },
+}
+
+// === impl UpArgs ===
+
+impl UpArgs {
+    /// Returns which log lines to show.
+    pub(super) fn log_view(&self) -> LogView {
+        let format = if self.output.json { LogFormat::Json } else { self.log_format };
+        match (&self.log, format) {
+            (None, LogFormat::Text) => LogView::Short,
+            (filter, format) => LogView::Full { filter: filter.clone().unwrap_or_else(|| "info".to_owned()), format },
+        }
+    }
+
+    /// Returns whether `up` says how it stops; a program that reads JSON lines gets no other lines after the first.
+    pub(super) fn prints_text(&self) -> bool {
+        !self.output.json && self.log_format == LogFormat::Text
+    }
 }

@@ -2,21 +2,36 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use fault_injection::Distribution;
 use serde_json::json;
 
 use crate::{
     gateway_client::address,
     services::Kind,
-    terminal::style::{Role, Style},
-    up::child::Running,
+    terminal::{
+        capabilities::Terminal,
+        style::Role,
+        text_layout::{cut, pad, width, wrap},
+    },
+    up::{
+        args::{LogView, UpArgs},
+        child::Running,
+    },
 };
+
+/// The width of the first column: the longest name of a service, and its margins.
+const NAME: usize = 18;
+
+/// The user of the examples, unless the database does not have it.
+const EXAMPLE_USER: &str = "ada";
 
 /// The message that all services are up.
 pub(super) struct Banner<'a> {
+    pub(super) args: &'a UpArgs,
+    /// The words with which this program was started: they can be typed again.
+    pub(super) program: &'a str,
     pub(super) running: &'a [Running],
-    /// How long the backends take to reply.
-    pub(super) delay: &'a Distribution,
+    /// The ids of some users, if they are known.
+    pub(super) users: &'a [String],
     /// Whether Prometheus can scrape the services.
     pub(super) has_metrics: bool,
     pub(super) ready_after: Duration,
@@ -33,49 +48,163 @@ impl Banner<'_> {
     }
 
     /// Returns the message for people.
-    pub(super) fn text(&self, style: Style) -> String {
+    pub(super) fn text(&self, terminal: Terminal) -> String {
         let mut text = String::new();
-        let heading = format!("fanout is up after {}", style.duration(self.ready_after));
-        let _ = writeln!(text, "\n{}\n", style.paint(Role::Heading, &heading));
-        for Running { service, address, pid, kind, .. } in self.running {
-            let note = match kind {
-                Kind::Gateway => "calls the others".to_owned(),
-                Kind::Backend => format!("answers after {}", self.delay),
-            };
-            let note = style.paint(Role::Quiet, &format!("process {pid}, {note}"));
-            let _ = writeln!(text, "  {service:<16} {address:<16}  {note}");
+        let heading = format!("fanout is up after {}", terminal.style.duration(self.ready_after));
+        let _ = writeln!(text, "\n{}\n", terminal.style.paint(Role::Heading, &heading));
+        for running in self.running {
+            let _ = writeln!(text, "{}", self.service(running, terminal));
+        }
+        let _ = writeln!(text, "\n  {}{}", pad("data", NAME), self.args.data_dir.join("users.db").display());
+        if !self.users.is_empty() {
+            let users = format!("  {}{}", pad("users", NAME), self.users.join(" "));
+            let _ = writeln!(text, "{}", wrap(&users, terminal.width, 2 + NAME));
         }
         if self.has_metrics {
             text.push_str(&metrics_text(self.running));
         }
-        let Some(gateway) = self.running.iter().find(|running| running.kind == Kind::Gateway) else { return text };
-        let gateway = gateway.address;
-        let url = format!("http://{gateway}");
-        let flag = if url == address::DEFAULT { String::new() } else { format!(" --gateway {url}") };
-        let _ = writeln!(text, "\nSee it:");
-        let _ = writeln!(text, "  {} compare{flag}", program());
-        let _ = writeln!(text, "\nCall it:");
-        let _ = writeln!(
-            text,
-            "  grpcurl -plaintext -d '{{\"user_id\": \"ada\", \"strategy\": \"STRATEGY_CONCURRENT\"}}' \\\n    \
-             {gateway} fanout.gateway.v1.GatewayService/GetProfile"
-        );
-        let _ = writeln!(text, "\n{}\n", style.paint(Role::Quiet, "Ctrl-C stops them all. The log follows."));
+        if let Some(gateway) = self.running.iter().find(|running| running.kind == Kind::Gateway) {
+            let _ = writeln!(text, "\n{}", terminal.style.paint(Role::Heading, "Try it in another terminal"));
+            for command in self.commands(&gateway.address.to_string()) {
+                let _ = writeln!(text, "{}", command_line(&command, terminal.width));
+            }
+        }
+        let _ = writeln!(text, "\n{}\n", terminal.style.paint(Role::Quiet, self.log_note()));
         text
+    }
+
+    /// Returns the line of a service.
+    fn service(&self, Running { service, address, pid, kind, .. }: &Running, terminal: Terminal) -> String {
+        let note = match kind {
+            Kind::Gateway => "calls the others".to_owned(),
+            Kind::Backend => format!("answers after {}", self.args.delay),
+        };
+        let place = format!("  {}{address:<17}", pad(service, NAME));
+        let whole = format!("{note}, process {pid}");
+        let room = terminal.width.saturating_sub(width(&place));
+        let note = if width(&whole) <= room { whole } else { cut(&note, room, terminal.style) };
+        format!("{place}{}", terminal.style.paint(Role::Quiet, &note))
+    }
+
+    /// Returns the commands to try, as their words.
+    fn commands(&self, gateway: &str) -> [Vec<String>; 3] {
+        let url = format!("http://{gateway}");
+        let flag = if url == address::DEFAULT { vec![] } else { vec![format!("--gateway {url}")] };
+        let has_example = self.users.is_empty() || self.users.iter().any(|user| user == EXAMPLE_USER);
+        let user = if has_example { EXAMPLE_USER } else { &self.users[0] };
+        let own = |words: &str| {
+            let words = format!("{} {words}", self.program);
+            [vec![words], flag.clone()].concat()
+        };
+        let grpcurl = [
+            "grpcurl -plaintext",
+            &format!(r#"-d '{{"user_id": "{user}"}}'"#),
+            gateway,
+            "fanout.gateway.v1.GatewayService/GetProfile",
+        ];
+        [own("compare"), own(&format!("call profile {user}")), grpcurl.map(str::to_owned).to_vec()]
+    }
+
+    fn log_note(&self) -> &'static str {
+        match self.args.log_view() {
+            LogView::Short => "Ctrl-C stops them all. Each request is a line below (UTC); --log info shows all.",
+            LogView::Full { .. } => "Ctrl-C stops them all. The log follows.",
+        }
     }
 }
 
-/// Returns the words with which this program was started: they can be typed again.
-fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "fanout".to_owned())
+/// Joins the words of a command. One that is too wide continues in further lines, as a shell reads them.
+fn command_line(words: &[String], columns: usize) -> String {
+    let mut lines = String::from(" ");
+    let mut used = 1;
+    for (index, word) in words.iter().enumerate() {
+        // The last word needs no room for a backslash after it.
+        let end = if index + 1 == words.len() { 0 } else { 2 };
+        if index > 0 && used + 1 + width(word) + end > columns {
+            lines.push_str(" \\\n   ");
+            used = 3;
+        }
+        lines.push(' ');
+        lines.push_str(word);
+        used += 1 + width(word);
+    }
+    lines
 }
 
 /// Lists the URLs of the metrics. Free ports are known to the services alone, which log them.
 fn metrics_text(running: &[Running]) -> String {
-    let mut text = String::from("\nMetrics:\n");
+    let mut text = String::from("\nMetrics\n");
     for Running { service, metrics, .. } in running {
         let Some(url) = metrics else { return "\nMetrics: on free ports, see the log\n".to_owned() };
-        let _ = writeln!(text, "  {service:<16} {url}");
+        let _ = writeln!(text, "  {}{url}", pad(service, NAME));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{services::SERVICES, terminal::style::Style};
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: UpArgs,
+    }
+
+    fn text(flags: &[&str], gateway_port: u16, columns: usize) -> String {
+        let args = Command::parse_from([&["up"], flags].concat()).args;
+        let ports = (0..).map(|offset| if offset == 0 { gateway_port } else { 50051 + offset });
+        let running: Vec<_> = SERVICES
+            .iter()
+            .zip(ports)
+            .map(|(service, port)| Running {
+                service: service.name,
+                address: ([127, 0, 0, 1], port).into(),
+                pid: 4_194_304,
+                metrics: None,
+                kind: service.kind,
+            })
+            .collect();
+        let users = ["ada", "alan", "barbara", "donald", "edsger", "grace", "katherine", "konrad", "kristen"];
+        let banner = Banner {
+            args: &args,
+            program: "target/release/fanout",
+            running: &running,
+            users: &users.map(str::to_owned),
+            has_metrics: false,
+            ready_after: Duration::from_millis(312),
+        };
+        banner.text(Terminal { width: columns, style: Style::PLAIN })
+    }
+
+    #[test]
+    fn it_names_what_there_is_and_what_to_try() {
+        let text = text(&[], 50051, 120);
+        for line in [
+            "fanout is up after 312 ms",
+            "  gateway           127.0.0.1:50051  calls the others, process 4194304",
+            "  user-service      127.0.0.1:50052  answers after 3s, process 4194304",
+            "  data              fanout-data/users.db",
+            "  users             ada alan barbara donald edsger grace katherine konrad kristen",
+            "  target/release/fanout compare",
+            "  target/release/fanout call profile ada",
+            "Ctrl-C stops them all. Each request is a line below (UTC); --log info shows all.",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line:?} in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn it_fits_in_80_columns() {
+        let narrow = text(&["--delay", "p50=20ms,p99=200ms"], 50999, 80);
+        assert!(narrow.lines().all(|line| width(line) <= 80), "{narrow}");
+        assert!(narrow.contains("127.0.0.1:50052  answers after p50=20ms,p99=200ms\n"), "{narrow}");
+        assert!(narrow.contains("fanout call profile ada --gateway http://127.0.0.1:50999\n"), "{narrow}");
+        let text = text(&[], 50999, 60);
+        assert!(text.contains("fanout call profile ada \\\n    --gateway http://127.0.0.1:50999\n"), "{text}");
+        assert!(text.contains("127.0.0.1:50999 \\\n    fanout.gateway.v1.GatewayService/GetProfile\n"), "{text}");
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
-use service_kit::telemetry::TelemetryError;
+use service_kit::{process::EX_TEMPFAIL, telemetry::TelemetryError};
 
-use crate::up::child_exit::ChildExit;
+use crate::{terminal::text_layout::counted, up::child_exit::ChildExit};
 
 /// Why `fanout up` ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,12 @@ pub enum UpError {
     /// A service ended by itself.
     #[error("{0}; the others are stopped too")]
     Exited(ChildExit),
+    /// A second signal has ended the drain.
+    #[error("stopped at once: {}", cut_off_text(*.requests))]
+    CutOff {
+        /// How many requests were cut off, if the log says it.
+        requests: Option<u64>,
+    },
     /// A service did not become healthy in time.
     #[error("the {service} is not healthy after {} s: {reason}", .after.as_secs())]
     Unhealthy {
@@ -57,9 +63,18 @@ impl UpError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Metrics(error) => ExitCode::from(error.exit_code()),
+            Self::CutOff { .. } => ExitCode::from(EX_TEMPFAIL),
             Self::Port { .. } | Self::DataDir { .. } | Self::Process(_) | Self::Exited(_) | Self::Unhealthy { .. } => {
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+fn cut_off_text(requests: Option<u64>) -> String {
+    match requests {
+        Some(1) => "1 request was cut off".to_owned(),
+        Some(requests) => format!("{} were cut off", counted(requests, "request")),
+        None => "requests in flight were cut off".to_owned(),
     }
 }

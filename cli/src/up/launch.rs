@@ -9,7 +9,10 @@ use service_kit::settings::LogFormat;
 
 use crate::{
     services::{Kind, LaunchContext, SERVICES, Service, ports::port_flag},
-    up::{args::UpArgs, error::UpError},
+    up::{
+        args::{LogView, UpArgs},
+        error::UpError,
+    },
 };
 
 /// How to start a service.
@@ -41,15 +44,28 @@ fn listen(service: &'static Service, args: &UpArgs) -> Result<LaunchSpec, UpErro
     let explain = |source| UpError::Port { port, service: service.name, flag: port_flag(service), source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(explain)?;
     let address = listener.local_addr().map_err(explain)?;
-    Ok(LaunchSpec { service, listener, address, args: shared_args(args) })
+    Ok(LaunchSpec { service, listener, address, args: shared_args(service.kind, args) })
 }
 
-/// Returns the arguments that all services get.
-fn shared_args(args: &UpArgs) -> Vec<String> {
-    let format = if args.output.json { LogFormat::Json } else { args.log.log_format };
+/// Returns the arguments that services of this kind get.
+fn shared_args(kind: Kind, args: &UpArgs) -> Vec<String> {
+    let (filter, format) = match args.log_view() {
+        LogView::Short => (short_filter(kind).to_owned(), LogFormat::Json),
+        LogView::Full { filter, format } => (filter, format),
+    };
     let format = match format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",
     };
-    ["--listen", "stdin", "--log", &args.log.log, "--log-format", format].map(str::to_owned).to_vec()
+    let drain = humantime::format_duration(args.drain).to_string();
+    ["--listen", "stdin", "--log", &filter, "--log-format", format, "--drain", &drain].map(str::to_owned).to_vec()
+}
+
+/// Returns the filter of the lines that the short log needs: warnings, the requests of the gateway, and what a service
+/// says of its drain and its metrics. Lines that nobody sees cost the services nothing.
+fn short_filter(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Gateway => "warn,service_kit=info,rpc_layers=info",
+        Kind::Backend => "warn,service_kit=info",
+    }
 }

@@ -1,0 +1,191 @@
+//! Stops all services: what is waited for, and the end of waiting.
+
+use std::{io, time::Duration};
+
+use rustix::process::Signal;
+use service_kit::process::EX_TEMPFAIL;
+use tokio::time::timeout;
+
+use crate::{
+    services::Kind,
+    terminal::{duration_format::short, style::Style, text_layout::counted},
+    up::{args::UpArgs, child::Child, console::Console, stop_signals::StopSignals},
+};
+
+/// How long a service may take to end after its drain: its last spans, and some margin.
+const MARGIN: Duration = Duration::from_secs(4);
+
+/// How long a service may take to end when it is to end at once: its last spans.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// How long a service that has something to wait for may take to say so. One that has nothing has ended by then.
+const FIRST_WORD: Duration = Duration::from_millis(500);
+
+/// What a second signal has cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CutOff {
+    /// How many requests, if the log says it.
+    pub(super) requests: Option<u64>,
+}
+
+/// What a stopping service waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitsFor {
+    /// This many requests, at least one.
+    Requests(u64),
+    /// Connections that their clients keep open, without a request.
+    Connections,
+    /// Its log does not say it.
+    Unknown,
+}
+
+/// How the services are stopped.
+pub(super) struct Stop<'a> {
+    drain: Duration,
+    /// Whether anything but JSON may be printed.
+    prints_text: bool,
+    style: Style,
+    console: &'a Console,
+}
+
+// === impl Stop ===
+
+impl<'a> Stop<'a> {
+    /// Returns how the services are stopped with these settings.
+    pub(super) fn new(args: &UpArgs, console: &'a Console) -> Self {
+        let (prints_text, style) = (args.prints_text(), args.output.terminal().style);
+        Self { drain: args.drain, prints_text, style, console }
+    }
+
+    /// Stops all services, and waits for what they have in flight. Another signal ends them at once; returns what that
+    /// has cut off.
+    pub(super) async fn run(&self, children: &mut [Child], signals: &mut StopSignals) -> io::Result<Option<CutOff>> {
+        let ended = tokio::select! {
+            drained = self.drain(children) => drained.map(|()| None),
+            () = signals.recv() => self.end_at_once(children).await,
+        };
+        self.console.hide_live().await;
+        ended
+    }
+
+    /// Stops all services: the gateway first, so that its calls in flight still reach the backends.
+    async fn drain(&self, children: &mut [Child]) -> io::Result<()> {
+        if self.prints_text {
+            let ellipsis = self.style.glyph("…", "...");
+            self.console.show_live(move |_| format!("stopping {ellipsis}")).await;
+        }
+        let (gateways, backends): (Vec<_>, Vec<_>) =
+            children.iter_mut().partition(|child| child.running().kind == Kind::Gateway);
+        for stage in [gateways, backends] {
+            futures::future::try_join_all(stage.into_iter().map(|child| self.drain_one(child))).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a service with SIGTERM, and with SIGKILL if it still runs long after its drain.
+    async fn drain_one(&self, child: &mut Child) -> io::Result<()> {
+        child.signal(&[Signal::TERM]);
+        let mut status = child.drain();
+        let (service, pid, kind) = (child.running().service, child.running().pid, child.running().kind);
+        let report = async {
+            let first = timeout(FIRST_WORD, status.wait_for(|status| status.in_flight.is_some())).await;
+            let first = first.ok().and_then(Result::ok).and_then(|status| status.in_flight);
+            let waits_for = match first {
+                None => WaitsFor::Unknown,
+                Some(0) => {
+                    tokio::time::sleep(FIRST_WORD).await;
+                    WaitsFor::Connections
+                }
+                Some(requests) => WaitsFor::Requests(requests),
+            };
+            let of = if kind == Kind::Gateway { None } else { Some(service) };
+            self.console.print(format!("{}\n", stopping(waits_for, of, self.drain))).await;
+            let (drain, ellipsis) = (self.drain, self.style.glyph("…", "..."));
+            self.console
+                .show_live(move |elapsed| {
+                    let left = status.borrow().in_flight.filter(|left| *left > 0);
+                    waiting(left, elapsed, drain, ellipsis)
+                })
+                .await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = timeout(self.drain + MARGIN, child.wait()) => {
+                if let Ok(ended) = ended {
+                    return ended.map(drop);
+                }
+            }
+            () = report, if self.prints_text => {}
+        }
+        self.console.print_error(format!("fanout: the {service} (process {pid}) does not end; it is killed\n")).await;
+        child.kill().await.map(drop)
+    }
+
+    /// Ends all services at once, and returns what was cut off.
+    async fn end_at_once(&self, children: &mut [Child]) -> io::Result<Option<CutOff>> {
+        let ends = children.iter_mut().map(|child| async {
+            // One of the two is the second signal, whether or not the service has got one before.
+            child.signal(&[Signal::TERM, Signal::INT]);
+            let (exit, was_killed) = match timeout(AT_ONCE, child.wait()).await {
+                Ok(exit) => (exit?, false),
+                Err(_) => (child.kill().await?, true),
+            };
+            let has_cut_off = was_killed || exit.status.code() == Some(EX_TEMPFAIL.into());
+            Ok::<_, io::Error>(has_cut_off.then(|| child.drain().borrow().cut_off))
+        });
+        let ends = futures::future::try_join_all(ends).await?;
+        let cut_off: Vec<_> = ends.into_iter().flatten().collect();
+        // The requests of the backends are those of the gateway: the most that one of them has is all that there were.
+        let requests = cut_off.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+        Ok((!cut_off.is_empty()).then_some(CutOff { requests }))
+    }
+}
+
+/// Says what is waited for, and how to wait no longer. `of` is the service, unless it is the gateway.
+fn stopping(waits_for: WaitsFor, of: Option<&str>, drain: Duration) -> String {
+    let of = of.map(|service| format!(" of the {service}")).unwrap_or_default();
+    let what = match waits_for {
+        WaitsFor::Requests(requests) => format!("{} in flight{of}", counted(requests, "request")),
+        WaitsFor::Connections => format!("open connections{of}"),
+        WaitsFor::Unknown => format!("requests in flight{of}"),
+    };
+    format!("stopping: {what}, at most {}; Ctrl-C again ends it now", short(drain))
+}
+
+/// Says how long it was waited, and for how many requests still.
+fn waiting(left: Option<u64>, elapsed: Duration, drain: Duration, ellipsis: &str) -> String {
+    let seconds = format!("{:.1} of {}", elapsed.as_secs_f64(), short(drain));
+    match left {
+        Some(left) => format!("waiting {ellipsis} {seconds}, {} in flight", counted(left, "request")),
+        None => format!("waiting {ellipsis} {seconds}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAIN: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn what_is_waited_for_is_one_line_of_80_columns() {
+        assert_eq!(
+            stopping(WaitsFor::Requests(1), None, DRAIN),
+            "stopping: 1 request in flight, at most 10 s; Ctrl-C again ends it now"
+        );
+        let of_a_backend = stopping(WaitsFor::Requests(2), Some("user-service"), Duration::from_millis(1500));
+        assert_eq!(
+            of_a_backend,
+            "stopping: 2 requests in flight of the user-service, at most 1.5 s; Ctrl-C again ends it now"
+        );
+        assert!(stopping(WaitsFor::Requests(16_384), None, DRAIN).len() < 80);
+        assert!(stopping(WaitsFor::Connections, None, DRAIN).contains("open connections, at most 10 s"));
+    }
+
+    #[test]
+    fn the_live_line_counts_seconds_and_requests() {
+        let elapsed = Duration::from_millis(3240);
+        assert_eq!(waiting(Some(2), elapsed, DRAIN, "…"), "waiting … 3.2 of 10 s, 2 requests in flight");
+        assert_eq!(waiting(None, elapsed, DRAIN, "..."), "waiting ... 3.2 of 10 s");
+    }
+}
