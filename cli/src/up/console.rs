@@ -67,8 +67,6 @@ struct Writer {
     /// Whether standard output is a terminal that can rewrite a line.
     is_live: bool,
     live: Option<(LiveText, Instant)>,
-    /// Whether the line of the cursor has to be erased before anything is written.
-    is_dirty: bool,
     sample: Sample,
     /// When the last request ended.
     last_time: String,
@@ -86,7 +84,6 @@ impl Console {
             stderr: stderr(),
             is_live: capabilities::stdout_is_live(),
             live: None,
-            is_dirty: false,
             sample: Sample::default(),
             last_time: String::new(),
         };
@@ -170,11 +167,7 @@ impl Writer {
                     let _ = self.stderr.write_all(lines.as_bytes()).await;
                     let _ = self.stderr.flush().await;
                 }
-                Message::Live(live) => {
-                    // A terminal shows "^C" where it was typed: in the place of the live line.
-                    out.push_str(if self.is_live { ERASE } else { "" });
-                    self.live = live.map(|text| (text, now));
-                }
+                Message::Live(live) => self.live = live.map(|text| (text, now)),
                 message => self.push(message, now, &mut out),
             }
         }
@@ -184,14 +177,14 @@ impl Writer {
             // One column less: a full line would wrap, and only its second half would be erased.
             let text = cut(&text(since.elapsed()), columns.saturating_sub(1), self.args.terminal().style);
             out.push_str(&text);
-            self.is_dirty = true;
         }
         self.write_out(&out).await;
     }
 
-    /// Returns the sequence that erases the live line, if it is on the terminal.
-    fn begin(&mut self) -> String {
-        if std::mem::take(&mut self.is_dirty) { ERASE.to_owned() } else { String::new() }
+    /// Returns the sequence that erases the line of the cursor on a terminal: a live line, or what the terminal shows of
+    /// the keys that were typed, such as "^C".
+    fn begin(&self) -> String {
+        if self.is_live { ERASE.to_owned() } else { String::new() }
     }
 
     /// Adds a message for standard output.
