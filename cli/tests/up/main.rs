@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "clippy recognizes tests by their attribute only")]
 
-mod gateway;
+mod client;
 mod pipe;
 #[path = "../screen/mod.rs"]
 mod screen;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tonic::Code;
 
 use crate::{
-    gateway::{ENDLESS, Gateway, is_running},
+    client::{Client, ENDLESS, is_running},
     screen::{CTRL_C, Ended, Screen},
 };
 
@@ -38,8 +38,8 @@ impl Up {
         line.split_whitespace().collect()
     }
 
-    async fn gateway(&self) -> Gateway {
-        Gateway::connect(self.word_of("gateway")[1]).await
+    async fn gateway(&self) -> Client {
+        Client::connect(self.word_of("gateway")[1]).await
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -120,7 +120,7 @@ async fn banner_is_whole(columns: u16) {
 async fn each_request_is_a_line_and_nothing_else_is() {
     for columns in [80, 120] {
         let mut up = Up::start(columns, &["--delay", "5ms"]).await;
-        let mut gateway = up.gateway().await;
+        let gateway = up.gateway().await;
         assert_eq!(gateway.get_profile("ada").await, Code::Ok);
         assert_eq!(gateway.get_profile("nobody").await, Code::NotFound);
         up.screen.wait_for_text("NOT_FOUND").await;
@@ -168,7 +168,7 @@ async fn a_second_ctrl_c_ends_it_at_once() {
     for columns in [80, 120] {
         let mut up = Up::start(columns, &["--delay", ENDLESS, "--drain", "10m"]).await;
         let pids = up.pids();
-        let mut gateway = up.gateway().await;
+        let gateway = up.gateway().await;
         let _calls = [gateway.start_get_profile().await, gateway.start_get_profile().await];
         up.screen.type_keys(CTRL_C).await;
         up.screen.wait_for_text("stopping: 2 requests in flight, at most 10 min; Ctrl-C again ends it now").await;
@@ -198,7 +198,7 @@ async fn many_requests_do_not_flood_the_terminal() {
     let mut up = Up::start(80, &[]).await;
     let gateway = up.gateway().await;
     let calls = (0..REQUESTS).map(|_| {
-        let mut gateway = gateway.clone();
+        let gateway = gateway.clone();
         async move { gateway.get_profile("ada").await }
     });
     assert!(futures::future::join_all(calls).await.iter().all(|code| *code == Code::Ok));
