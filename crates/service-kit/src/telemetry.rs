@@ -7,7 +7,7 @@
 //!
 //! * `export`: where spans go.
 //! * `metrics`: where metrics go, and how they are aggregated.
-//! * `log_format`: the format of log lines.
+//! * `log_format`: the format of log lines; `log_writer`: the thread that writes them.
 //! * `environment`: the variables that spans and metrics share.
 //! * `error`: [`TelemetryError`].
 
@@ -15,9 +15,15 @@ mod environment;
 mod error;
 mod export;
 mod log_format;
+mod log_writer;
 mod metrics;
 
-use std::{io::IsTerminal as _, sync::Once, thread, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use opentelemetry::{metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_sdk::{error::OTelSdkResult, trace::SdkTracerProvider};
@@ -36,6 +42,7 @@ pub use self::{
 };
 use self::{
     log_format::{LogFormatter, NoSpanFields},
+    log_writer::LogWriter,
     metrics::Metrics,
 };
 use crate::settings::LogArgs;
@@ -44,13 +51,15 @@ use crate::settings::LogArgs;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A second start in one process, as in tests, keeps the first log.
-static START: Once = Once::new();
+static START: AtomicBool = AtomicBool::new(false);
 
 /// Running telemetry. Keep it to the end of the process, then [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct Telemetry {
     spans: SdkTracerProvider,
     metrics: Metrics,
+    /// `None` if this process had a log already.
+    log: Option<LogWriter>,
 }
 
 // === impl Telemetry ===
@@ -66,11 +75,11 @@ impl Telemetry {
         let resource = environment::resource(service);
         let (provider, exported) = export::tracer_provider(resource.clone())?;
         let metrics = Metrics::start(&MetricsSettings::from_env()?, resource)?;
-        start_log(service, args, &provider, exported);
+        let log = start_log(service, args, &provider, exported).map_err(TelemetryError::Log)?;
         if let Some(address) = metrics.address() {
             tracing::info!(url = %format_args!("http://{address}/metrics"), "metrics can be scraped");
         }
-        Ok(Self { spans: provider, metrics })
+        Ok(Self { spans: provider, metrics, log })
     }
 
     /// Returns the meter that creates the instruments of the process, or `None` if metrics are not exported.
@@ -78,13 +87,23 @@ impl Telemetry {
         self.metrics.meter()
     }
 
-    /// Exports the last spans and metrics for at most two seconds, and ends the export. A failure is logged.
+    /// Exports the last spans and metrics for at most two seconds, and ends the export. A failure is logged. Then writes
+    /// the last log lines, for as long.
     pub async fn shutdown(self) {
-        let Self { spans, metrics } = self;
+        let Self { spans, metrics, log } = self;
         tokio::join!(
             end("spans", move || spans.shutdown_with_timeout(FLUSH_TIMEOUT)),
             end("metrics", move || metrics.shutdown(FLUSH_TIMEOUT)),
         );
+        if let Some(log) = log {
+            // A thread of its own, because nothing may read standard output.
+            let (send, flushed) = oneshot::channel();
+            thread::spawn(move || {
+                log.flush_all();
+                send.send(())
+            });
+            let _ = timeout(FLUSH_TIMEOUT, flushed).await;
+        }
     }
 }
 
@@ -106,8 +125,17 @@ async fn end(what: &'static str, shutdown: impl FnOnce() -> OTelSdkResult + Send
     }
 }
 
-/// Starts the log, and the spans whose trace ids its lines have.
-fn start_log(service: &'static str, args: &LogArgs, provider: &SdkTracerProvider, exported: bool) {
+/// Starts the log, and the spans whose trace ids its lines have. Returns `None` if there is a log already.
+fn start_log(
+    service: &'static str,
+    args: &LogArgs,
+    provider: &SdkTracerProvider,
+    exported: bool,
+) -> io::Result<Option<LogWriter>> {
+    if START.swap(true, Ordering::Relaxed) {
+        return Ok(None);
+    }
+    let writer = LogWriter::start(io::stdout())?;
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("fanout"))
         // Places in the code and threads are of no use in the collector.
@@ -125,13 +153,15 @@ fn start_log(service: &'static str, args: &LogArgs, provider: &SdkTracerProvider
     // Lines need spans only for their ids.
     let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
     let logs = tracing_subscriber::fmt::layer()
-        .with_ansi(wants_colour(std::io::stdout().is_terminal(), |name| std::env::var(name).ok()))
+        .with_writer(writer.clone())
+        .with_ansi(wants_colour(io::stdout().is_terminal(), |name| std::env::var(name).ok()))
         .fmt_fields(NoSpanFields)
         .event_format(LogFormatter { service, format: args.log_format })
         // A closed standard output must not end the service.
         .log_internal_errors(false)
         .with_filter(EnvFilter::new(&args.log).and(once).and(with_ids));
-    START.call_once(|| tracing_subscriber::registry().with(spans).with(logs).init());
+    tracing_subscriber::registry().with(spans).with(logs).init();
+    Ok(Some(writer))
 }
 
 /// Returns whether log lines have colours: on a terminal, or if `CLICOLOR_FORCE` says that a terminal is behind the pipe,

@@ -28,6 +28,9 @@ pub enum TelemetryError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The thread that writes the log cannot be started.
+    #[error("cannot start a thread for the log: {0}")]
+    Log(#[source] io::Error),
 }
 
 // === impl TelemetryError ===
@@ -37,7 +40,7 @@ impl TelemetryError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setting { .. } | Self::Exporter(_) => EX_USAGE,
-            Self::Listen { .. } => 1,
+            Self::Listen { .. } | Self::Log(_) => 1,
         }
     }
 }
