@@ -167,7 +167,12 @@ impl Writer {
                     let _ = self.stderr.write_all(lines.as_bytes()).await;
                     let _ = self.stderr.flush().await;
                 }
-                Message::Live(live) => self.live = live.map(|text| (text, now)),
+                Message::Live(live) => {
+                    // What has been counted belongs above what comes next.
+                    let summary = self.sample.end_early();
+                    self.push_summary(summary, &mut out);
+                    self.live = live.map(|text| (text, now));
+                }
                 message => self.push(message, now, &mut out),
             }
         }

@@ -1,9 +1,9 @@
 //! Through a pipe: no live line, no escape sequences, and JSON for programs.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{collections::HashMap, process::Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines},
@@ -16,6 +16,12 @@ use crate::{
     client::{Client, ENDLESS},
     screen::TIMEOUT,
 };
+
+/// A service of a `fanout up`.
+struct Running {
+    address: String,
+    pid: u32,
+}
 
 /// A `fanout` whose output is a pipe. It is killed when this is dropped.
 struct Piped {
@@ -46,7 +52,7 @@ impl Piped {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(i32::try_from(self.process.id().unwrap()).unwrap()).unwrap(), signal).unwrap();
+        self::signal(self.process.id().unwrap(), signal);
     }
 
     /// Reads lines until one contains the text, and returns all of them.
@@ -66,6 +72,18 @@ impl Piped {
         lines
     }
 
+    /// Reads until the line that reports that all services are up, and returns where they are.
+    async fn read_until_up(&mut self) -> HashMap<String, Running> {
+        let line = self.read_until(r#""message":"up""#).await.pop().unwrap();
+        let up: Value = serde_json::from_str(&line).unwrap();
+        let running = up["services"].as_array().unwrap().iter().map(|running| {
+            let text = |key: &str| running[key].as_str().unwrap().to_owned();
+            let pid = u32::try_from(running["pid"].as_u64().unwrap()).unwrap();
+            (text("service"), Running { address: text("address"), pid })
+        });
+        running.collect()
+    }
+
     /// Reads everything until the end, and returns the exit code, the lines and what is on standard error.
     async fn end(mut self) -> (Option<i32>, Vec<String>, String) {
         let ended = async {
@@ -80,6 +98,14 @@ impl Piped {
     }
 }
 
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+}
+
+fn signal(id: u32, signal: Signal) {
+    kill_process(pid(id), signal).unwrap();
+}
+
 /// Returns the address in the banner's line of the gateway.
 fn gateway_of(lines: &[String]) -> &str {
     lines.iter().find_map(|line| line.trim_start().strip_prefix("gateway ")?.split_whitespace().next()).unwrap()
@@ -90,10 +116,10 @@ async fn there_are_no_escape_sequences_and_no_live_line() {
     let (mut up, _data) = Piped::up(&["--delay", ENDLESS]);
     let mut lines = up.read_until("Ctrl-C stops them all.").await;
     let gateway = Client::connect(gateway_of(&lines)).await;
-    let call = gateway.start_get_profile().await;
+    let call = gateway.start_stream_users().await;
     up.signal(Signal::TERM);
     lines.extend(up.read_until("stopping: 1 request in flight").await);
-    call.abort();
+    drop(call);
     let (code, rest, errors) = up.end().await;
     lines.extend(rest);
     let text = lines.join("\n");
@@ -122,14 +148,10 @@ async fn a_filter_shows_every_line_as_the_service_wrote_it() {
 #[tokio::test]
 async fn json_is_json_to_the_end() {
     let (mut up, _data) = Piped::up(&["--json", "--delay", "1ms"]);
-    let mut lines = up.read_until(r#""message":"up""#).await;
-    let banner: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
-    let services = banner["services"].as_array().unwrap();
-    let gateway = services.iter().find(|running| running["service"] == "gateway").unwrap();
-    assert_eq!(Client::connect(gateway["address"].as_str().unwrap()).await.get_profile("ada").await, Code::Ok);
+    let gateway = up.read_until_up().await.remove("gateway").unwrap();
+    assert_eq!(Client::connect(&gateway.address).await.get_profile("ada").await, Code::Ok);
     up.signal(Signal::TERM);
-    let (code, rest, errors) = up.end().await;
-    lines.extend(rest);
+    let (code, lines, errors) = up.end().await;
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     let log: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
     for service in ["gateway", "user-service", "country-service"] {
@@ -148,11 +170,7 @@ async fn json_is_json_to_the_end() {
 async fn output_that_nothing_reads_stops_no_request() {
     const REQUESTS: &str = "2000";
     let (mut up, _data) = Piped::up(&["--json", "--delay", "0"]);
-    let lines = up.read_until(r#""message":"up""#).await;
-    let banner: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
-    let gateway =
-        banner["services"].as_array().unwrap().iter().find(|running| running["service"] == "gateway").unwrap();
-    let url = format!("http://{}", gateway["address"].as_str().unwrap());
+    let url = format!("http://{}", up.read_until_up().await["gateway"].address);
     // Their lines are more than all buffers hold.
     let load = Piped::start(&["load", "--json", "--gateway", &url, "--callers", "20", "--requests", REQUESTS]);
     let (code, report, errors) = load.end().await;
@@ -166,38 +184,57 @@ async fn output_that_nothing_reads_stops_no_request() {
     assert!(lines.iter().any(|line| lost(&line)), "{:#?}", &lines[lines.len().saturating_sub(20)..]);
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_killed_up_leaves_no_service_behind() {
-    let (mut up, _data) = Piped::up(&["--json", "--delay", ENDLESS, "--drain", "0s"]);
-    let lines = up.read_until(r#""message":"up""#).await;
-    let banner: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
-    let pids: Vec<_> =
-        banner["services"].as_array().unwrap().iter().map(|running| running["pid"].as_u64().unwrap()).collect();
+    use rustix::process::{PidfdFlags, pidfd_open};
+    use tokio::io::unix::AsyncFd;
+
+    let (mut up, _data) = Piped::up(&["--json", "--delay", ENDLESS]);
+    let running = up.read_until_up().await;
+    let ends: Vec<_> = running
+        .values()
+        .map(|service| AsyncFd::new(pidfd_open(pid(service.pid), PidfdFlags::NONBLOCK).unwrap()).unwrap())
+        .collect();
     up.signal(Signal::KILL);
     // Nothing reads their pipes any more, which must not keep them.
-    let gone = async {
-        while pids.iter().any(|pid| Path::new(&format!("/proc/{pid}/fd/0")).exists()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(TIMEOUT, gone).await.expect("the services end");
+    for end in &ends {
+        timeout(TIMEOUT, end.readable()).await.expect("the service ends").unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_second_sigterm_ends_a_service_at_once() {
-    let args = ["country-service", "--listen", "127.0.0.1:0", "--delay", ENDLESS, "--drain", "10m"];
-    let mut service = Piped::start(&args);
-    let line = service.read_until("listening").await.pop().unwrap();
-    let address = line.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
-    let call = Client::connect(address).await.start_get_country().await;
-    service.signal(Signal::TERM);
-    let line = service.read_until("draining").await.pop().unwrap();
-    assert!(line.contains("drain=10m") && line.contains("in_flight=1"), "{line}");
-    assert!(service.process.try_wait().unwrap().is_none());
-    service.signal(Signal::TERM);
-    let (code, lines, errors) = service.end().await;
-    assert_eq!((code, errors.as_str()), (Some(75), ""), "{lines:#?}");
-    let warning = "WARN country-service: the drain was ended: requests in flight are cut off in_flight=1";
-    assert!(lines.iter().any(|line| line.ends_with(warning)), "{lines:#?}");
-    assert_ne!(call.await.unwrap(), Code::Ok);
+    let (mut up, _data) = Piped::up(&["--json", "--delay", ENDLESS, "--drain", "10m"]);
+    let gateway = up.read_until_up().await.remove("gateway").unwrap();
+    let call = Client::connect(&gateway.address).await.start_stream_users().await;
+    signal(gateway.pid, Signal::TERM);
+    let draining: Value = serde_json::from_str(&up.read_until(r#""message":"draining""#).await.pop().unwrap()).unwrap();
+    assert_eq!((&draining["drain"], &draining["in_flight"]), (&json!("10m"), &json!(1)));
+    signal(gateway.pid, Signal::TERM);
+    let (code, lines, errors) = up.end().await;
+    assert_eq!(code, Some(1), "{errors}");
+    let ended =
+        format!("fanout: the gateway (process {}) ended with exit code 75; the others are stopped too\n", gateway.pid);
+    assert_eq!(errors, ended);
+    let warning = |line: &&String| line.contains("requests in flight are cut off") && line.contains(r#""in_flight":1"#);
+    assert!(lines.iter().any(|line| warning(&line)), "{lines:#?}");
+    drop(call);
+}
+
+#[tokio::test]
+async fn a_suspended_up_stops_no_request() {
+    let (mut up, _data) = Piped::up(&["--delay", "0"]);
+    let lines = up.read_until("Ctrl-C stops them all.").await;
+    let url = format!("http://{}", gateway_of(&lines));
+    // As Ctrl-Z does.
+    up.signal(Signal::STOP);
+    // Their lines are more than a pipe holds.
+    let load = Piped::start(&["load", "--json", "--gateway", &url, "--callers", "20", "--requests", "1000"]);
+    let (code, report, errors) = load.end().await;
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{report:#?}");
+    up.signal(Signal::CONT);
+    up.signal(Signal::TERM);
+    let (code, lines, errors) = up.end().await;
+    assert_eq!((code, errors.as_str(), lines.last().unwrap().as_str()), (Some(0), "", "stopped"));
 }

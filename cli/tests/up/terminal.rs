@@ -143,7 +143,7 @@ async fn ctrl_c_says_what_it_waits_for() {
     for columns in [80, 120] {
         let mut up = Up::start(columns, &["--delay", ENDLESS]).await;
         let pids = up.pids();
-        let call = up.gateway().await.start_get_profile().await;
+        let call = up.gateway().await.start_stream_users().await;
         up.screen.type_keys(CTRL_C).await;
         let lines = up.screen.wait_for_text("waiting … ").await;
         let stopping = "stopping: 1 request in flight, at most 10 s; Ctrl-C again ends it now";
@@ -152,7 +152,7 @@ async fn ctrl_c_says_what_it_waits_for() {
         let live = line_with(&lines, "waiting … ");
         assert!(live.ends_with(" of 10 s, 1 request in flight"), "{live}");
 
-        call.abort();
+        drop(call);
         let ended = up.screen.end().await;
         assert_eq!((ended.code, ended.lines.last().map(String::as_str)), (Some(0), Some("stopped")));
         line_with(&ended.lines, "CANCELLED");
@@ -169,7 +169,7 @@ async fn a_second_ctrl_c_ends_it_at_once() {
         let mut up = Up::start(columns, &["--delay", ENDLESS, "--drain", "10m"]).await;
         let pids = up.pids();
         let gateway = up.gateway().await;
-        let _calls = [gateway.start_get_profile().await, gateway.start_get_profile().await];
+        let _calls = [gateway.start_stream_users().await, gateway.start_stream_users().await];
         up.screen.type_keys(CTRL_C).await;
         up.screen.wait_for_text("stopping: 2 requests in flight, at most 10 min; Ctrl-C again ends it now").await;
         let ended = up.stop().await;
@@ -185,7 +185,7 @@ async fn a_second_ctrl_c_ends_it_at_once() {
 #[tokio::test]
 async fn the_drain_has_an_end() {
     let mut up = Up::start(80, &["--delay", ENDLESS, "--drain", "200ms"]).await;
-    let _call = up.gateway().await.start_get_profile().await;
+    let _call = up.gateway().await.start_stream_users().await;
     up.screen.type_keys(CTRL_C).await;
     let ended = up.screen.end().await;
     assert_eq!((ended.code, ended.lines.last().map(String::as_str)), (Some(0), Some("stopped")), "{}", ended.text());
@@ -247,10 +247,10 @@ async fn a_locale_without_utf_8_gets_ascii() {
     let mut screen = Screen::start_with(80, 50, &args, &[("LC_ALL", "C")]);
     let banner = screen.wait_for_text(BANNER_END).await;
     let mut up = Up { screen, banner, _data: data };
-    let call = up.gateway().await.start_get_profile().await;
+    let call = up.gateway().await.start_stream_users().await;
     up.screen.type_keys(CTRL_C).await;
     let lines = up.screen.wait_for_text("waiting ... ").await;
     assert!(lines.iter().all(|line| line.is_ascii()), "{lines:#?}");
-    call.abort();
+    drop(call);
     assert_eq!(up.screen.end().await.code, Some(0));
 }
