@@ -1,5 +1,7 @@
 """A `fanout up` shared by all tests that do not change it, and clients of its services."""
 
+import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -34,18 +36,26 @@ def own_up(tmp_path):
         up.stop()
 
 
-def client_of(service):
-    @pytest.fixture(scope="session")
-    def client(up):
-        with open_channel(up.address(service)) as channel:
-            yield ReflectedClient(channel)
-
-    return client
+@pytest.fixture(scope="session")
+def client_of(up):
+    """Returns the client of a service by the service's name."""
+    with contextlib.ExitStack() as channels:
+        yield functools.cache(lambda service: ReflectedClient(channels.enter_context(open_channel(up.address(service)))))
 
 
-gateway = client_of("gateway")
-users = client_of("user-service")
-countries = client_of("country-service")
+@pytest.fixture(scope="session")
+def gateway(client_of):
+    return client_of("gateway")
+
+
+@pytest.fixture(scope="session")
+def users(client_of):
+    return client_of("user-service")
+
+
+@pytest.fixture(scope="session")
+def countries(client_of):
+    return client_of("country-service")
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import child_process
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("FANOUT", REPOSITORY / "target/debug/fanout")).absolute()
 
@@ -43,7 +45,7 @@ LOG = 10.0
 def services() -> list[str]:
     """The services of the binary under test, in the order of its table; the gateway is the first."""
     assert BINARY.exists(), f"there is no {BINARY}: build it with `cargo build`, or set FANOUT to the path of another"
-    shown = subprocess.run([BINARY, "--help"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run([BINARY, "--help"], capture_output=True, text=True, check=True, timeout=START).stdout
     return re.findall(r"^  ([a-z-]+) +Runs the ", shown, re.MULTILINE)
 
 
@@ -60,13 +62,12 @@ class Up:
     ):
         all_ports = dict.fromkeys(services(), 0) | (ports or {})
         port_flags = [f"--port={service}={port}" for service, port in all_ports.items()]
-        self.process = subprocess.Popen(
+        self.process = child_process.start(
             [BINARY, "up", "--json", *port_flags, "--data-dir", data_dir, *flags],
-            stdin=subprocess.DEVNULL,
+            environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | (environment or {}),
         )
         self.lines: list[dict] = []  # standard output, each line parsed
         self.errors: list[str] = []  # standard error
@@ -119,9 +120,11 @@ class Up:
 
     def wait_end(self) -> int:
         """Waits until it has ended and all of its output is read, and returns the exit code."""
+        until = time.monotonic() + END
         code = self.process.wait(END)
         with self._changed:
-            assert self._changed.wait_for(lambda: self._open == 0, END), "another process still has the output of the ended `up` open"
+            is_read = self._changed.wait_for(lambda: self._open == 0, until - time.monotonic())
+            assert is_read, "another process still has the output of the ended `up` open"
         return code
 
     def stop(self):

@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import child_process
 import yaml
 from fanout_up import START
 from metrics_files import METRICS
@@ -39,14 +40,13 @@ class Prometheus:
         self._log = directory / "log"
         self.url = f"http://127.0.0.1:{free_port()}"
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = child_process.start_other(
                 [
                     "prometheus",
                     f"--config.file={directory}/prometheus.yml",
                     f"--storage.tsdb.path={directory}/data",
                     f"--web.listen-address={self.url.removeprefix('http://')}",
                 ],
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )

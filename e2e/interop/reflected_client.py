@@ -61,6 +61,12 @@ class ReflectedClient:
         raise AssertionError(f"{path} replied: {str(reply)[:500]}")
 
 
+def own_service(client: ReflectedClient) -> str:
+    """The gRPC service that is the process's own, such as fanout.user.v1.UserService."""
+    [name] = [name for name in client.services() if name.startswith("fanout.")]
+    return name
+
+
 def raw_error(channel: grpc.Channel, path: str, payload: bytes) -> grpc.RpcError:
     """The error of a call whose message is these bytes."""
     try:
@@ -68,6 +74,12 @@ def raw_error(channel: grpc.Channel, path: str, payload: bytes) -> grpc.RpcError
     except grpc.RpcError as error:
         return error
     raise AssertionError(f"{path} replied: {reply[:500]!r}")
+
+
+def calls_of(report, *names: str) -> list:
+    """The calls of a report with these names."""
+    calls = {call.name: call for call in report.calls}
+    return [calls[name] for name in names]
 
 
 def seconds(duration) -> float:

@@ -1,12 +1,12 @@
 """One service as a process on a free port, which can be ended and started again."""
 
-import os
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+import child_process
 from fanout_up import BINARY, END, START
 
 
@@ -39,13 +39,8 @@ class Service:
         """Starts it, and waits until it is serving."""
         self._begun = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [BINARY, self.name, "--listen", self.address, *self.flags],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | self.env,
-            )
+            command = [BINARY, self.name, "--listen", self.address, *self.flags]
+            self.process = child_process.start(command, self.env, stdout=log, stderr=log)
         until = time.monotonic() + START
         while not self.is_serving():
             assert self.process.poll() is None, self.log.read_text()[-2000:]
@@ -54,7 +49,7 @@ class Service:
 
     def is_serving(self) -> bool:
         check = [BINARY, self.name, "healthcheck", "--listen", self.address]
-        return subprocess.run(check, capture_output=True).returncode == 0
+        return subprocess.run(check, capture_output=True, timeout=START).returncode == 0
 
     def wait_served(self, requests: int):
         """Waits until it has finished this many requests since its start. Polls its log."""

@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from reflected_client import COUNTRIES, GATEWAY, USERS, raw_error
+from reflected_client import COUNTRIES, GATEWAY, USERS, calls_of, raw_error
 from rich_errors import details, violations
 
 FAILED, CANCELLED, SKIPPED = 2, 3, 4
@@ -38,7 +38,7 @@ def test_the_report_of_a_failure_is_in_the_trailer(gateway, trace, strategy, oth
     assert error.code() == grpc.StatusCode.NOT_FOUND
     report = report_of(gateway, error)
     assert report.trace_id == trace.id
-    user, country = report.calls
+    user, country = calls_of(report, "user", "country")
     assert (user.name, user.state, user.attempts) == ("user", FAILED, 1)
     assert (country.name, country.state) == ("country", other)
     assert user.error.code == grpc.StatusCode.NOT_FOUND.value[0]

@@ -2,11 +2,12 @@
 
 import grpc
 import pytest
+from fanout_up import services
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from reflected_client import COUNTRIES, GATEWAY, USERS, open_channel
+from reflected_client import open_channel, own_service
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
-PROCESSES = [("gateway", GATEWAY), ("user-service", USERS), ("country-service", COUNTRIES)]
+PROCESSES = pytest.mark.parametrize("process", services())
 
 
 @pytest.fixture
@@ -26,21 +27,21 @@ def ask(service):
     return health_pb2.HealthCheckRequest(service=service)
 
 
-@pytest.mark.parametrize(("process", "service"), PROCESSES)
-def test_the_process_and_its_service_are_serving(health, process, service):
-    stub = health(process)
+@PROCESSES
+def test_the_process_and_its_service_are_serving(health, client_of, process):
+    stub, service = health(process), own_service(client_of(process))
     assert stub.Check(ask(""), timeout=10).status == SERVING
     assert stub.Check(ask(service), timeout=10).status == SERVING
 
 
-@pytest.mark.parametrize(("process", "service"), PROCESSES)
-def test_a_watch_starts_with_the_current_status(health, process, service):
-    watch = health(process).Watch(ask(service), timeout=10)
+@PROCESSES
+def test_a_watch_starts_with_the_current_status(health, client_of, process):
+    watch = health(process).Watch(ask(own_service(client_of(process))), timeout=10)
     assert next(watch).status == SERVING
     watch.cancel()
 
 
-@pytest.mark.parametrize("process", [process for process, _ in PROCESSES])
+@PROCESSES
 def test_an_unknown_service_is_not_found(health, process):
     with pytest.raises(grpc.RpcError) as error:
         health(process).Check(ask("fanout.nobody.v1.NoService"), timeout=10)

@@ -6,8 +6,9 @@ import threading
 import time
 import urllib.request
 
+import child_process
 import pytest
-from fanout_up import BINARY, SEEDED, backends
+from fanout_up import BINARY, END, SEEDED, backends
 from service import Service, free_port, own_flags, url_flags
 
 # An upper bound for each load test on two cores; a debug build takes longer.
@@ -55,7 +56,7 @@ class BackgroundLoad:
         return self._thread.is_alive()
 
     def __exit__(self, *_):
-        self._thread.join()
+        self._thread.join()  # `load` has a bound of its own
 
 
 def test_every_request_of_a_burst_of_ten_thousand_succeeds(stack):
@@ -101,10 +102,10 @@ def test_fifty_thousand_cancelled_calls_fail_no_other(stack):
         for _ in range(10):
             # Callers that go away with everything in flight.
             gone = [BINARY, "load", "--gateway", f"http://{gateway.address}", "--callers", "500", "--delay", "user=5s,country=5s"]
-            caller = subprocess.Popen(gone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            caller = child_process.start(gone, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             assert load(gateway, "--callers", "8", "--requests", "400")["codes"] == {"OK": 400}
             caller.kill()
-            caller.wait()
+            caller.wait(END)
     assert late["codes"] == {"DEADLINE_EXCEEDED": 10_000}
     assert raced["codes"].keys() <= {"OK", "DEADLINE_EXCEEDED"}
     assert lost["codes"] == {"NOT_FOUND": 15_000}

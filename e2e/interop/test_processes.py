@@ -3,9 +3,13 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
+import child_process
 import pytest
-from fanout_up import BINARY, is_running, services, wait_gone
+from fanout_up import BINARY, END, is_running, services, wait_gone
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from reflected_client import GATEWAY, ReflectedClient, open_channel
 
@@ -79,6 +83,23 @@ def test_a_killed_up_leaves_no_process_behind(own_up):
         up.send_signal(signal.SIGKILL)
         assert up.wait_end() == -signal.SIGKILL
         wait_gone(pids)
+
+
+def test_killed_tests_leave_no_process_behind(tmp_path):
+    """Another process starts an `up`, as these tests do, and is killed."""
+    script = f"""
+import pathlib, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from fanout_up import Up
+print(*Up(pathlib.Path({str(tmp_path)!r}), "--delay", "0").pids(), flush=True)
+sys.stdin.read()
+"""
+    tests = child_process.start_other([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    pids = [int(pid) for pid in tests.stdout.readline().split()]
+    assert len(pids) == len(services()) and all(is_running(pid) for pid in pids)
+    tests.kill()
+    tests.wait(END)
+    wait_gone(pids)
 
 
 def test_a_health_watch_does_not_delay_the_end(own_up):

@@ -2,26 +2,17 @@
 
 import grpc
 import pytest
+from fanout_up import services
 from grpc_reflection.v1alpha import reflection_pb2
-from reflected_client import COUNTRIES, GATEWAY, USERS
+from reflected_client import GATEWAY, own_service
 
 HEALTH = "grpc.health.v1.Health"
 # Each version of reflection lists itself; grpcio's client speaks v1alpha.
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
-PROCESSES = pytest.mark.parametrize(
-    ("service", "name"), [("gateway", GATEWAY), ("users", USERS), ("countries", COUNTRIES)]
-)
-
-
-@PROCESSES
-def test_lists_the_services(service, name, request):
-    assert {name, HEALTH, REFLECTION} <= request.getfixturevalue(service).services()
-
-
-@PROCESSES
-def test_lists_only_services_of_the_process(service, name, request):
-    assert request.getfixturevalue(service).services() == {name, HEALTH, REFLECTION}
+@pytest.mark.parametrize("process", services())
+def test_lists_only_services_of_the_process(process, client_of):
+    assert client_of(process).services() == {own_service(client_of(process)), HEALTH, REFLECTION}
 
 
 def test_the_methods_are_the_contracts(gateway):

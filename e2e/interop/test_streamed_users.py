@@ -3,7 +3,7 @@
 import pytest
 from fanout_up import DELAY, SEEDED
 from google.rpc import code_pb2, error_details_pb2
-from reflected_client import GATEWAY, seconds
+from reflected_client import GATEWAY, calls_of, seconds
 
 
 def stream(gateway, *user_ids, **fields):
@@ -73,7 +73,7 @@ def test_best_effort_replies_with_what_arrived(gateway):
     reply = gateway.call(f"{GATEWAY}/GetProfile", user_id="nobody", failure_policy="FAILURE_POLICY_BEST_EFFORT")
     assert not reply.HasField("user")
     assert len(reply.country_list.countries) == 249
-    user, country = reply.report.calls
+    user, country = calls_of(reply.report, "user", "country")
     assert (user.state, user.error.code, country.state) == (2, code_pb2.NOT_FOUND, 1)
     check_missing(user.error, "nobody")
 
@@ -81,7 +81,7 @@ def test_best_effort_replies_with_what_arrived(gateway):
 def test_best_effort_skips_the_call_that_needs_the_failed_one(gateway):
     reply = gateway.call(f"{GATEWAY}/GetHomeCountry", user_id="nobody", failure_policy="FAILURE_POLICY_BEST_EFFORT")
     assert not reply.HasField("user") and not reply.HasField("country")
-    user, country = reply.report.calls
+    user, country = calls_of(reply.report, "user", "country")
     assert (user.state, country.state, country.attempts) == (2, 4, 0)
     assert not country.HasField("start") and not country.HasField("duration")
 
