@@ -27,13 +27,17 @@ use crate::completion::{ClientError, Completion};
 ///
 /// # Errors
 ///
-/// Returns an error if there is no gateway at the address, or if standard output cannot be written.
+/// Returns an error if there is no gateway at the address, if it rejects the request before it makes a call, or if
+/// standard output cannot be written.
 pub async fn call(args: &CallArgs) -> Result<Completion, ClientError> {
     let channel = args.options.gateway.connect_checked().await?;
     let rpc = Rpc::new(args);
     let mut reader: Box<dyn Reader> =
-        if args.output.json { Box::new(Documents::new(&rpc)) } else { Box::new(Screen::new(args, &rpc)?) };
+        if args.output.json { Box::new(Documents::new(&rpc)) } else { Box::new(Screen::new(args, &rpc)) };
     let ended = exchange::run(channel, &rpc, &args.options, &mut *reader).await?;
+    if let Some(reason) = ended.rejection() {
+        return Err(ClientError::Rejected(reason.to_owned()));
+    }
     let completion = if ended.result.is_ok() { Completion::Success } else { Completion::RequestsFailed };
     reader.end(ended)?;
     Ok(completion)

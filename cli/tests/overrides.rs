@@ -1,4 +1,4 @@
-//! `--delay` and `--baggage` of `fanout compare` and `fanout load`, against the real services of a `fanout up`.
+//! `--delay` and `--baggage` of `fanout compare`, `load` and `call`, against the real services of a `fanout up`.
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
@@ -60,9 +60,9 @@ fn an_unknown_backend_is_one_error_before_anything_is_shown() {
     let names: Vec<_> = services::backends().map(Service::short_name).collect();
     let allowed = format!("expected {}, or * for all", names.join(", "));
     let usr = format!("baggage: usr.delay: no service is named \"usr\" (did you mean \"user\"?); {allowed}");
-    for command in ["compare", "load"] {
-        assert_rejected(&fleet, &[command, "--delay", "usr=1s"], &usr);
-        assert_rejected(&fleet, &[command, "--delay", "usr=1s", "--json"], &usr);
+    for command in [&["compare"][..], &["load"], &["call", "profile", "ada"], &["call", "users", "ada"]] {
+        assert_rejected(&fleet, &[command, &["--delay", "usr=1s"]].concat(), &usr);
+        assert_rejected(&fleet, &[command, &["--delay", "usr=1s", "--json"]].concat(), &usr);
     }
     assert_rejected(&fleet, &["load", "--rate", "50", "--duration", "1h", "--baggage", "usr.delay=1s"], &usr);
     let weather = format!("baggage: weather.error-rate: no service is named \"weather\"; {allowed}");

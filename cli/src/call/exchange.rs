@@ -33,6 +33,16 @@ pub(super) struct Ended {
     pub(super) result: Result<Option<Report>, RpcError>,
 }
 
+// === impl Ended ===
+
+impl Ended {
+    /// Returns why the gateway rejected the request before it made a call.
+    pub(super) fn rejection(&self) -> Option<&str> {
+        let error = self.result.as_ref().err()?;
+        error.is_rejection().then_some(&error.message)
+    }
+}
+
 /// Makes the request. The reply to a unary request is one message.
 ///
 /// # Errors

@@ -30,6 +30,8 @@ const INDENT: usize = 2;
 
 /// Shows a reply on a terminal.
 pub(super) struct Screen {
+    /// What is asked for, until it is printed.
+    title: Option<String>,
     rpc: Rpc,
     options: RequestOptions,
     strategy: Option<Strategy>,
@@ -44,8 +46,7 @@ pub(super) struct Screen {
 // === impl Screen ===
 
 impl Screen {
-    /// Prints what is asked for.
-    pub(super) fn new(args: &CallArgs, rpc: &Rpc) -> io::Result<Self> {
+    pub(super) fn new(args: &CallArgs, rpc: &Rpc) -> Self {
         let terminal = args.output.terminal();
         let Terminal { width, style } = terminal;
         let users = match &*args.users {
@@ -53,8 +54,8 @@ impl Screen {
             users => counted(users.len() as u64, "user"),
         };
         let title = format!("{} of {users} at {}", rpc.name(), args.options.gateway);
-        stdout::print(&format!("{}\n\n", style.paint(Role::Quiet, &title)))?;
-        Ok(Self {
+        Self {
+            title: Some(format!("{}\n\n", style.paint(Role::Quiet, &title))),
             rpc: rpc.clone(),
             options: args.options.clone(),
             strategy: args.strategy,
@@ -62,7 +63,12 @@ impl Screen {
             layout: JsonLayout { width, style, full: args.full },
             id: args.users.iter().map(|user| self::width(&user.to_string())).max().unwrap_or(0),
             reply: None,
-        })
+        }
+    }
+
+    /// Prints the text, and what is asked for before the first one: a request that is rejected prints nothing.
+    fn print(&mut self, text: &str) -> io::Result<()> {
+        stdout::print(&(self.title.take().unwrap_or_default() + text))
     }
 
     /// Returns a row for a message of a stream: when it arrived, the id, and the user or why there is none.
@@ -111,7 +117,8 @@ impl Reader for Screen {
     fn message(&mut self, reply: &Reply, waited: Duration) -> io::Result<()> {
         let mut message = reply.json();
         if self.rpc.is_stream() {
-            return self.row(&message, waited).map_or(Ok(()), |row| stdout::print(&row));
+            let row = self.row(&message, waited);
+            return row.map_or(Ok(()), |row| self.print(&row));
         }
         if let Some(fields) = message.as_object_mut() {
             fields.remove("report");
@@ -131,6 +138,6 @@ impl Reader for Screen {
         for command in other_clients::commands(&self.rpc, &self.options, self.terminal.width - INDENT) {
             let _ = writeln!(text, "  {}", command.replace('\n', "\n  "));
         }
-        stdout::print(&text)
+        self.print(&text)
     }
 }
