@@ -187,19 +187,20 @@ async fn output_that_nothing_reads_stops_no_request() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_killed_up_leaves_no_service_behind() {
-    use rustix::process::{PidfdFlags, pidfd_open};
-    use tokio::io::unix::AsyncFd;
+    use rustix::{
+        event::{PollFd, PollFlags, poll},
+        process::{PidfdFlags, pidfd_open},
+    };
 
     let (mut up, _data) = Piped::up(&["--json", "--delay", ENDLESS]);
     let running = up.read_until_up().await;
-    let ends: Vec<_> = running
-        .values()
-        .map(|service| AsyncFd::new(pidfd_open(pid(service.pid), PidfdFlags::NONBLOCK).unwrap()).unwrap())
-        .collect();
+    let open = |service: &Running| pidfd_open(pid(service.pid), PidfdFlags::empty()).unwrap();
+    let processes: Vec<_> = running.values().map(open).collect();
     up.signal(Signal::KILL);
     // Nothing reads their pipes any more, which must not keep them.
-    for end in &ends {
-        timeout(TIMEOUT, end.readable()).await.expect("the service ends").unwrap();
+    for process in &processes {
+        let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&TIMEOUT.try_into().unwrap())).unwrap();
+        assert_eq!(ended, 1, "the service ends");
     }
 }
 
