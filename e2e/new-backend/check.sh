@@ -65,11 +65,16 @@ need_buf
 cargo fmt --all --check
 # None of these tests knows the new backend, and none had to be changed.
 cargo test --quiet -p currency-service -p gateway -p fanout-proto -p fanout-cli --lib --test settings_doc
-# A fleet of the tests, which starts every backend of the table.
+# The tests of the whole, which start every backend of the table; of the chaos suite one case, which has all of its parts.
+cargo test --quiet -p e2e --test drain --test metrics --test policies --test spans --test start
 cargo test --quiet -p e2e --test chaos one_of_three_is_killed_and_comes_back
 cargo build --quiet -p fanout-cli
 export FANOUT=$CARGO_TARGET_DIR/debug/fanout
-python3 "$here/three_calls.py" "$FANOUT"
+python3 e2e/new-backend/three_calls.py
+need_python "$INTEROP/requirements.txt"
+# test_aggregate.py pins how long the calls of GetProfile take together.
+(cd "$INTEROP" && "$PYTHON/pytest" -q test_errors.py test_health.py test_limits.py test_processes.py test_reflection.py \
+  test_restart.py test_streamed_users.py test_users.py)
 
 # The manifests hold the service too. What validate.sh installs is kept.
 mkdir -p target/ci "$TOOLS/kubernetes"

@@ -1,31 +1,34 @@
-"""Starts the services with the new backend, and checks that one request is three calls: python3 three_calls.py FANOUT."""
+"""Starts the services with the new backend, and checks that one request is three calls.
+
+FANOUT=… python3 three_calls.py: with the binary that has the backend.
+"""
 
 import json
+import pathlib
 import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "interop"))
+from fanout_up import BINARY, Up, backends
+
 DELAY_MS = 100
+# An upper bound, far above what a slow machine needs.
+BOUND = 60
 
 
-def compare(fanout):
+def compare():
     """Returns what `fanout compare --json` reports about a new `fanout up`."""
-    services = subprocess.run([fanout, "up", "--help"], capture_output=True, text=True, check=True).stdout
-    assert "--currency-port" in services, "the new service is not in the table of services"
-    ports = [f"--port={name}=0" for name in ("gateway", "user-service", "country-service", "currency-service")]
+    assert "currency-service" in backends(), "the new service is not in the table of services"
     with tempfile.TemporaryDirectory() as data:
-        command = [fanout, "up", "--json", "--delay", f"{DELAY_MS}ms", "--data-dir", data, *ports]
-        up = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        up = Up(pathlib.Path(data), "--delay", f"{DELAY_MS}ms")
         try:
-            lines = (json.loads(line) for line in up.stdout)
-            running = next(line["services"] for line in lines if line.get("message") == "up")
-            gateway = next(each["address"] for each in running if each["service"] == "gateway")
-            command = [fanout, "compare", "--gateway", f"http://{gateway}"]
-            print(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            return json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
+            command = [BINARY, "compare", "--gateway", f"http://{up.address('gateway')}"]
+            print(subprocess.run(command, capture_output=True, text=True, check=True, timeout=BOUND).stdout)
+            result = subprocess.run([*command, "--json"], capture_output=True, check=True, timeout=BOUND)
+            return json.loads(result.stdout)
         finally:
-            up.terminate()
-            up.communicate()
+            up.stop()
 
 
 def check(run):
@@ -41,7 +44,7 @@ def check(run):
         assert country["start_ms"] < user["start_ms"] + user["duration_ms"], "the countries wait for nothing"
 
 
-runs = compare(sys.argv[1])["runs"]
+runs = compare()["runs"]
 assert [run["strategy"] for run in runs] == ["sequential", "concurrent", "spawned"], runs
 for each in runs:
     check(each)

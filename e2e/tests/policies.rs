@@ -58,11 +58,11 @@ async fn in_turn_is_the_sum_and_together_is_the_slowest() {
         if strategy == Strategy::Sequential {
             assert!(wall >= total * 0.99 && saved < total * 0.01, "{wall} of {total}");
             assert!((0.3..0.5).contains(&(avoidable / wall)), "{avoidable} of {wall}");
-            assert!(call(&report, "country").critical);
+            assert!(call(&report, "country").critical, "the last one");
         } else {
             assert!(wall < total * 0.8 && saved > total * 0.2, "{wall} of {total}");
             assert!(avoidable < wall * 0.2, "{avoidable} of {wall}");
-            assert!(call(&report, "user").critical);
+            assert!(!call(&report, "country").critical, "the user takes longer");
         }
         assert!(report.calls.iter().all(|call| call.attempts == 1), "{report:?}");
     }

@@ -100,7 +100,7 @@ fn check_attributes(strategy: Strategy, spans: &[RecordedSpan], up: &Up) {
     let ms = |key: &str| fan_out.attribute(key).parse::<f64>().unwrap();
     let (wall, saved, avoidable) = (ms("fanout.wall_ms"), ms("fanout.saved_ms"), ms("fanout.avoidable_ms"));
     if strategy == Strategy::Sequential {
-        assert!(wall >= 400.0 && saved < 0.1 * wall && avoidable > 0.3 * wall, "{wall} {saved} {avoidable}");
+        assert!(wall >= 400.0 && saved < 0.1 * wall && avoidable >= 150.0, "{wall} {saved} {avoidable}");
     } else {
         assert!(wall >= 200.0 && saved > 100.0, "{wall} {saved} {avoidable}");
     }

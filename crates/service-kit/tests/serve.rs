@@ -97,6 +97,12 @@ impl Running {
     }
 }
 
+/// Waits until the server has ended.
+async fn end(ended: JoinHandle<Result<(), ServeError>>) {
+    let ended = tokio::time::timeout(Duration::from_secs(30), ended);
+    ended.await.expect("bounded by the drain").unwrap().unwrap();
+}
+
 async fn watch(channel: Channel, service: &str) -> tonic::Streaming<HealthCheckResponse> {
     let request = HealthCheckRequest { service: service.to_owned() };
     HealthClient::new(channel).watch(request).await.unwrap().into_inner()
@@ -135,7 +141,7 @@ async fn health_follows_start_and_drain() {
     // Watches end with a status, and do not hold the drain.
     assert_eq!(whole.message().await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(users.message().await.unwrap_err().code(), Code::Unavailable);
-    running.ended.await.unwrap().unwrap();
+    end(running.ended).await;
 }
 
 #[tokio::test]
@@ -148,7 +154,7 @@ async fn a_drain_ends_although_a_call_does_not() {
     let _never_answered = running.arrived.recv().await.unwrap();
     let begun = Instant::now();
     running.stop.send(()).unwrap();
-    running.ended.await.unwrap().unwrap();
+    end(running.ended).await;
     assert!(begun.elapsed() >= drain, "the call had its time: {:?}", begun.elapsed());
 }
 
@@ -187,8 +193,7 @@ async fn silent_connections_do_not_hold_the_process() {
     let _sent_nothing = TcpStream::connect(running.address).await.unwrap();
     let _idle = running.channel().await;
     running.stop.send(()).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(20), running.ended);
-    ended.await.expect("bounded by the drain").unwrap().unwrap();
+    end(running.ended).await;
 }
 
 #[tokio::test]

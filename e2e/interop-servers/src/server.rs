@@ -6,11 +6,15 @@ use std::{
     io::{self, BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::OnceLock,
+    sync::{OnceLock, mpsc},
     thread,
+    time::Duration,
 };
 
 use tokio::sync::watch;
+
+/// How long a server may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server's language and gRPC runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,14 +127,20 @@ impl Server {
     fn start(mut command: Command) -> io::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
-        let mut first = String::new();
-        lines.read_line(&mut first)?;
+        let (sender, events) = watch::channel(HashSet::new());
+        let (first_line, started) = mpsc::channel();
+        thread::spawn(move || {
+            let mut first = String::new();
+            let read = lines.read_line(&mut first);
+            let _ = first_line.send(read.map(|_| first));
+            collect(lines, &sender);
+        });
+        let late = |_| io::Error::other(format!("the server has not printed its port within {START_TIMEOUT:?}"));
+        let first = started.recv_timeout(START_TIMEOUT).map_err(late)??;
         let port = first.strip_prefix("listening ").and_then(|port| port.trim().parse().ok());
         let Some(port) = port else {
             return Err(io::Error::other(format!("the server printed {first:?} instead of its port")));
         };
-        let (sender, events) = watch::channel(HashSet::new());
-        thread::spawn(move || collect(lines, &sender));
         Ok(Self { port, events, child })
     }
 
@@ -152,7 +162,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.child.stdin.take());
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

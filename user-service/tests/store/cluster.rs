@@ -16,10 +16,16 @@ use std::{
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
+    thread,
+    time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+/// How long creating and starting it may take.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) const USER: &str = "fanout";
 pub(crate) const PASSWORD: &str = "s3cret";
@@ -95,8 +101,13 @@ impl Cluster {
         keeper.args(["-c", KEEPER]).env("BIN", bin).env("DIR", &dir).env("PGUSER", USER).env("OPTIONS", &options);
         // In a group of its own: Ctrl-C in the terminal must not stop it before it has cleaned up.
         let mut keeper = keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut stdout = BufReader::new(keeper.stdout.take().unwrap());
+        let (sender, started) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = sender.send(stdout.read_line(&mut line).map(|_| line));
+        });
+        let line = started.recv_timeout(START_TIMEOUT).expect("PostgreSQL has not started in time").unwrap();
         let cluster = Self { bin: bin.to_owned(), dir, port, options, owner, databases: AtomicU32::new(0), keeper };
         (line == "ready\n").then_some(cluster)
     }
