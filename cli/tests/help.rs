@@ -4,7 +4,7 @@
 
 mod screen;
 
-use fanout_cli::usage;
+use fanout_cli::{services::SERVICES, usage};
 use screen::Screen;
 
 /// Returns the commands in the examples of a help text, without what they are for.
@@ -16,7 +16,7 @@ fn examples(lines: &[String]) -> Vec<Vec<&str>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_help_can_be_typed() {
-    for (command, count) in [("compare", 7), ("load", 4), ("call", 5)] {
+    for (command, count) in [("compare", 7), ("load", 4), ("call", 5), ("up", 4)] {
         for (columns, flag) in [(80, "-h"), (80, "--help"), (120, "--help")] {
             let ended = Screen::start_with(columns, 200, &[command, flag], &[]).end().await;
             assert_eq!(ended.code, Some(0));
@@ -28,6 +28,22 @@ async fn every_example_of_the_help_can_be_typed() {
                 let parsed = usage::command("fanout").try_get_matches_from(&example);
                 assert!(parsed.is_ok_and(|matches| matches.subcommand_name() == Some(command)), "{example:?}");
             }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_of_a_services_help_can_be_typed() {
+    for service in SERVICES {
+        let ended = Screen::start_with(80, 200, &[service.name, "--help"], &[]).end().await;
+        let after = ended.lines.iter().skip_while(|line| *line != "Examples:").skip(1);
+        let examples: Vec<Vec<&str>> = after.map(|line| line.trim().split(' ').collect()).collect();
+        assert!(!examples.is_empty(), "{}", ended.text());
+        for example in examples {
+            assert_eq!(example[0], service.name, "no line is wrapped: {}", ended.text());
+            // A file that an example names is not there.
+            let values = example.iter().filter(|word| !word.contains("service-config")).copied();
+            (service.command)().try_get_matches_from(values).unwrap_or_else(|error| panic!("{example:?}: {error}"));
         }
     }
 }

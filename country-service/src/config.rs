@@ -8,7 +8,14 @@ use crate::{Catalogue, Countries};
 
 /// Serves the countries of ISO 3166-1, after a simulated delay.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  country-service --delay 300ms+-30ms
+  country-service --listen 0.0.0.0:50053 --delay 0 --capacity 100
+  country-service healthcheck"
+)]
 pub struct Config {
     /// What every backend service has.
     #[command(flatten)]

@@ -14,7 +14,15 @@ use crate::{
 
 /// Answers each request from several services, and reports how much the calls to them overlapped.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  gateway --user-service http://users-1:50052,http://users-2:50052
+  gateway --listen 0.0.0.0:50051 --deadline 5s --hedge p95
+  gateway --service-config service-config.json --log-format json
+  gateway healthcheck"
+)]
 pub struct Config {
     /// What every service has.
     #[command(flatten)]

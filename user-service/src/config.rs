@@ -10,7 +10,15 @@ use crate::{Database, Store, StoreError, Users};
 
 /// Stores users in a database, and answers after a simulated delay.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  user-service --database sqlite:users.db --seed --delay 0
+  user-service --database postgres://fanout:secret@db:5432/users
+  user-service --delay 300ms+-30ms --error-rate 1% --allow-overrides
+  user-service healthcheck"
+)]
 pub struct Config {
     /// What every backend service has.
     #[command(flatten)]

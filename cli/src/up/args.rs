@@ -10,6 +10,12 @@ use crate::{services::ports::Ports, terminal::output::OutputArgs};
 
 /// The flags of `fanout up`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  fanout up
+  fanout up --delay 500ms --any-port
+  fanout up --port gateway=51051 --delay p50=20ms,p99=200ms
+  fanout up --log info")]
 pub struct UpArgs {
     /// How long the backends take to reply: 3s, 300ms±30ms, p50=20ms,p99=200ms, or 0
     #[arg(long, default_value = "3s", value_name = "DELAY")]
