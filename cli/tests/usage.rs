@@ -43,6 +43,14 @@ const ERRORS: &[(&[&str], &str)] = &[
          lower-case letters, digits, '-' and '_', the first a letter or a digit",
     ),
     (
+        &["up", "--drain", "soon"],
+        "fanout: invalid value 'soon' for '--drain <DURATION>': expected a time with its unit, such as 500ms, 30s or 2m",
+    ),
+    (
+        &["up", "--any-port", "--user-port", "50062"],
+        "fanout: the argument '--any-port' cannot be used with '--user-port <PORT>'",
+    ),
+    (
         &["load", "--requests", "x"],
         "fanout: invalid value 'x' for '--requests <N>': expected a whole number from 1 to 1000000000",
     ),

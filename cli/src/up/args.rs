@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use fault_injection::Distribution;
-use service_kit::settings::{LogFormat, parse_filter};
+use service_kit::settings::{LogFormat, duration, parse_filter};
 
 use crate::{services::ports::Ports, terminal::output::OutputArgs};
 
@@ -30,7 +30,7 @@ pub struct UpArgs {
     pub ports: Ports,
 
     /// How long requests in flight may take to finish after Ctrl-C
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub drain: Duration,
 
     /// Show every log line that passes this filter, in place of one line for each request of the gateway: a level

@@ -1,6 +1,6 @@
 //! What runs where, and which commands to try next.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use serde_json::json;
 
@@ -65,7 +65,7 @@ impl Banner<'_> {
         }
         if let Some(gateway) = self.running.iter().find(|running| running.kind == Kind::Gateway) {
             let _ = writeln!(text, "\n{}", terminal.style.paint(Role::Heading, "Try it in another terminal"));
-            for command in self.commands(&gateway.address.to_string()) {
+            for command in self.commands(gateway.address) {
                 let _ = writeln!(text, "{}", command_line(&command, terminal.width));
             }
         }
@@ -87,9 +87,10 @@ impl Banner<'_> {
     }
 
     /// Returns the commands to try, as their words.
-    fn commands(&self, gateway: &str) -> [Vec<String>; 3] {
-        let url = format!("http://{gateway}");
-        let flag = if url == address::DEFAULT { vec![] } else { vec![format!("--gateway {url}")] };
+    fn commands(&self, gateway: SocketAddr) -> [Vec<String>; 3] {
+        let is_default = format!("http://{gateway}") == address::DEFAULT;
+        // A number is a port of this machine.
+        let flag = if is_default { vec![] } else { vec![format!("--gateway {}", gateway.port())] };
         let has_example = self.users.is_empty() || self.users.iter().any(|user| user == EXAMPLE_USER);
         let user = if has_example { EXAMPLE_USER } else { &self.users[0] };
         let own = |words: &str| {
@@ -99,7 +100,7 @@ impl Banner<'_> {
         let grpcurl = [
             "grpcurl -plaintext",
             &format!(r#"-d '{{"user_id": "{user}"}}'"#),
-            gateway,
+            &gateway.to_string(),
             "fanout.gateway.v1.GatewayService/GetProfile",
         ];
         [own("compare"), own(&format!("call profile {user}")), grpcurl.map(str::to_owned).to_vec()]
@@ -202,9 +203,9 @@ mod tests {
         let narrow = text(&["--delay", "p50=20ms,p99=200ms"], 50999, 80);
         assert!(narrow.lines().all(|line| width(line) <= 80), "{narrow}");
         assert!(narrow.contains("127.0.0.1:50052  answers after p50=20ms,p99=200ms\n"), "{narrow}");
-        assert!(narrow.contains("fanout call profile ada --gateway http://127.0.0.1:50999\n"), "{narrow}");
-        let text = text(&[], 50999, 60);
-        assert!(text.contains("fanout call profile ada \\\n    --gateway http://127.0.0.1:50999\n"), "{text}");
+        assert!(narrow.contains("fanout call profile ada --gateway 50999\n"), "{narrow}");
+        let text = text(&[], 50999, 50);
+        assert!(text.contains("fanout call profile ada \\\n    --gateway 50999\n"), "{text}");
         assert!(text.contains("127.0.0.1:50999 \\\n    fanout.gateway.v1.GatewayService/GetProfile\n"), "{text}");
     }
 }

@@ -103,9 +103,10 @@ async fn banner_is_whole(columns: u16) {
     // A command that continues in the next line is one when the shell has read it.
     let commands = text.replace(" \\\n   ", "");
     let gateway = up.word_of("gateway")[1];
+    let port = gateway.trim_start_matches("127.0.0.1:");
     for command in [
-        format!("fanout compare --gateway http://{gateway}"),
-        format!("fanout call profile ada --gateway http://{gateway}"),
+        format!("fanout compare --gateway {port}"),
+        format!("fanout call profile ada --gateway {port}"),
         format!(
             r#"grpcurl -plaintext -d '{{"user_id": "ada"}}' {gateway} fanout.gateway.v1.GatewayService/GetProfile"#
         ),
