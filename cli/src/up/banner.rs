@@ -69,7 +69,8 @@ impl Banner<'_> {
                 let _ = writeln!(text, "{}", command_line(&command, terminal.width));
             }
         }
-        let _ = writeln!(text, "\n{}\n", terminal.style.paint(Role::Quiet, self.log_note()));
+        let note = wrap(self.log_note(), terminal.width, 0);
+        let _ = writeln!(text, "\n{}\n", terminal.style.paint(Role::Quiet, &note));
         text
     }
 
