@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use rustix::process::Signal;
 use service_kit::process::EX_TEMPFAIL;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     services::Kind,
@@ -18,8 +18,9 @@ const MARGIN: Duration = Duration::from_secs(4);
 /// How long a service may take to end when it is to end at once: its last spans.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
-/// How long a service that has something to wait for may take to say so. One that has nothing has ended by then.
-const FIRST_WORD: Duration = Duration::from_millis(500);
+/// How long a service that has no requests in flight, or whose log does not say it, may take to end before it is said
+/// that something holds it. One that has nothing to wait for ends much faster, also on a busy machine.
+const PROMPT: Duration = Duration::from_secs(2);
 
 /// What a second signal has cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,26 +86,28 @@ impl<'a> Stop<'a> {
     /// Ends a service with SIGTERM, and with SIGKILL if it still runs long after its drain.
     async fn drain_one(&self, child: &mut Child) -> io::Result<()> {
         child.signal(&[Signal::TERM]);
+        let begun = Instant::now();
         let mut status = child.drain();
         let (service, pid, kind) = (child.running().service, child.running().pid, child.running().kind);
         let report = async {
-            let first = timeout(FIRST_WORD, status.wait_for(|status| status.in_flight.is_some())).await;
-            let first = first.ok().and_then(Result::ok).and_then(|status| status.in_flight);
-            let waits_for = match first {
-                None => WaitsFor::Unknown,
-                Some(0) => {
-                    tokio::time::sleep(FIRST_WORD).await;
+            let first = timeout(PROMPT, status.wait_for(|status| status.in_flight.is_some())).await;
+            let waits_for = match first.map(|first| first.map(|status| status.in_flight)) {
+                // Its log has ended, and so will it.
+                Ok(Err(_)) => std::future::pending().await,
+                Ok(Ok(Some(requests @ 1..))) => WaitsFor::Requests(requests),
+                Ok(Ok(_)) => {
+                    tokio::time::sleep(PROMPT).await;
                     WaitsFor::Connections
                 }
-                Some(requests) => WaitsFor::Requests(requests),
+                Err(_) => WaitsFor::Unknown,
             };
             let of = if kind == Kind::Gateway { None } else { Some(service) };
             self.console.print(format!("{}\n", stopping(waits_for, of, self.drain))).await;
             let (drain, ellipsis) = (self.drain, self.style.glyph("…", "..."));
             self.console
-                .show_live(move |elapsed| {
+                .show_live(move |_| {
                     let left = status.borrow().in_flight.filter(|left| *left > 0);
-                    waiting(left, elapsed, drain, ellipsis)
+                    waiting(left, begun.elapsed(), drain, ellipsis)
                 })
                 .await;
             std::future::pending::<()>().await;

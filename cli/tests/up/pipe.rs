@@ -143,6 +143,7 @@ async fn a_filter_shows_every_line_as_the_service_wrote_it() {
     up.signal(Signal::INT);
     let (code, lines, errors) = up.end().await;
     assert_eq!((code, errors.as_str(), lines.last().unwrap().as_str()), (Some(0), "", "stopped"));
+    assert!(!lines.iter().any(|line| line.starts_with("stopping")), "there is nothing to wait for: {lines:#?}");
 }
 
 #[tokio::test]

@@ -231,6 +231,20 @@ async fn a_service_that_cannot_start_has_its_last_words() {
 }
 
 #[tokio::test]
+async fn a_killed_service_is_named_and_nothing_is_waited_for() {
+    let up = Up::start(120, &[]).await;
+    let pid: u32 = up.word_of("user-service").last().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+    let banner = up.banner.len();
+    let ended = up.screen.end().await;
+    let rest: Vec<_> = ended.lines[banner..].iter().filter(|line| !line.is_empty()).collect();
+    let end = format!(
+        "fanout: the user-service (process {pid}) was killed by signal 9 (SIGKILL); the others are stopped too"
+    );
+    assert_eq!((ended.code, rest), (Some(1), vec![&end]));
+}
+
+#[tokio::test]
 async fn a_closed_terminal_stops_all() {
     let up = Up::start(80, &[]).await;
     let pids = up.pids();
