@@ -19,9 +19,8 @@ use crate::{
 /// The longest line that is kept in one piece, in bytes. Services bound what their callers can put into a line.
 const MAX_LINE: u64 = 1 << 16;
 
-/// How long a line waits for standard output to be read. The service's next lines wait in its pipe, and its requests for
-/// the log once the pipe is full; after this time its lines are lost instead, so that a terminal that was stopped with
-/// Ctrl-S stops no request for long.
+/// How long a line waits for standard output to be read, while the service's next lines wait in its pipe and its own
+/// queue. After this time its lines are lost, as on a terminal that was stopped with Ctrl-S.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a service's log says about its drain.
