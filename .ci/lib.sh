@@ -2,6 +2,7 @@
 # repository's root.
 BUF_VERSION=1.75.0
 CARGO_DENY_VERSION=0.20.2
+CARGO_MACHETE_VERSION=0.9.2
 
 TOOLS=$PWD/target/ci
 INTEROP=e2e/interop
@@ -37,11 +38,14 @@ need_buf() {
   npm install --silent --no-audit --no-fund --prefix "$TOOLS/npm" "@bufbuild/buf@$BUF_VERSION"
 }
 
-need_cargo_deny() {
-  if "$TOOLS/bin/cargo-deny" --version 2>/dev/null | grep -qx "cargo-deny $CARGO_DENY_VERSION"; then return; fi
+# need_cargo_tool NAME VERSION: installs a tool that Cargo calls by name.
+need_cargo_tool() {
+  local stamp=$TOOLS/bin/$1.version
+  if [ -x "$TOOLS/bin/$1" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$2" ]; then return; fi
   # The dev profile builds three times as fast, and a check takes a second with either.
-  cargo install --quiet --locked --profile dev --root "$TOOLS" --target-dir "$TOOLS/build" "cargo-deny@$CARGO_DENY_VERSION"
+  cargo install --quiet --locked --force --profile dev --root "$TOOLS" --target-dir "$TOOLS/build" "$1@$2"
   rm -rf "$TOOLS/build"
+  echo "$2" >"$stamp"
 }
 
 # need_release: builds the release binaries and sets FANOUT, unless FANOUT names one already.
