@@ -8,10 +8,13 @@ use crate::Currencies;
 
 /// Knows the currencies of countries, and answers after a simulated delay.
 #[derive(Clone, Debug, Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Examples:
   currency-service --delay 300ms+-30ms
-  currency-service healthcheck")]
+  currency-service healthcheck"
+)]
 pub struct Config {
     /// What every backend service has.
     #[command(flatten)]
