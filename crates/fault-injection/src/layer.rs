@@ -12,6 +12,7 @@ use std::{
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
+use rpc_layers::blame;
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError},
     time::Sleep,
@@ -31,7 +32,8 @@ use crate::{
 /// 1. Waits for a permit if the capacity is limited, in a span `queue`, first in, first out. The permit is held until
 ///    the response future has resolved.
 /// 2. Waits for the delay, in a span `delay` with the attribute `fanout.delay_ms`, unless it is zero.
-/// 3. Fails a share of the requests: UNAVAILABLE with `google.rpc.ErrorInfo`, reason `INJECTED_FAULT`, domain `fanout`.
+/// 3. Fails a share of the requests: UNAVAILABLE with `google.rpc.ErrorInfo`, reason `INJECTED_FAULT`, domain `fanout`. If
+///    the request set the share, the failure is marked as its [caller's making](rpc_layers::blame).
 /// 4. Calls the service.
 ///
 /// If the settings allow overrides, invalid baggage is rejected before all of this with `INVALID_ARGUMENT` and
@@ -70,6 +72,8 @@ pin_project! {
         work: Option<(S, Request<B>)>,
         delay: Distribution,
         error_rate: ErrorRate,
+        // Whether the request set the error rate.
+        is_requested: bool,
         shared: Arc<Shared>,
         permit: Option<OwnedSemaphorePermit>,
     }
@@ -135,6 +139,7 @@ where
             work: Some((ready, request)),
             delay: overrides.delay.unwrap_or(settings.delay),
             error_rate: overrides.error_rate.unwrap_or(settings.error_rate),
+            is_requested: overrides.error_rate.is_some(),
             shared: Arc::clone(&self.shared),
             permit: None,
         }
@@ -174,7 +179,7 @@ where
                     State::Due
                 }
                 StateProj::Due if this.error_rate.sample(&mut rand::rng()) => {
-                    State::Rejected { status: Some(fault(this.shared.settings.service)) }
+                    State::Rejected { status: Some(fault(this.shared.settings.service, *this.is_requested)) }
                 }
                 StateProj::Due => {
                     let (mut service, request) = this.work.take().expect("taken only when the state changes");
@@ -225,7 +230,12 @@ fn overrides_of<B>(settings: &DelaySettings, request: &Request<B>) -> Result<Ove
     }
 }
 
-fn fault(service: &str) -> Status {
+fn fault(service: &str, is_requested: bool) -> Status {
     let info = ErrorDetails::with_error_info("INJECTED_FAULT", "fanout", [("service".to_owned(), service.to_owned())]);
-    Status::with_error_details(Code::Unavailable, format!("injected fault of service {service}"), info)
+    let message = format!("injected fault of service {service}");
+    let mut status = Status::with_error_details(Code::Unavailable, message, info);
+    if is_requested {
+        blame::mark_callers(status.metadata_mut());
+    }
+    status
 }

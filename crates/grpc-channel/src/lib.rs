@@ -44,7 +44,8 @@
 //! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`
 //!   and gRPC's `framing`.
 //! * `call` with its `request_body`, and `reply`: what the stack carries down and up; `observe`: tells each `observer` how a
-//!   call ended; [`error`]: why a call has no reply; `metrics`: what is counted; `backoff`, `code_set`.
+//!   call ended; [`error`]: why a call has no reply; `evidence`: what that shows about the backend; `metrics`: what is
+//!   counted; `backoff`, `code_set`.
 
 mod backoff;
 mod call;
@@ -53,6 +54,7 @@ mod code_set;
 pub mod config;
 pub mod descriptors;
 pub mod error;
+mod evidence;
 mod method;
 mod method_policy;
 mod methods;

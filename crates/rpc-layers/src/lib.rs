@@ -8,11 +8,13 @@
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
 //! * [`call_context`]: the [`CallContext`], which carries deadline, baggage and trace parent from a request to its
 //!   calls.
+//! * [`blame`]: a mark on failures that the caller asked for.
 //! * [`source`]: searches the sources of an error by type.
 //!
 //! The layers that record metrics are given their [`Meter`](opentelemetry::metrics::Meter) when they are made; without
 //! one they record nothing.
 
+pub mod blame;
 pub mod call_context;
 pub mod deadline;
 pub mod limit;

@@ -170,6 +170,15 @@ async fn a_fault_is_marked_as_injected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fault_that_the_request_asked_for_is_marked_as_its_making_and_one_of_the_settings_is_not() {
+    for (baggage, is_callers) in [("user.error-rate=1", true), ("user.delay=0", false)] {
+        let (service, _handle) = backend(DelaySettings { error_rate: "1".parse().unwrap(), ..settings("0", None) });
+        let reply = service.oneshot(request(baggage)).await.unwrap();
+        assert_eq!(blame::is_callers(reply.headers()), is_callers, "{baggage}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outer_deadline_ends_the_delay_and_releases_the_permit() {
     let (service, handle) = backend(settings("3s", Some("1")));
     let served = answering(handle);

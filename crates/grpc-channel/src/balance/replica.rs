@@ -17,6 +17,7 @@ use crate::{
     call::Call,
     endpoints::{endpoint::Endpoint, outlier_detection::Epoch, set::EndpointSet},
     error::{Cause, Failure},
+    evidence::Evidence,
     observe::observe,
     observer::Observer,
     reply::Reply,
@@ -102,12 +103,12 @@ impl OutcomeGuard {
 impl Observer for OutcomeGuard {
     fn ended(&mut self, result: Result<(), &Failure>) {
         self.ended = true;
-        match result {
-            // An endpoint that lets deadlines pass may be stuck: for a while, others are asked before it.
-            Err(failure) if failure.is_backends_fault() || failure.cause == Cause::Late => {
-                self.set.failed(&self.endpoint, self.epoch);
-            }
-            Ok(()) | Err(_) => self.set.succeeded(&self.endpoint, self.epoch),
+        let Err(failure) = result else { return self.set.succeeded(&self.endpoint, self.epoch) };
+        match Evidence::of(failure) {
+            Evidence::Success => self.set.succeeded(&self.endpoint, self.epoch),
+            Evidence::Failure => self.set.failed(&self.endpoint, self.epoch),
+            Evidence::Inconclusive if failure.cause == Cause::Late => self.set.late(&self.endpoint, self.epoch),
+            Evidence::Inconclusive => self.set.abandoned(&self.endpoint, self.epoch),
         }
     }
 }

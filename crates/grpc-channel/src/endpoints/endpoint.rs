@@ -167,7 +167,12 @@ impl Endpoint {
         self.judge(epoch, |history| history.failed(may_eject, Instant::now()))
     }
 
-    /// Records that the caller dropped a call of this epoch. Returns whether the outlier state changed.
+    /// Records that the deadline of a call of this epoch passed. Returns whether the outlier state changed.
+    pub(crate) fn late(&self, epoch: Epoch) -> bool {
+        self.judge(epoch, |history| history.late(Instant::now()))
+    }
+
+    /// Records that a call of this epoch shows nothing. Returns whether the outlier state changed.
     pub(crate) fn abandoned(&self, epoch: Epoch) -> bool {
         self.judge(epoch, |history| history.abandoned(Instant::now()))
     }

@@ -21,6 +21,8 @@ const CAP: Duration = Duration::from_secs(30);
 pub(crate) struct CallHistory {
     /// Failures since the last success.
     failures: u32,
+    /// Deadlines that passed since the last success. They eject nothing: a deadline is its caller's choice.
+    late: u32,
     failed_at: Option<Instant>,
     /// How often in a row it was ejected.
     ejections: u32,
@@ -62,11 +64,11 @@ impl CallHistory {
         }
     }
 
-    /// Returns the failures in a row if the last was within a second, else 0. The balancer compares it before the pending
-    /// calls: an endpoint that fails fast is never busy, and would get the most calls of all.
+    /// Returns the failures and passed deadlines in a row if the last was within a second, else 0. The balancer compares it
+    /// before the pending calls: an endpoint that fails fast is never busy, and would get the most calls of all.
     pub(crate) fn penalty(self, now: Instant) -> u32 {
         if self.failed_at.is_some_and(|failed| now.saturating_duration_since(failed) < BASE) {
-            self.failures
+            self.failures.saturating_add(self.late)
         } else {
             0
         }
@@ -102,7 +104,7 @@ impl CallHistory {
             OutlierState::Active | OutlierState::Probing if due && may_eject => {
                 let state = OutlierState::Ejected { until: now + ejection_time(self.ejections) };
                 let epoch = Epoch(self.epoch.0.wrapping_add(1));
-                Self { failures: 0, failed_at: None, ejections: self.ejections + 1, epoch, state }
+                Self { failures: 0, late: 0, failed_at: None, ejections: self.ejections + 1, epoch, state }
             }
             OutlierState::Active | OutlierState::Probing => {
                 Self { failures, failed_at: Some(now), state: OutlierState::Active, ..self }
@@ -110,7 +112,18 @@ impl CallHistory {
         }
     }
 
-    /// Returns the history after a caller dropped a call: if it was the probe, the next call is one.
+    /// Returns the history after a call's deadline passed. The endpoint may be stuck: for a second, others are asked before
+    /// it. If it was the probe, the next call is one.
+    #[must_use]
+    pub(crate) fn late(self, now: Instant) -> Self {
+        match self.state {
+            OutlierState::Active => Self { late: self.late.saturating_add(1), failed_at: Some(now), ..self },
+            OutlierState::Probing | OutlierState::Ejected { .. } => self.abandoned(now),
+        }
+    }
+
+    /// Returns the history after a call that shows nothing, such as one that its caller dropped: if it was the probe, the
+    /// next call is one.
     #[must_use]
     pub(crate) fn abandoned(self, now: Instant) -> Self {
         match self.state {
@@ -168,6 +181,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn deadlines_that_pass_eject_nothing_and_let_others_go_first() {
+        let now = Instant::now();
+        let late = (0..100).fold(CallHistory::default(), |history, _| history.late(now));
+        assert_eq!((late.state(), late.penalty(now), late.penalty(now + BASE)), (OutlierState::Active, 100, 0));
+        assert_eq!(late.failed(true, now).state(), OutlierState::Active, "one failure, not the fifth");
+        let probed = failing(5, now).called();
+        assert_eq!(probed.late(now + BASE).admits(now + BASE), Ok(()), "the next call probes");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_that_may_not_be_left_out_stays_in() {
         let now = Instant::now();
         let history = (0..100).fold(CallHistory::default(), |history, _| history.failed(false, now));
@@ -197,7 +220,7 @@ mod tests {
 
         #[test]
         fn whatever_comes_of_its_calls_it_gets_another(
-            events in vec((0_u8..4, any::<Index>(), 0_u64..3000), 0..200),
+            events in vec((0_u8..5, any::<Index>(), 0_u64..3000), 0..200),
         ) {
             let (mut history, mut now, mut under_way) = (CallHistory::default(), Instant::now(), Vec::new());
             for (event, which, ms) in events {
@@ -211,6 +234,7 @@ mod tests {
                     history = match event {
                         1 => history.succeeded(),
                         2 => history.failed(true, now),
+                        3 => history.late(now),
                         _ => history.abandoned(now),
                     };
                 }

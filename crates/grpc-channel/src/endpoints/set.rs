@@ -125,7 +125,7 @@ impl EndpointSet {
         epoch
     }
 
-    /// Records that a call succeeded, or failed by no fault of the endpoint.
+    /// Records that a call succeeded, or failed as it should.
     pub(crate) fn succeeded(&self, endpoint: &Endpoint, epoch: Epoch) {
         self.notify(endpoint.succeeded(epoch));
     }
@@ -143,7 +143,12 @@ impl EndpointSet {
         self.notify(changed);
     }
 
-    /// Records that the caller dropped a call.
+    /// Records that a call's deadline passed.
+    pub(crate) fn late(&self, endpoint: &Endpoint, epoch: Epoch) {
+        self.notify(endpoint.late(epoch));
+    }
+
+    /// Records that the caller dropped a call, or that its end shows nothing about the endpoint.
     pub(crate) fn abandoned(&self, endpoint: &Endpoint, epoch: Epoch) {
         self.notify(endpoint.abandoned(epoch));
     }

@@ -15,6 +15,7 @@ use tower::Service;
 use crate::{
     call::Call,
     error::{Cause, Failure},
+    evidence::Evidence,
     observe::{Observed, observe},
     observer::Observer,
     reply::Reply,
@@ -52,8 +53,9 @@ struct CircuitBreaker {
 enum BreakerState {
     /// Calls pass. `failures` of them have failed since the last success.
     Closed { failures: usize },
-    /// Calls are rejected until then.
-    Open { until: Instant },
+    /// Calls are rejected until then. `is_reopened` says that a probe has been under way since it opened, and has shown
+    /// nothing.
+    Open { until: Instant, is_reopened: bool },
     /// One probe is under way; all other calls are rejected.
     HalfOpen,
 }
@@ -123,27 +125,46 @@ impl SharedBreaker {
     }
 
     fn admit(&self) -> Option<Epoch> {
-        let mut breaker = self.breaker.lock();
-        let (next, admitted) = breaker.admit(Instant::now());
-        *breaker = next;
+        let (before, after, admitted) = {
+            let mut breaker = self.breaker.lock();
+            let before = *breaker;
+            let (next, admitted) = before.admit(Instant::now());
+            *breaker = next;
+            (before.state, next.state, admitted)
+        };
+        self.log(before, after, None);
         admitted
     }
 
-    fn update(&self, change: impl FnOnce(CircuitBreaker) -> CircuitBreaker) {
+    /// Changes the state after a call, with the failure that the change is due to, if there is one.
+    fn update(&self, failure: Option<&Failure>, change: impl FnOnce(CircuitBreaker) -> CircuitBreaker) {
         let (before, after) = {
             let mut breaker = self.breaker.lock();
             let before = *breaker;
             *breaker = change(before);
             (before.state, breaker.state)
         };
+        self.log(before, after, failure);
+    }
+
+    /// Logs a change between closed, open and half open: one line each.
+    fn log(&self, before: BreakerState, after: BreakerState, failure: Option<&Failure>) {
+        let (backend, error) = (&*self.backend, failure.map(tracing::field::display));
         match (before, after) {
             (BreakerState::Closed { .. }, BreakerState::Open { .. }) => {
-                tracing::warn!(backend = &*self.backend, "circuit breaker opened: too many calls in a row have failed");
+                tracing::warn!(backend, error, "circuit breaker opened: too many calls in a row have failed");
+            }
+            // A probe that shows nothing is followed by another at once: callers whose calls end so would fill the log.
+            (BreakerState::Open { is_reopened: false, .. }, BreakerState::HalfOpen) => {
+                tracing::info!(backend, "circuit breaker is half open: a probe is sent");
+            }
+            (BreakerState::HalfOpen, BreakerState::Open { is_reopened: false, .. }) => {
+                tracing::info!(backend, error, "circuit breaker opened again: its probe failed");
             }
             (BreakerState::HalfOpen, BreakerState::Closed { .. }) => {
-                tracing::info!(backend = &*self.backend, "circuit breaker closed: its probe succeeded");
+                tracing::info!(backend, "circuit breaker closed: its probe succeeded");
             }
-            _ => {}
+            (BreakerState::Closed { .. } | BreakerState::Open { .. } | BreakerState::HalfOpen, _) => {}
         }
     }
 }
@@ -159,7 +180,7 @@ impl CircuitBreaker {
     fn admit(self, now: Instant) -> (Self, Option<Epoch>) {
         match self.state {
             BreakerState::Closed { .. } => (self, Some(self.epoch)),
-            BreakerState::Open { until } if now >= until => {
+            BreakerState::Open { until, .. } if now >= until => {
                 let next = self.in_next_epoch(BreakerState::HalfOpen);
                 (next, Some(next.epoch))
             }
@@ -179,7 +200,7 @@ impl CircuitBreaker {
         if epoch != self.epoch {
             return self;
         }
-        let open = BreakerState::Open { until: now + self.wait };
+        let open = BreakerState::Open { until: now + self.wait, is_reopened: false };
         match self.state {
             BreakerState::Closed { failures } if failures + 1 < self.max_failures => {
                 Self { state: BreakerState::Closed { failures: failures + 1 }, ..self }
@@ -189,11 +210,14 @@ impl CircuitBreaker {
         }
     }
 
-    /// Returns the state after the caller of a call of this epoch gave it up: if it was the probe, the next call is one.
+    /// Returns the state after a call of this epoch whose end shows nothing, such as one that its caller gave up: if it was
+    /// the probe, the next call is one.
     #[must_use]
     fn abandoned(self, epoch: Epoch, now: Instant) -> Self {
         match self.state {
-            BreakerState::HalfOpen if epoch == self.epoch => Self { state: BreakerState::Open { until: now }, ..self },
+            BreakerState::HalfOpen if epoch == self.epoch => {
+                Self { state: BreakerState::Open { until: now, is_reopened: true }, ..self }
+            }
             BreakerState::HalfOpen | BreakerState::Closed { .. } | BreakerState::Open { .. } => self,
         }
     }
@@ -208,16 +232,11 @@ impl CircuitBreaker {
 impl Observer for BreakerGuard {
     fn ended(&mut self, result: Result<(), &Failure>) {
         self.ended = true;
-        let epoch = self.epoch;
-        match result {
-            Err(failure) if failure.is_backends_fault() => {
-                self.state.update(|breaker| breaker.failed(epoch, Instant::now()));
-            }
-            // A deadline or a full queue says nothing about the backend: a probe that ends so decides nothing.
-            Err(failure) if !matches!(failure.cause, Cause::Answered(_)) => {
-                self.state.update(|breaker| breaker.abandoned(epoch, Instant::now()));
-            }
-            Ok(()) | Err(_) => self.state.update(|breaker| breaker.succeeded(epoch)),
+        let (epoch, failure) = (self.epoch, result.err());
+        match failure.map_or(Evidence::Success, Evidence::of) {
+            Evidence::Success => self.state.update(None, |breaker| breaker.succeeded(epoch)),
+            Evidence::Failure => self.state.update(failure, |breaker| breaker.failed(epoch, Instant::now())),
+            Evidence::Inconclusive => self.state.update(None, |breaker| breaker.abandoned(epoch, Instant::now())),
         }
     }
 }
@@ -226,7 +245,7 @@ impl Drop for BreakerGuard {
     fn drop(&mut self) {
         if !self.ended {
             let epoch = self.epoch;
-            self.state.update(|breaker| breaker.abandoned(epoch, Instant::now()));
+            self.state.update(None, |breaker| breaker.abandoned(epoch, Instant::now()));
         }
     }
 }

@@ -67,7 +67,7 @@ fn is_hedged(policy: &HedgePolicy, call: &Call) -> bool {
 fn is_final(policy: &HedgePolicy, failure: &Failure) -> bool {
     match policy.non_fatal {
         Some(codes) => !codes.contains(failure.status.code()),
-        None => matches!(failure.cause, Cause::Answered(_)) && !failure.is_backends_fault(),
+        None => matches!(failure.cause, Cause::Answered(_)) && !failure.is_mendable(),
     }
 }
 

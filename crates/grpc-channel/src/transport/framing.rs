@@ -1,12 +1,14 @@
 //! gRPC's framing of messages over an HTTP/2 stream ("gRPC over HTTP2" of the gRPC project).
 
+use std::sync::Arc;
+
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
 use http::{HeaderMap, HeaderName, Response, StatusCode, header::CONTENT_TYPE};
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::error::lost;
+use crate::{error::lost, evidence::HttpResponse};
 
 /// What stands before each message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
@@ -123,9 +125,20 @@ pub(crate) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        // Not in gRPC's mapping. gRPC's own code for metadata that is too large is clearer than UNKNOWN, and says whose
+        // making it is.
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::ResourceExhausted,
         _ => Code::Unknown,
     };
-    Err(Status::new(code, format!("the response is not gRPC: HTTP status {status}")))
+    let message = match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            format!("the headers of the request are too long for the server: HTTP status {status}")
+        }
+        _ => format!("the response is not gRPC: HTTP status {status}"),
+    };
+    let mut error = Status::new(code, message);
+    error.set_source(Arc::new(HttpResponse(status)));
+    Err(error)
 }
 
 /// Returns the status of a reply that has none.
@@ -211,5 +224,6 @@ mod tests {
         assert_eq!(code(StatusCode::OK), Code::Unknown);
         assert_eq!(code(StatusCode::SERVICE_UNAVAILABLE), Code::Unavailable);
         assert_eq!(code(StatusCode::NOT_FOUND), Code::Unimplemented);
+        assert_eq!(code(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE), Code::ResourceExhausted);
     }
 }

@@ -3,11 +3,12 @@
 //! # Layout
 //!
 //! * `calls`, `streams`, `flow`: what goes there and back; `deadlines`: when it ends.
-//! * `idempotency`, `service_config`: what is sent again; `limits`: what is counted, balanced and judged.
+//! * `idempotency`, `service_config`: what is sent again; `limits`: what is counted, balanced and judged; `blame`: what is not.
 //! * `faults`: many `callers` while servers break; `metrics`: reads a channel's own.
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
+mod blame;
 mod callers;
 mod calls;
 mod deadlines;

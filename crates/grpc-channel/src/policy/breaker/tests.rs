@@ -19,6 +19,13 @@ fn down() -> Failure {
     Failure::new(Cause::Answered(Pushback::Unsaid), Status::unavailable("down"))
 }
 
+/// A failure that the caller asked for.
+fn made_by_a_caller() -> Failure {
+    let mut status = Status::unavailable("as asked");
+    rpc_layers::blame::mark_callers(status.metadata_mut());
+    Failure::of_attempt(status)
+}
+
 /// Opens the breaker by three failed calls.
 async fn open(service: &Breaker<MockService>, calls: &mut Calls) {
     for _ in 0..3 {
@@ -104,6 +111,82 @@ async fn deadlines_and_mistakes_of_callers_do_not_open_it() {
         reply.await.unwrap().unwrap_err();
     }
     assert_eq!(service.state.as_number(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_callers_make_neither_open_it_nor_hide_those_of_the_backend() {
+    let (service, mut calls) = breaker();
+    let fail = async |calls: &mut Calls, failure| {
+        let reply = tokio::spawn(service.clone().oneshot(Call::example()));
+        calls.recv().await.unwrap().1.fail(failure);
+        reply.await.unwrap().unwrap_err();
+    };
+    for _ in 0..10 {
+        fail(&mut calls, made_by_a_caller()).await;
+    }
+    assert_eq!(service.state.as_number(), 0);
+    for _ in 0..3 {
+        fail(&mut calls, made_by_a_caller()).await;
+        fail(&mut calls, down()).await;
+    }
+    assert_eq!(service.state.as_number(), 2, "three failures in a row of those that count");
+    tokio::time::advance(WAIT).await;
+    fail(&mut calls, made_by_a_caller()).await;
+    assert_eq!(service.state.as_number(), 2, "as a probe, it decides nothing");
+    fail(&mut calls, down()).await;
+    assert!(is_rejected(&service).await, "the next call was the probe");
+}
+
+#[test]
+fn each_change_is_one_line_of_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let state = SharedBreaker::new("user".into(), 1, Duration::ZERO);
+        let ended = |result: Result<(), &Failure>| {
+            let epoch = state.admit().unwrap();
+            match result {
+                Ok(()) => state.update(None, |breaker| breaker.succeeded(epoch)),
+                Err(failure) => state.update(Some(failure), |breaker| breaker.failed(epoch, Instant::now())),
+            }
+        };
+        ended(Err(&down()));
+        for _ in 0..100 {
+            let epoch = state.admit().unwrap();
+            state.update(None, |breaker| breaker.abandoned(epoch, Instant::now()));
+        }
+        ended(Err(&down()));
+        ended(Ok(()));
+    });
+    let text = String::from_utf8(log.0.lock().clone()).unwrap();
+    let lines: Vec<_> = text.lines().map(|line| line.split_once("circuit breaker ").unwrap().1).collect();
+    let error = "The service is currently unavailable: down";
+    assert_eq!(
+        lines,
+        [
+            &format!("opened: too many calls in a row have failed backend=\"user\" error={error}"),
+            "is half open: a probe is sent backend=\"user\"",
+            &format!("opened again: its probe failed backend=\"user\" error={error}"),
+            "is half open: a probe is sent backend=\"user\"",
+            "closed: its probe succeeded backend=\"user\"",
+        ]
+    );
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test(start_paused = true)]
