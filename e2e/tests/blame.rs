@@ -7,10 +7,17 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use e2e::{up::Up, wait::within};
+use e2e::{
+    backends::{Backends, NO_REQUEST_LINES},
+    connect,
+    service::Service,
+    up::Up,
+    wait::within,
+};
 use fanout_proto::gateway::v1::{GetHomeCountryRequest, gateway_service_client::GatewayServiceClient};
 use tokio::{sync::watch, task::JoinSet};
 use tonic::{Code, Request, Status, transport::Channel};
+use tonic_types::StatusExt as _;
 
 /// How many requests the honest caller makes beside the others.
 const HONEST: usize = 20;
@@ -69,10 +76,10 @@ impl Flood {
 }
 
 /// Makes honest requests beside a flood, none of which fails.
-async fn serves_others(baggage: &str, is_expected: fn(&Status) -> bool) {
-    let up = Up::start(&["--delay", "0"]);
-    let mut flood = Flood::start(&up.gateway().await, baggage, is_expected);
-    let mut honest = up.gateway().await;
+async fn serves_others(gateway: &str, baggage: &str, is_expected: fn(&Status) -> bool) {
+    let connect = async || GatewayServiceClient::new(connect(gateway).await);
+    let mut flood = Flood::start(&connect().await, baggage, is_expected);
+    let mut honest = connect().await;
     for number in 0..HONEST {
         flood.wait_for(BETWEEN).await;
         let reply = honest.get_home_country(request("tenant=7")).await;
@@ -80,11 +87,48 @@ async fn serves_others(baggage: &str, is_expected: fn(&Status) -> bool) {
         assert_eq!(country.unwrap().code, "GB");
     }
     flood.stop().await;
-    let is_of_breaker = |line: &serde_json::Value| line.to_string().contains("circuit breaker");
-    assert_eq!(up.count(is_of_breaker), 0, "the circuit breaker has not opened");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_that_asks_for_faults_gets_them_alone() {
-    serves_others("user.error-rate=1", |status| status.code() == Code::Unavailable).await;
+    let up = Up::start(&["--delay", "0"]);
+    let is_expected = |status: &Status| status.code() == Code::Unavailable;
+    serves_others(&up.url("gateway"), "user.error-rate=1", is_expected).await;
+    let is_of_breaker = |line: &serde_json::Value| line.to_string().contains("circuit breaker");
+    assert_eq!(up.count(is_of_breaker), 0, "the circuit breaker has not opened");
+}
+
+/// The gateway does not read its callers' baggage; only its length counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_with_too_much_baggage_fails_alone() {
+    let backends = Backends::start_except(&[]);
+    let args = backends.gateway_args();
+    let args: Vec<_> = args.iter().map(String::as_str).chain(NO_REQUEST_LINES).collect();
+    let mut gateway = Service::start("gateway", &args, "serving");
+    let baggage = format!("tenant={}", "7".repeat(15_500));
+    serves_others(&gateway.url, &baggage, |status| {
+        let details = status.get_details_bad_request();
+        let message = "baggage: 15507 bytes are too long; at most 8192 are allowed";
+        (status.code(), status.message()) == (Code::InvalidArgument, message)
+            && details.is_some_and(|details| details.field_violations[0].field == "baggage")
+    })
+    .await;
+    assert_eq!(gateway.stop_and_count_warnings(), 0, "the circuit breaker has not opened");
+}
+
+/// Entries with other keys than `--baggage-keys` do not reach a backend: there this one is an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_gets_only_baggage_with_allowed_keys() {
+    let country = Service::start("country-service", &["--delay", "0", "--allow-overrides"], "serving");
+    let backends = Backends::start_except(&["country-service"]);
+    let (read, unread) = (Code::InvalidArgument, Code::Ok);
+    for (keys, code) in [("*", read), ("country.*", read), ("tenant", unread), ("none", unread)] {
+        let mut args = backends.gateway_args();
+        args.extend(["--country-service", &country.url, "--baggage-keys", keys].map(str::to_owned));
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let gateway = Service::start("gateway", &args, "serving");
+        let mut client = GatewayServiceClient::new(connect(&gateway.url).await);
+        let result = client.get_home_country(request("tenant=7,country.delay=soon")).await;
+        assert_eq!(result.err().map_or(Code::Ok, |status| status.code()), code, "{keys}");
+    }
 }

@@ -4,7 +4,9 @@ use std::convert::Infallible;
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
+use fault_injection::OVERRIDE_KEYS;
 use futures::FutureExt as _;
+use rpc_layers::BaggageKeys;
 use service_kit::{ServeContext, ServeError, Settings, serve::Server, settings::ServiceArgs};
 
 use crate::{
@@ -37,6 +39,10 @@ pub struct Config {
     /// `baggage: user.delay=500ms,*.error-rate=0.5`; an unknown name or a bad value is rejected
     #[arg(long)]
     pub allow_overrides: bool,
+    /// Comma-separated keys of W3C baggage that are passed on to backends, such as tenant,session.*; none for no key, *
+    /// for all; those of overrides are if these are allowed
+    #[arg(long, default_value = "*", value_name = "KEYS")]
+    pub baggage_keys: BaggageKeys,
 }
 
 // === impl Config ===
@@ -54,10 +60,28 @@ impl Settings for Config {
         let ServeContext { listener, shutdown, meter } = context;
         let meter = meter.as_ref();
         let backends = Backends::connect(&self.urls, &self.backends, self.service.deadline, meter);
-        let gateway = Gateway::new(backends.clone(), meter).allow_overrides(self.allow_overrides);
+        let gateway = Gateway::new(backends.clone(), baggage_keys(self.baggage_keys, self.allow_overrides), meter)
+            .allow_overrides(self.allow_overrides);
         Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
             .service(GatewayServiceServer::new(gateway))
             .serve(listener, backends.ready().map(Ok::<_, Infallible>), shutdown)
             .await
+    }
+}
+
+/// Returns the keys of baggage that are passed on: these, and those of overrides if they are allowed.
+fn baggage_keys(keys: BaggageKeys, allow_overrides: bool) -> BaggageKeys {
+    if allow_overrides { keys.and(OVERRIDE_KEYS.parse().expect("they are keys")) } else { keys }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_overrides_pass_if_overrides_are_allowed() {
+        let keys = |allow_overrides| baggage_keys("tenant".parse().unwrap(), allow_overrides);
+        assert_eq!(keys(false), "tenant".parse().unwrap());
+        assert_eq!(keys(true), "tenant,*.delay,*.error-rate".parse().unwrap());
     }
 }

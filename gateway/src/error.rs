@@ -8,6 +8,7 @@ use fault_injection::InvalidBaggage;
 use grpc_channel::{Cause, Failure};
 use prost::Message as _;
 use prost_types::Any;
+use rpc_layers::baggage::BaggageTooLong;
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{BadRequest, FieldViolation, pb};
 
@@ -65,6 +66,12 @@ fn summary(violations: &[FieldViolation]) -> String {
 impl From<InvalidBaggage> for Error {
     fn from(invalid: InvalidBaggage) -> Self {
         Self::Invalid(vec![FieldViolation::new(invalid.field(), invalid.description())])
+    }
+}
+
+impl From<BaggageTooLong> for Error {
+    fn from(error: BaggageTooLong) -> Self {
+        Self::Invalid(vec![FieldViolation::new("baggage", error.to_string())])
     }
 }
 

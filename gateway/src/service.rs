@@ -10,7 +10,7 @@ use fanout_proto::gateway::v1::{
 use fault_injection::check_overrides;
 use futures::{StreamExt as _, stream::BoxStream};
 use opentelemetry::metrics::Meter;
-use rpc_layers::{CallContext, deadline::Deadline, trace::SavedTime};
+use rpc_layers::{Baggage, BaggageKeys, CallContext, deadline::Deadline, trace::SavedTime};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -29,6 +29,7 @@ pub struct Gateway {
     profiles: Profiles,
     metrics: FanOutMetrics,
     allow_overrides: bool,
+    baggage_keys: BaggageKeys,
 }
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
@@ -37,9 +38,11 @@ const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry"
 // === impl Gateway ===
 
 impl Gateway {
-    /// Returns a gateway to these backends, which records its fan-outs with this meter.
-    pub fn new(backends: Backends, meter: Option<&Meter>) -> Self {
-        Self { profiles: Profiles::new(backends), metrics: FanOutMetrics::new(meter), allow_overrides: false }
+    /// Returns a gateway to these backends, which passes on the baggage with these keys and records its fan-outs with
+    /// this meter.
+    pub fn new(backends: Backends, baggage_keys: BaggageKeys, meter: Option<&Meter>) -> Self {
+        let (profiles, metrics) = (Profiles::new(backends), FanOutMetrics::new(meter));
+        Self { profiles, metrics, allow_overrides: false, baggage_keys }
     }
 
     /// Sets whether requests are meant to change the backends' settings. Only then are their overrides checked: other
@@ -54,13 +57,19 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// Returns an error if overrides are allowed, and the request has one that no backend would apply.
+    /// Returns an error if the request's baggage is too long: with the gateway's own headers it would be more than a
+    /// backend reads. Also if overrides are allowed, and the request has one that no backend would apply.
     fn call_context<T>(&self, request: &Request<T>) -> Result<CallContext, Error> {
         let headers = request.metadata().as_ref();
-        if self.allow_overrides {
-            check_overrides(headers, &BACKENDS.map(|backend| backend.name))?;
+        let mut baggage = Baggage::of(headers);
+        if !baggage.is_empty() {
+            baggage.check_len()?;
+            if self.allow_overrides {
+                check_overrides(headers, &BACKENDS.map(|backend| backend.name))?;
+            }
+            baggage.retain(&self.baggage_keys);
         }
-        let mut ctx = CallContext::of(request.extensions(), headers);
+        let mut ctx = CallContext::with_baggage(request.extensions(), baggage);
         ctx.deadline = ctx.deadline.map(Deadline::less_reserve);
         Ok(ctx)
     }
@@ -156,7 +165,8 @@ mod tests {
 
     fn gateway() -> Gateway {
         let Flags { urls, args } = Flags::parse_from(["gateway"]);
-        Gateway::new(Backends::connect(&urls, &args, Duration::from_secs(1), None), None)
+        let backends = Backends::connect(&urls, &args, Duration::from_secs(1), None);
+        Gateway::new(backends, "tenant,*.delay".parse().unwrap(), None)
     }
 
     fn request(baggage: Option<&str>) -> Request<GetProfileRequest> {
@@ -166,6 +176,26 @@ mod tests {
             request.metadata_mut().insert("baggage", baggage.parse().unwrap());
         }
         request
+    }
+
+    #[tokio::test]
+    async fn baggage_that_is_too_long_is_rejected_whether_or_not_overrides_are_allowed() {
+        let long = format!("tenant={}", "7".repeat(8186));
+        for gateway in [gateway(), gateway().allow_overrides(true)] {
+            let status = gateway.get_profile(request(Some(&long))).await.unwrap_err();
+            assert_eq!(status.code(), tonic::Code::InvalidArgument);
+            assert_eq!(status.message(), "baggage: 8193 bytes are too long; at most 8192 are allowed");
+            assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "baggage");
+            assert!(gateway.call_context(&request(Some(&long[1..]))).is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn baggage_with_other_keys_is_not_passed_on() {
+        let ctx = gateway().call_context(&request(Some("secret=1,tenant=7,user.delay=0"))).unwrap();
+        let expected = request(Some("tenant=7,user.delay=0"));
+        assert_eq!(*ctx.baggage(), Baggage::of(expected.metadata().as_ref()));
+        assert!(gateway().call_context(&request(Some("secret=1"))).unwrap().baggage().is_empty());
     }
 
     #[tokio::test]

@@ -7,13 +7,14 @@ use std::{borrow::Cow, str::FromStr};
 
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
+use rpc_layers::Baggage;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::excerpt::excerpt;
 
-/// The longest baggage that is accepted, all its headers together: the limit that the specification guarantees.
-pub(crate) const MAX_BYTES: usize = 8192;
+/// The longest baggage that is accepted, all its headers together.
+pub(crate) const MAX_BYTES: usize = Baggage::MAX_LEN;
 
 /// The name that stands for every service in the key of an override.
 pub(crate) const EVERY_SERVICE: &str = "*";

@@ -9,6 +9,10 @@ use crate::{
     excerpt::excerpt,
 };
 
+/// The keys of all overrides in the form of [`BaggageKeys`](rpc_layers::BaggageKeys), for a gateway that passes on only some
+/// of the baggage.
+pub const OVERRIDE_KEYS: &str = "*.delay,*.error-rate";
+
 /// The least similarity (Jaro) of a name that is suggested in place of an unknown one.
 const SIMILAR: f64 = 0.7;
 

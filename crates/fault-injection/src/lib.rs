@@ -3,7 +3,7 @@
 //! [`DelayLayer`] lets each request wait for a permit ([`Capacity`]), then for a time drawn from a [`Distribution`];
 //! fails a share of the requests ([`ErrorRate`]), and passes the others to the service. If the settings allow it, a
 //! request can change its own delay and error rate through W3C baggage; [`check_overrides`] checks such a request before
-//! it reaches the services.
+//! it reaches the services, and [`OVERRIDE_KEYS`] are the keys that it may have.
 //!
 //! # Layout
 //!
@@ -34,7 +34,7 @@ mod wait_span;
 pub use self::{
     baggage::InvalidBaggage,
     capacity::{Capacity, InvalidCapacity},
-    check_overrides::check_overrides,
+    check_overrides::{OVERRIDE_KEYS, check_overrides},
     distribution::{Distribution, InvalidDistribution, MAX_DELAY},
     error_rate::{ErrorRate, InvalidErrorRate},
     layer::{Delay, DelayFuture, DelayLayer},

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, HeaderValue, header::HeaderName};
+use http::{Extensions, HeaderMap};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::deadline::Deadline;
-
-/// The W3C Baggage header.
-const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+use crate::{baggage::Baggage, deadline::Deadline};
 
 /// The deadline, the baggage and the trace parent of a request, for the calls that are made for it.
 ///
@@ -34,10 +31,6 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub(crate) struct TraceParent(pub(crate) SpanContext);
 
-/// W3C Baggage, unparsed: entries that this process cannot read still reach the process they are meant for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Baggage(Vec<HeaderValue>);
-
 // === impl CallContext ===
 
 impl CallContext {
@@ -45,7 +38,11 @@ impl CallContext {
     /// [`ServerDeadlineLayer`](crate::deadline::ServerDeadlineLayer) put it, the baggage from its headers, and the
     /// trace parent from the current span.
     pub fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
-        let baggage = Baggage(headers.get_all(BAGGAGE).iter().cloned().collect());
+        Self::with_baggage(extensions, Baggage::of(headers))
+    }
+
+    /// Takes the context from a request as [`of`](Self::of) does, with this baggage in place of the request's.
+    pub fn with_baggage(extensions: &Extensions, baggage: Baggage) -> Self {
         let parent = tracing::Span::current().context().span().span_context().clone();
         let parent = parent.is_valid().then_some(TraceParent(parent));
         Self { deadline: extensions.get().copied(), shared: Arc::new(Shared { baggage, parent }) }
@@ -69,22 +66,11 @@ impl CallContext {
         if let Some(deadline) = self.deadline {
             extensions.insert(deadline);
         }
-        if !self.shared.baggage.0.is_empty() {
+        if !self.shared.baggage.is_empty() {
             extensions.insert(self.shared.baggage.clone());
         }
         if let Some(parent) = &self.shared.parent {
             extensions.insert(parent.clone());
-        }
-    }
-}
-
-// === impl Baggage ===
-
-impl Baggage {
-    /// Adds the header, one line for each that was received.
-    pub(crate) fn insert_into(&self, headers: &mut HeaderMap) {
-        for value in &self.0 {
-            headers.append(BAGGAGE, value.clone());
         }
     }
 }

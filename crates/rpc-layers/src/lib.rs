@@ -8,12 +8,14 @@
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
 //! * [`call_context`]: the [`CallContext`], which carries deadline, baggage and trace parent from a request to its
 //!   calls.
+//! * [`baggage`]: W3C Baggage, and how much of it a process passes on.
 //! * [`blame`]: a mark on failures that the caller asked for.
 //! * [`source`]: searches the sources of an error by type.
 //!
 //! The layers that record metrics are given their [`Meter`](opentelemetry::metrics::Meter) when they are made; without
 //! one they record nothing.
 
+pub mod baggage;
 pub mod blame;
 pub mod call_context;
 pub mod deadline;
@@ -21,7 +23,8 @@ pub mod limit;
 pub mod source;
 pub mod trace;
 
-pub use call_context::{Baggage, CallContext};
+pub use baggage::{Baggage, BaggageKeys};
+pub use call_context::CallContext;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -26,7 +26,7 @@ use super::{
     method::{RpcMethod, rpc_method},
     span_guard::{ClientCall, SpanGuard},
 };
-use crate::call_context::{Baggage, TraceParent};
+use crate::{baggage::Baggage, call_context::TraceParent};
 
 /// Wraps each call in a CLIENT span, and measures its duration.
 ///
