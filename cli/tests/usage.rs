@@ -66,6 +66,34 @@ const ERRORS: &[(&[&str], &str)] = &[
         &["load", "--rate", "1", "--callers", "2"],
         "fanout: the argument '--rate <PER_SECOND>' cannot be used with '--callers <N>'",
     ),
+    (
+        &["up", "--gateway-port", "70000"],
+        "fanout: invalid value '70000' for '--gateway-port <PORT>': expected a whole number from 0 to 65535",
+    ),
+    (
+        &["up", "--port", "nowhere=0"],
+        "fanout: invalid value 'nowhere=0' for '--port <SERVICE=PORT>': unknown service 'nowhere': \
+         expected one of gateway, user-service, country-service",
+    ),
+    (
+        &["compare", "--strategy", "all"],
+        "fanout: invalid value 'all' for '--strategy <STRATEGY,…>': expected sequential, concurrent or spawned",
+    ),
+    (
+        &["compare", "--baggage", "x"],
+        "fanout: invalid value 'x' for '--baggage <KEY=VALUE>': expected KEY=VALUE, such as user.delay=500ms",
+    ),
+    (&["load", "--max-in-flight", "3"], "fanout: missing '--rate <PER_SECOND>': --help says what it is"),
+    (&["call", "profile"], "fanout: missing '<USER>...': --help says what it is"),
+    (&["call", "profile", "ada", "grace"], "fanout: 2 users are given: expected one, or `call users` for several"),
+    (
+        &["call", "profil", "ada"],
+        "fanout: invalid value 'profil' for '<METHOD>': expected profile, home-country or users; did you mean 'profile'?",
+    ),
+    (
+        &["completions", "tcsh"],
+        "fanout: invalid value 'tcsh' for '<SHELL>': expected bash, elvish, fish, powershell, zsh or man; did you mean 'zsh'?",
+    ),
     (&["up", "--log-format", "xml"], "fanout: invalid value 'xml' for '--log-format <FORMAT>': expected text or json"),
     (
         &["up", "--log", "loud"],
@@ -165,7 +193,7 @@ async fn the_help_names_every_command() {
     for columns in [80, 120] {
         let ended = Screen::start(columns, &["--help"]).end().await;
         assert_eq!(ended.code, Some(0));
-        for command in ["up", "compare", "load", "gateway", "user-service", "country-service"] {
+        for command in ["up", "compare", "call", "load", "completions", "gateway", "user-service", "country-service"] {
             let is_its_line = |line: &String| line.split_whitespace().next() == Some(command);
             assert!(ended.lines.iter().any(is_its_line), "{command} in\n{}", ended.text());
         }

@@ -63,3 +63,14 @@ pub fn read(status: &Status) -> (Code, String) {
     };
     (status.code(), message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unimplemented_always_has_words() {
+        assert_eq!(read(&Status::unimplemented("")), (Code::Unimplemented, NO_METHOD.to_owned()));
+        assert_eq!(read(&Status::unimplemented("not yet")), (Code::Unimplemented, "not yet".to_owned()));
+    }
+}

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use service_kit::settings::whole_number;
 
 use crate::services::{SERVICES, Service};
 
@@ -47,7 +48,7 @@ impl Args for Ports {
             Arg::new(port_flag(service))
                 .long(port_flag(service))
                 .value_name("PORT")
-                .value_parser(value_parser!(u16))
+                .value_parser(whole_number::<u16>(0, u16::MAX))
                 .default_value(service.port.to_string())
                 .help(format!("The {}'s port on 127.0.0.1; 0 picks a free one", service.words()))
         });

@@ -35,6 +35,7 @@ fn describe(error: &clap::Error, command: &clap::Command) -> String {
     match (error.kind(), text(error, ContextKind::InvalidValue)) {
         (ErrorKind::InvalidSubcommand, _) => unknown_command(error, command),
         (ErrorKind::UnknownArgument, _) => unknown_argument(error),
+        (ErrorKind::MissingRequiredArgument, _) => missing_argument(error),
         (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(value)) if !value.is_empty() => {
             invalid_value(error, command, value)
         }
@@ -57,6 +58,16 @@ fn unknown_argument(error: &clap::Error) -> String {
     let meant =
         did_you_mean(error, ContextKind::SuggestedArg).unwrap_or_else(|| ": --help lists what there is".to_owned());
     format!("unknown {noun} '{given}'{meant}")
+}
+
+fn missing_argument(error: &clap::Error) -> String {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) if !names.is_empty() => {
+            let names: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+            format!("missing {}: --help says what it is", names.join(" and "))
+        }
+        _ => first_paragraph(error),
+    }
 }
 
 fn invalid_value(error: &clap::Error, command: &clap::Command, value: &str) -> String {
