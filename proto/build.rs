@@ -69,9 +69,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns a builder of code that uses tonic's own types for the error model.
+/// Returns a builder of code that uses tonic's own types for the error model, and our codec.
 fn builder() -> Builder {
-    tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb")
+    tonic_prost_build::configure().extern_path(".google.rpc", "::tonic_types::pb").codec_path("crate::codec::Codec")
 }
 
 /// Adds the `.proto` files below a directory.

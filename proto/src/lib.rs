@@ -6,10 +6,12 @@
 //! them, such as [`user::v1::spliced`], a server whose replies are passed on as bytes. `build.rs` documents what is
 //! generated; no file of this crate names a package. Then:
 //!
+//! * [`codec`]: the codec of the generated code, whose errors have their cause.
 //! * [`encoded`]: a message that is kept as its bytes, so that the gateway can pass a service's reply on without
 //!   decoding it.
 //! * [`user_id`]: the form of a user's id, which both gateway and user service check.
 
+pub mod codec;
 pub mod encoded;
 pub mod user_id;
 

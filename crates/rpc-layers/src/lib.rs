@@ -6,6 +6,7 @@
 //! * [`limit`]: rejects requests above a maximum number in flight. The outermost layer of a server.
 //! * [`trace`]: a span and a duration metric for each request and each call, with W3C Trace Context between processes.
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
+//! * [`conformance`]: refuses requests that are not gRPC. The innermost layer of a server.
 //! * [`call_context`]: the [`CallContext`], which carries deadline, baggage and trace parent from a request to its
 //!   calls.
 //! * [`baggage`]: W3C Baggage, and how much of it a process passes on.
@@ -18,6 +19,7 @@
 pub mod baggage;
 pub mod blame;
 pub mod call_context;
+pub mod conformance;
 pub mod deadline;
 pub mod limit;
 pub mod source;
