@@ -2,101 +2,95 @@
 //!
 //! tonic's own server is not used. It has a timer for `grpc-timeout` outside of every layer, which answers CANCELLED
 //! where gRPC has `DEADLINE_EXCEEDED`, and which fires before the deadline layer's if the thread is suspended between the
-//! two. It also spins while the process is out of file descriptors.
+//! two. It also spins while the process is out of file descriptors, and limits neither connections nor their age.
+//!
+//! # Layout
+//!
+//! * `acceptor`: accepts connections, and backs off while the process has no file descriptors left.
+//! * `admission`: the limits on open connections, of all peers and of each.
+//! * `connection`: one connection, from its preface to its end.
+//! * `preface`: reads the first bytes of a connection.
+//! * `fair_read`: reads from a connection no faster than its calls are run.
+//! * `http2`: the limits of HTTP/2 on each connection.
+//! * `request_body`: reads requests to their end, also if the service does not.
+//! * `throttle`: logs one warning in place of many.
 
-use std::{
-    io::{self, ErrorKind},
-    pin::pin,
-    time::Duration,
-};
+mod acceptor;
+mod admission;
+mod connection;
+mod fair_read;
+mod http2;
+mod preface;
+mod request_body;
+mod throttle;
 
-use hyper::server::conn::http2;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
-use tokio::net::{TcpListener, TcpStream};
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
-/// How long a connection may be idle before the server sends a ping to find out whether the peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+use self::{
+    acceptor::Acceptor,
+    admission::Admission,
+    connection::{Connection, Shared, service},
+    throttle::Throttle,
+};
 
-/// How many calls of one connection may be reset before the server has accepted them.
-///
-/// h2 closes a connection with more (CVE-2023-44487). Its default of 20 is fewer than a fan-out that fails fast, or a
-/// burst of short deadlines, resets at once.
-const MAX_PENDING_ACCEPT_RESETS: usize = 10_000;
-
-/// How many streams of one connection may end with an error of this server, over the life of the connection. h2 closes
-/// it after 1,024 by default, with every call on it; callers that cancel many calls reach that.
-const MAX_LOCAL_ERROR_RESETS: usize = 1 << 31;
-
-/// The flow-control window of a connection, in bytes. h2 takes a peer whose many small frames it has not read yet for
-/// an attacker, and compares them with this window: with the default of 1 MiB a burst of thousands of requests ends the
-/// connection, and all calls on it.
-const CONNECTION_WINDOW: u32 = 64 << 20;
-
-/// How long to wait before the next connection is accepted when the process has no file descriptors left.
-const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
+/// The limits on a server's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// How many connections may be open. More are closed when they are accepted.
+    pub max: usize,
+    /// How many of them may come from one IP address, or from one /64 network of IPv6. Loopback addresses have no limit
+    /// of their own.
+    pub max_per_peer: usize,
+    /// The age at which a connection is closed gracefully, more or less a tenth. `None` is without limit.
+    pub max_age: Option<Duration>,
+    /// How long the calls on a connection may take to finish after that.
+    pub max_age_grace: Duration,
+}
 
 /// Serves connections until `shutdown` ends, then waits until all of them have closed: each closes when it has no call
 /// in flight.
 ///
 /// Connections are tasks of their own. Dropping the future stops accepting them, and does not close them.
-pub(crate) async fn serve(listener: TcpListener, routes: Routes, shutdown: impl Future<Output = ()>) {
-    let (http2, connections) = (http2(), GracefulShutdown::new());
-    let service = TowerToHyperService::new(routes.prepare());
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let shared = Arc::new(Shared {
+        service: service(routes),
+        limits,
+        draining: CancellationToken::new(),
+        abuse: Throttle::default(),
+    });
+    let (admission, connections) = (Admission::new(limits), TaskTracker::new());
+    let mut acceptor = Acceptor::new(listener);
     let mut shutdown = pin!(shutdown);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
-            stream = accept(&listener) => stream,
+            accepted = acceptor.accept() => accepted,
         };
-        let connection = connections.watch(http2.serve_connection(TokioIo::new(stream), service.clone()));
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "a connection failed");
-            }
-        });
-    }
-    // Refuses connections during the drain.
-    drop(listener);
-    connections.shutdown().await;
-}
-
-fn http2() -> http2::Builder<TokioExecutor> {
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
-    http2
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        // The limit on requests in flight is the server's, not each connection's.
-        .max_concurrent_streams(None)
-        .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESETS)
-        .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESETS)
-        .initial_connection_window_size(CONNECTION_WINDOW);
-    http2
-}
-
-/// Waits for the next connection.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                if stream.set_nodelay(true).is_ok() {
-                    return stream;
-                }
-            }
-            Err(error) if is_of_peer(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, retry_after = ?ACCEPT_BACKOFF, "no connection can be accepted");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-            }
+        if let Some(permit) = admission.admit(peer.ip()) {
+            let connection = Connection::new(peer, permit, Arc::clone(&shared));
+            connections.spawn(connection.run(stream));
         }
     }
+    // Refuses connections during the drain.
+    drop(acceptor);
+    shared.draining.cancel();
+    connections.close();
+    connections.wait().await;
 }
 
-/// Returns whether accepting failed because of the peer, whose connection ended before it was accepted.
-fn is_of_peer(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
+// === impl ConnectionLimits ===
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { max: 4096, max_per_peer: 1024, max_age: None, max_age_grace: Duration::from_secs(30) }
+    }
 }

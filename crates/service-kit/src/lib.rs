@@ -17,6 +17,7 @@
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
 //! * [`signals`]: the signals that ask a process to stop.
 //! * `connections`: accepts connections, and serves HTTP/2 on them.
+//! * `file_descriptors`: raises the limit on open files.
 //! * `drain`: lets requests in flight finish; `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`telemetry`]: logs, and the export of spans and metrics.
 //! * [`health`]: asks another server for its health.
@@ -27,6 +28,7 @@ pub mod command_line;
 mod connections;
 pub mod domain_error;
 mod drain;
+mod file_descriptors;
 pub mod health;
 pub mod process;
 pub mod serve;

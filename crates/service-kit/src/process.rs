@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     command_line::{self, Invocation},
-    health,
+    file_descriptors, health,
     serve::{ServeContext, ServeError},
     service::Settings,
     settings::{EX_USAGE, Listen, UsageError},
@@ -24,6 +24,9 @@ use crate::{
 
 /// BSD's `EX_TEMPFAIL`: the exit code of a process that was told a second time to stop, and has cut off requests.
 pub const EX_TEMPFAIL: u8 = 75;
+
+/// How many connections the operating system queues until they are accepted.
+const BACKLOG: i32 = 1024;
 
 /// How long a healthcheck waits. Container engines allow a few seconds.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -81,6 +84,9 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(S::NAME, &error, error.exit_code()),
     };
+    if let Err(error) = file_descriptors::raise_limit() {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
     let shutdown = match Signals::new() {
         Ok(signals) => signals.into_shutdown(),
         Err(error) => return fail(S::NAME, &error, 1),
@@ -138,12 +144,15 @@ fn fail(name: &str, error: &dyn std::error::Error, code: u8) -> ExitCode {
 /// socket.
 pub async fn bind(listen: Listen) -> io::Result<TcpListener> {
     let explain = |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
-    match listen {
+    let listener = match listen {
         Listen::Address(address) => {
             TcpListener::bind(address).await.map_err(explain(format!("cannot listen on {address}")))
         }
         Listen::Stdin => inherited().map_err(explain("standard input is not a listening socket".to_owned())),
-    }
+    }?;
+    // The standard library asks for 128, which one burst of new callers fills.
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
 }
 
 fn inherited() -> io::Result<TcpListener> {

@@ -20,6 +20,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
+pub use crate::connections::ConnectionLimits;
 use crate::{
     close_on_drain::CloseOnDrain,
     connections,
@@ -48,6 +49,8 @@ pub struct ServerLimits {
     pub drain: Duration,
     /// How many requests may be in flight, of all services of the server together. More are rejected.
     pub max_in_flight: usize,
+    /// The limits on connections.
+    pub connections: ConnectionLimits,
 }
 
 /// A gRPC server: services behind the limit, trace and deadline layers. Health and reflection stand beside them: they
@@ -62,6 +65,7 @@ pub struct Server {
     trace: ServerTraceLayer,
     deadline: ServerDeadlineLayer,
     drain: Duration,
+    connections: ConnectionLimits,
 }
 
 /// The error that ended a server.
@@ -99,7 +103,7 @@ impl Server {
     ///
     /// Panics if `limits.max_in_flight` is more than [`Semaphore::MAX_PERMITS`](tokio::sync::Semaphore::MAX_PERMITS).
     pub fn new(descriptors: &'static [u8], limits: ServerLimits, meter: Option<&Meter>) -> Self {
-        let ServerLimits { deadline, drain, max_in_flight } = limits;
+        let ServerLimits { deadline, drain, max_in_flight, connections } = limits;
         let (health, health_service) = tonic_health::server::health_reporter();
         let draining = CancellationToken::new();
         let mut routes = Routes::builder();
@@ -109,7 +113,7 @@ impl Server {
         let limit = InFlightLimitLayer::new(max_in_flight, methods.clone(), meter);
         let trace = ServerTraceLayer::new(methods, meter);
         let deadline = ServerDeadlineLayer::new(Some(deadline));
-        Self { routes, names: Vec::new(), health, descriptors, draining, limit, trace, deadline, drain }
+        Self { routes, names: Vec::new(), health, descriptors, draining, limit, trace, deadline, drain, connections }
     }
 
     /// Adds a service.
@@ -143,11 +147,11 @@ impl Server {
         mut shutdown: impl Stream<Item = ()> + Unpin,
     ) -> Result<(), ServeError> {
         let routes = self.routes()?;
-        let Self { names, health, draining, limit, drain: bound, .. } = self;
+        let Self { names, health, draining, limit, drain: bound, connections: limits, .. } = self;
         let set = |status: ServingStatus| set_health(&health, &names, status);
         set(ServingStatus::NotServing).await;
         let address = listener.local_addr().ok();
-        let server = connections::serve(listener, routes, draining.clone().cancelled_owned());
+        let server = connections::serve(listener, routes, limits, draining.clone().cancelled_owned());
         tracing::info!(address = address.map(tracing::field::display), "listening");
 
         tokio::pin!(server);

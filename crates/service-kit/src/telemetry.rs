@@ -146,9 +146,10 @@ fn start_log(
         .with_tracked_inactivity(false)
         .with_context_activation(false)
         .with_filter(filter_fn(move |metadata| is_for_export(metadata) && (exported || is_request(metadata))));
-    // These repeat our own warnings for each batch.
+    // These repeat our own warnings, for each batch or connection.
     let once = filter_fn(|metadata| {
-        !matches!(metadata.name(), "BatchSpanProcessor.ExportError" | "PeriodicReader.ExportError")
+        let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
+        !is_of_h2 && !matches!(metadata.name(), "BatchSpanProcessor.ExportError" | "PeriodicReader.ExportError")
     });
     // Lines need spans only for their ids.
     let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));

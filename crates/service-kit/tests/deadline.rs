@@ -18,7 +18,7 @@ use fanout_proto::{
 };
 use futures::future::join_all;
 use h2::client::SendRequest;
-use service_kit::serve::{Server, ServerLimits};
+use service_kit::serve::{ConnectionLimits, Server, ServerLimits};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::{Code, Request, Response, Status};
 
@@ -59,7 +59,9 @@ async fn code(sender: SendRequest<Bytes>, timeout: String) -> Code {
 async fn every_expired_call_ends_as_deadline_exceeded() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = ServerLimits { deadline: Duration::from_secs(5), drain: Duration::ZERO, max_in_flight: 1_000 };
+    let connections = ConnectionLimits::default();
+    let limits =
+        ServerLimits { deadline: Duration::from_secs(5), drain: Duration::ZERO, max_in_flight: 1_000, connections };
     let server = Server::new(FILE_DESCRIPTOR_SET, limits, None).service(UserServiceServer::new(Silent));
     tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), futures::stream::pending()));
     let stream = TcpStream::connect(address).await.unwrap();

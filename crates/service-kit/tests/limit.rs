@@ -28,7 +28,7 @@ use fanout_proto::{
 use futures::stream;
 use service_kit::{
     health,
-    serve::{Server, ServerLimits},
+    serve::{ConnectionLimits, Server, ServerLimits},
 };
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -50,7 +50,12 @@ type Messages = mpsc::UnboundedSender<Result<StreamUsersResponse, Status>>;
 
 /// Returns the limits of the server.
 fn limits(drain: Duration) -> ServerLimits {
-    ServerLimits { deadline: Duration::from_mins(1), drain, max_in_flight: MAX_IN_FLIGHT }
+    ServerLimits {
+        deadline: Duration::from_mins(1),
+        drain,
+        max_in_flight: MAX_IN_FLIGHT,
+        connections: ConnectionLimits::default(),
+    }
 }
 
 /// Streams what the test sends to its channels.

@@ -19,7 +19,7 @@ use fanout_proto::{
 };
 use futures::{StreamExt as _, stream};
 use service_kit::{
-    serve::{ServeError, Server, ServerLimits},
+    serve::{ConnectionLimits, ServeError, Server, ServerLimits},
     startup_gate::StartupGate,
 };
 use tokio::{
@@ -37,7 +37,12 @@ const MAX_IN_FLIGHT: usize = 100;
 
 /// Returns limits with this time to drain.
 fn limits(drain: Duration) -> ServerLimits {
-    ServerLimits { deadline: Duration::from_mins(1), drain, max_in_flight: MAX_IN_FLIGHT }
+    ServerLimits {
+        deadline: Duration::from_mins(1),
+        drain,
+        max_in_flight: MAX_IN_FLIGHT,
+        connections: ConnectionLimits::default(),
+    }
 }
 
 /// Answers each call when the test sends to its channel.

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use super::{
+    connection_args::ConnectionArgs,
     log_args::LogArgs,
     value_parser::{duration, positive_duration, whole_number},
 };
@@ -26,6 +27,9 @@ pub struct ServiceArgs {
     /// How many requests may be in flight; more are rejected
     #[arg(long, default_value = "16384", value_parser = whole_number::<usize>(1, MAX_IN_FLIGHT), value_name = "N")]
     pub max_in_flight: usize,
+    /// The limits on connections.
+    #[command(flatten)]
+    pub connections: ConnectionArgs,
     /// What is logged, and how.
     #[command(flatten)]
     pub log: LogArgs,
@@ -46,7 +50,12 @@ pub enum Listen {
 impl ServiceArgs {
     /// Returns the limits of the service's server.
     pub fn limits(&self) -> ServerLimits {
-        ServerLimits { deadline: self.deadline, drain: self.drain, max_in_flight: self.max_in_flight }
+        ServerLimits {
+            deadline: self.deadline,
+            drain: self.drain,
+            max_in_flight: self.max_in_flight,
+            connections: self.connections.limits(),
+        }
     }
 }
 

@@ -1,0 +1,175 @@
+//! One connection, from its preface to its end.
+
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::Request;
+use hyper::{body::Incoming, rt::Executor};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use rpc_layers::source;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::Routes;
+use tower::{ServiceExt as _, util::MapRequest};
+
+use super::{
+    ConnectionLimits,
+    admission::ConnectionPermit,
+    fair_read::FairRead,
+    http2,
+    preface::{PREFACE, read_preface},
+    request_body::RequestBody,
+    throttle::Throttle,
+};
+
+/// How long a peer may take to begin to speak HTTP/2.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a peer may take to close a connection that is shutting down and has no call in flight: to answer a ping, and
+/// to read what is left of its replies.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// By which part of the maximum age connections differ, so that those of one moment do not all come back at another.
+const AGE_JITTER: f64 = 0.1;
+
+/// Serves the calls of a connection.
+pub(super) type CallService = TowerToHyperService<MapRequest<Routes, fn(Request<Incoming>) -> Request<RequestBody>>>;
+
+/// What the connections of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) service: CallService,
+    pub(super) limits: ConnectionLimits,
+    /// Cancelled when the drain starts.
+    pub(super) draining: CancellationToken,
+    pub(super) abuse: Throttle,
+}
+
+/// A connection that has been accepted.
+#[derive(Debug)]
+pub(super) struct Connection {
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    /// Runs its calls, and counts them.
+    calls: CallExecutor,
+    _permit: ConnectionPermit,
+}
+
+/// Runs each call of a connection in a task of its own.
+#[derive(Clone, Debug, Default)]
+struct CallExecutor(TaskTracker);
+
+/// Returns a service of these routes.
+pub(super) fn service(routes: Routes) -> CallService {
+    TowerToHyperService::new(routes.prepare().map_request(|request| request.map(RequestBody::new)))
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(super) fn new(peer: SocketAddr, permit: ConnectionPermit, shared: Arc<Shared>) -> Self {
+        Self { peer, shared, calls: CallExecutor::default(), _permit: permit }
+    }
+
+    /// Serves calls until the peer closes the connection, it is too old, or the server drains.
+    ///
+    /// A connection that is silent costs a socket and this future: HTTP/2 has buffers for it only after its preface.
+    pub(super) async fn run(self, stream: TcpStream) {
+        let (mut read, write) = stream.into_split();
+        let preface = tokio::select! {
+            biased;
+            preface = timeout(PREFACE_TIMEOUT, read_preface(&mut read)) => preface,
+            () = self.shared.draining.cancelled() => return,
+        };
+        match preface {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return tracing::debug!(peer = %self.peer, %error, "a connection failed"),
+            Err(_) => return tracing::debug!(peer = %self.peer, "a connection was closed: it sent nothing"),
+        }
+        let io = TokioIo::new(tokio::io::join(PREFACE.chain(FairRead::new(read, self.calls.0.clone())), write));
+        let connection = http2::builder(self.calls.clone()).serve_connection(io, self.shared.service.clone());
+        let mut connection = pin!(connection);
+        let ConnectionLimits { max_age, max_age_grace, .. } = self.shared.limits;
+        let grace = tokio::select! {
+            ended = &mut connection => return self.log(ended),
+            () = after(max_age.map(|age| jittered(age, rand::random()))) => Some(max_age_grace),
+            () = self.shared.draining.cancelled() => None,
+        };
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection => self.log(ended),
+            () = self.calls.idle() => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
+            () = after(grace) => tracing::debug!(peer = %self.peer, "a connection was closed: its time was over"),
+        }
+    }
+
+    /// Logs how the connection ended.
+    fn log(&self, ended: hyper::Result<()>) {
+        let Err(error) = ended else { return };
+        if http2::is_abuse(&error)
+            && let Some(others) = self.shared.abuse.allow(Instant::now())
+        {
+            let reason = source::root(&error);
+            tracing::warn!(peer = %self.peer, %reason, others, "a connection was closed: its peer exceeded a limit");
+        }
+        tracing::debug!(peer = %self.peer, error = &error as &dyn std::error::Error, "a connection failed");
+    }
+}
+
+/// Waits for this time, or for ever if there is none.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns the age plus or minus [`AGE_JITTER`]. `position` is from 0 to 1.
+fn jittered(age: Duration, position: f64) -> Duration {
+    age.mul_f64(1.0 - AGE_JITTER + 2.0 * AGE_JITTER * position)
+}
+
+// === impl CallExecutor ===
+
+impl CallExecutor {
+    /// Waits until no call has been in flight for [`CLOSE_TIMEOUT`].
+    async fn idle(&self) {
+        self.0.close();
+        loop {
+            self.0.wait().await;
+            sleep(CLOSE_TIMEOUT).await;
+            if self.0.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+impl<F> Executor<F> for CallExecutor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, call: F) {
+        self.0.spawn(call);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_differ_by_a_tenth_at_most() {
+        let age = Duration::from_secs(100);
+        let ages = [0.0, 0.5, 1.0].map(|position| jittered(age, position).as_millis());
+        assert_eq!(ages, [90_000, 100_000, 110_000]);
+    }
+}
