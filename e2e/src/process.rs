@@ -43,7 +43,7 @@ impl Process {
         Self { child, name: format!("{command:?}"), reader: Some(reader) }
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

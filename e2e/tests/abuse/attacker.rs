@@ -1,0 +1,103 @@
+//! A connection that sends frames as a test needs.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use e2e::wait::within;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    task::JoinHandle,
+};
+
+use crate::frames::{Kind, PREFACE, settings, stream};
+
+/// The error code `ENHANCE_YOUR_CALM`.
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// No GOAWAY frame has arrived.
+const NONE: u32 = u32::MAX;
+
+/// A connection of an attacker.
+pub(crate) struct Attacker {
+    write: OwnedWriteHalf,
+    /// The error code of the last GOAWAY frame.
+    go_away: Arc<AtomicU32>,
+    reader: JoinHandle<()>,
+}
+
+// === impl Attacker ===
+
+impl Attacker {
+    /// Connects to a server with these settings.
+    pub(crate) async fn connect(address: &str, own: &[(u16, u32)]) -> Self {
+        let (read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
+        write.write_all(&[PREFACE, &settings(own)].concat()).await.unwrap();
+        let go_away = Arc::new(AtomicU32::new(NONE));
+        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away)));
+        Self { write, go_away, reader }
+    }
+
+    /// Sends these bytes. Returns whether the connection was still open.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
+        within("the server reads", self.write.write_all(bytes)).await.is_ok() && !self.reader.is_finished()
+    }
+
+    /// Waits until the server closes the connection. Returns the error code of its GOAWAY frame.
+    pub(crate) async fn closed(&mut self) -> Option<u32> {
+        within("the server closes the attacker's connection", &mut self.reader).await.unwrap();
+        Some(self.go_away.load(Ordering::Relaxed)).filter(|code| *code != NONE)
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// Reads to the end of the connection.
+async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>) {
+    let mut read = BufReader::new(read);
+    let mut head = [0; 9];
+    while read.read_exact(&mut head).await.is_ok() {
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        if read.read_exact(&mut payload).await.is_err() {
+            return;
+        }
+        if head[3] == Kind::GoAway as u8 {
+            let code = payload[4..8].try_into().unwrap();
+            go_away.store(u32::from_be_bytes(code), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Makes this many calls of the bytes that `call` returns for each stream, as fast as the server reads them. Connects
+/// again each time that the server closes the connection. Returns the error codes with which it did.
+pub(crate) async fn flood(address: &str, calls: u32, call: impl Fn(u32) -> Vec<u8>) -> Vec<Option<u32>> {
+    /// How many calls are sent at once.
+    const BATCH: u32 = 5_000;
+    let (mut sent, mut codes) = (0, Vec::new());
+    while sent < calls {
+        let mut attacker = Attacker::connect(address, &[]).await;
+        let mut on_connection = 0;
+        loop {
+            let batch: Vec<_> = (on_connection..on_connection + BATCH).flat_map(|index| call(stream(index))).collect();
+            let is_open = attacker.send(&batch).await;
+            (sent, on_connection) = (sent + BATCH, on_connection + BATCH);
+            if !is_open {
+                codes.push(attacker.closed().await);
+                break;
+            }
+            if sent >= calls {
+                break;
+            }
+        }
+    }
+    codes
+}
