@@ -7,13 +7,14 @@
 //!
 //! * `export`: where spans go.
 //! * `metrics`: where metrics go, and how they are aggregated.
-//! * `log_format`: the format of log lines; `log_writer`: the thread that writes them.
+//! * `log_format`: the format of log lines, with `hidden_chars` written out; `log_writer`: the thread that writes them.
 //! * `environment`: the variables that spans and metrics share.
 //! * `error`: [`TelemetryError`].
 
 mod environment;
 mod error;
 mod export;
+mod hidden_chars;
 mod log_format;
 mod log_writer;
 mod metrics;

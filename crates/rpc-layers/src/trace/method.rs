@@ -9,6 +9,9 @@ use prost_types::FileDescriptorSet;
 /// The value of `rpc.method` for a method that the contract does not have.
 const OTHER: &str = "_OTHER";
 
+/// How much of a text that a caller has chosen gets into logs and spans, in bytes. Names of a contract are never cut.
+const MAX_LEN: usize = 256;
+
 /// The methods of a contract. Clones share them.
 ///
 /// Callers can send any method name. Names that the contract does not have become `_OTHER` in spans and metrics, so
@@ -51,14 +54,14 @@ impl KnownMethods {
     /// Returns the method of a request to this address.
     pub(crate) fn method(&self, uri: &Uri) -> RpcMethod {
         let path = rpc_method(uri);
-        self.0.get(path).map_or_else(|| RpcMethod::Other(path.into()), |known| RpcMethod::Known(Arc::clone(known)))
+        self.0.get(path).map_or_else(|| RpcMethod::Other(cut(path).into()), |known| RpcMethod::Known(Arc::clone(known)))
     }
 }
 
 // === impl RpcMethod ===
 
 impl RpcMethod {
-    /// Returns the name as the caller sent it.
+    /// Returns the name as the caller sent it, cut if it is long and not of the contract.
     pub(crate) fn original(&self) -> &str {
         match self {
             Self::Known(name) => name,
@@ -99,6 +102,11 @@ impl RpcMethod {
     }
 }
 
+/// Returns the first part of a text that a caller has chosen, for logs and spans.
+pub(super) fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_LEN)]
+}
+
 /// Returns the method in a gRPC path, as `rpc.method` has it: without the leading slash.
 pub(super) fn rpc_method(uri: &Uri) -> &str {
     let path = uri.path();
@@ -122,5 +130,14 @@ mod tests {
             assert_eq!((other.original(), other.rpc_method_original()), (&path[1..], Some(&path[1..])));
         }
         assert!(KnownMethods::decode(b"no descriptors").is_err());
+    }
+
+    #[test]
+    fn a_long_name_of_a_caller_is_cut_between_characters() {
+        let known = KnownMethods::default();
+        let path = format!("/a{}", "ü".repeat(5_000));
+        let method = known.method(&path.parse().unwrap());
+        assert_eq!(method.original(), format!("a{}", "ü".repeat(127)), "255 bytes");
+        assert_eq!(method.rpc_method_original(), Some(method.original()));
     }
 }

@@ -23,7 +23,7 @@ use super::{
     body::TracedBody,
     duration::CallDuration,
     end_reason::EndReason,
-    method::{KnownMethods, RpcMethod},
+    method::{KnownMethods, RpcMethod, cut},
     saved_time::SavedTime,
     span_guard::{ServerCall, SpanGuard},
 };
@@ -123,7 +123,7 @@ fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
         rpc.method = method.rpc_method(),
         rpc.method_original = method.rpc_method_original(),
         rpc.response.status_code = Empty,
-        server.address = request.uri().host(),
+        server.address = request.uri().host().map(cut),
         server.port = request.uri().port_u16(),
         error.type = Empty,
     );

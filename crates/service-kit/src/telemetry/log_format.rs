@@ -18,6 +18,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::hidden_chars::{escape, escape_json, is_hidden};
 use crate::settings::LogFormat;
 
 /// Formats events. Spans appear in the trace viewer, not in the log.
@@ -90,7 +91,7 @@ impl LogFormatter {
             set("trace_id", &ids.trace);
             set("span_id", &ids.span);
         }
-        writeln!(writer, "{}", Value::Object(line.0))
+        writeln!(writer, "{}", escape_json(&Value::Object(line.0).to_string()))
     }
 }
 
@@ -121,17 +122,18 @@ struct TextFields {
 impl Visit for TextFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.message.push_str(value);
-        } else if value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"' || c == '=') {
-            let _ = write!(self.rest, " {}={value:?}", field.name());
+            self.message.push_str(&escape(value));
+        } else if value.contains(|c: char| c.is_whitespace() || is_hidden(c) || c == '"' || c == '=') {
+            // `Debug` writes a few of the hidden characters as they are.
+            let quoted = format!("{value:?}");
+            let _ = write!(self.rest, " {}={}", field.name(), escape(&quoted));
         } else {
             let _ = write!(self.rest, " {}={value}", field.name());
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Keeps an event on one line.
-        self.record_str(field, &format!("{value:?}").replace('\n', "\\n"));
+        self.record_str(field, &format!("{value:?}"));
     }
 }
 
@@ -166,5 +168,59 @@ impl Visit for JsonFields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.set(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Returns the line of an event with a method that a caller has named.
+    fn line(format: LogFormat, method: &str) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .fmt_fields(NoSpanFields)
+            .event_format(LogFormatter { service: "gateway", format })
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(method, error = %method, cause = ?method, "of {method}");
+        });
+        String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn nothing_that_a_caller_sends_is_hidden_in_a_line_or_begins_another() {
+        let method = "x\u{9b}2J\u{202e}\u{200b}\r\n\u{2028}\u{feff}\u{e0041}\u{1b}[31m";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let line = line(format, method);
+            let content = line.strip_suffix('\n').unwrap();
+            assert!(!content.contains(is_hidden), "{line:?}");
+        }
+        let json: Value = serde_json::from_str(&line(LogFormat::Json, method)).unwrap();
+        assert_eq!(json["method"], method, "JSON decodes to what was sent");
+        assert!(line(LogFormat::Text, "GetUser").contains(" of GetUser method=GetUser error=GetUser "));
     }
 }
