@@ -12,6 +12,7 @@
 //! * `preface`: reads the first bytes of a connection.
 //! * `fair_read`: reads from a connection no faster than its calls are run.
 //! * `http2`: the limits of HTTP/2 on each connection.
+//! * `reply_timeout`: resets calls whose replies their callers do not read.
 //! * `request_body`: reads requests to their end, also if the service does not.
 //! * `throttle`: logs one warning in place of many.
 
@@ -21,6 +22,7 @@ mod connection;
 mod fair_read;
 mod http2;
 mod preface;
+mod reply_timeout;
 mod request_body;
 mod throttle;
 
@@ -30,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
+pub(crate) use self::reply_timeout::ReplyTimeoutLayer;
 use self::{
     acceptor::Acceptor,
     admission::Admission,

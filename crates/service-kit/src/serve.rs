@@ -23,7 +23,7 @@ use tower::{BoxError, Layer as _, Service};
 pub use crate::connections::ConnectionLimits;
 use crate::{
     close_on_drain::CloseOnDrain,
-    connections,
+    connections::{self, ReplyTimeoutLayer},
     drain::{DrainEnd, drain},
 };
 
@@ -64,6 +64,7 @@ pub struct Server {
     limit: InFlightLimitLayer,
     trace: ServerTraceLayer,
     deadline: ServerDeadlineLayer,
+    reply_timeout: ReplyTimeoutLayer,
     drain: Duration,
     connections: ConnectionLimits,
 }
@@ -112,8 +113,21 @@ impl Server {
         let methods = KnownMethods::decode(descriptors).unwrap_or_default();
         let limit = InFlightLimitLayer::new(max_in_flight, methods.clone(), meter);
         let trace = ServerTraceLayer::new(methods, meter);
+        let reply_timeout = ReplyTimeoutLayer::new(deadline);
         let deadline = ServerDeadlineLayer::new(Some(deadline));
-        Self { routes, names: Vec::new(), health, descriptors, draining, limit, trace, deadline, drain, connections }
+        Self {
+            routes,
+            names: Vec::new(),
+            health,
+            descriptors,
+            draining,
+            limit,
+            trace,
+            deadline,
+            reply_timeout,
+            drain,
+            connections,
+        }
     }
 
     /// Adds a service.
@@ -125,6 +139,7 @@ impl Server {
         S::Future: Send + 'static,
     {
         let service = self.limit.layer(self.trace.layer(self.deadline.layer(service)));
+        let service = self.reply_timeout.layer(service);
         self.routes.add_service(service);
         self.names.push(S::NAME);
         self

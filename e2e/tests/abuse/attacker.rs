@@ -12,6 +12,7 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct Attacker {
     write: OwnedWriteHalf,
     /// The error code of the last GOAWAY frame.
     go_away: Arc<AtomicU32>,
+    resets: watch::Receiver<usize>,
     reader: JoinHandle<()>,
 }
 
@@ -39,13 +41,20 @@ impl Attacker {
         let (read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
         write.write_all(&[PREFACE, &settings(own)].concat()).await.unwrap();
         let go_away = Arc::new(AtomicU32::new(NONE));
-        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away)));
-        Self { write, go_away, reader }
+        let (reset, resets) = watch::channel(0);
+        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away), reset));
+        Self { write, go_away, resets, reader }
     }
 
     /// Sends these bytes. Returns whether the connection was still open.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         within("the server reads", self.write.write_all(bytes)).await.is_ok() && !self.reader.is_finished()
+    }
+
+    /// Waits until the server has reset this many calls.
+    pub(crate) async fn reset(&mut self, calls: usize) {
+        let reset = self.resets.wait_for(|resets| *resets >= calls);
+        within("the server resets the attacker's calls", reset).await.unwrap();
     }
 
     /// Waits until the server closes the connection. Returns the error code of its GOAWAY frame.
@@ -62,7 +71,7 @@ impl Drop for Attacker {
 }
 
 /// Reads to the end of the connection.
-async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>) {
+async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>, resets: watch::Sender<usize>) {
     let mut read = BufReader::new(read);
     let mut head = [0; 9];
     while read.read_exact(&mut head).await.is_ok() {
@@ -73,6 +82,8 @@ async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>) {
         if head[3] == Kind::GoAway as u8 {
             let code = payload[4..8].try_into().unwrap();
             go_away.store(u32::from_be_bytes(code), Ordering::Relaxed);
+        } else if head[3] == Kind::ResetStream as u8 {
+            resets.send_modify(|resets| *resets += 1);
         }
     }
 }

@@ -6,6 +6,9 @@ pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A method that takes an empty request, and answers after the service's delay.
 pub(crate) const LIST_COUNTRIES: &str = "/fanout.country.v1.CountryService/ListCountries";
 
+/// The setting `SETTINGS_INITIAL_WINDOW_SIZE`.
+pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
+
 /// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

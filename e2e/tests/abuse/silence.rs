@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     attacker::Attacker,
-    frames::{LIST_COUNTRIES, PREFACE, headers, stream},
+    frames::{INITIAL_WINDOW_SIZE, LIST_COUNTRIES, PREFACE, empty_message, headers, stream},
     honest::Honest,
     victim::Victim,
 };
@@ -70,4 +70,18 @@ async fn headers_without_a_message() {
     attacker.closed().await;
     honest.finish().await;
     victim.assert_held("headers without a message", 1);
+}
+
+/// An attacker whose window is empty holds every permit, but only until its calls' deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_that_are_never_read() {
+    const PERMITS: u32 = 500;
+    let victim = Victim::start_with("0", &["--deadline", "1s", "--max-in-flight", "500"]).await;
+    let mut attacker = Attacker::connect(victim.address(), &[(INITIAL_WINDOW_SIZE, 0)]).await;
+    let call = |call| [headers(stream(call), LIST_COUNTRIES), empty_message(stream(call))].concat();
+    let frames: Vec<_> = (0..PERMITS).flat_map(call).collect();
+    assert!(attacker.send(&frames).await);
+    attacker.reset(PERMITS as usize).await;
+    Honest::start(victim.url()).await.finish().await;
+    victim.assert_held("replies that are never read", 0);
 }

@@ -26,6 +26,7 @@ use super::{
     fair_read::FairRead,
     http2,
     preface::{PREFACE, read_preface},
+    reply_timeout::reset_when_expired,
     request_body::RequestBody,
     throttle::Throttle,
 };
@@ -158,7 +159,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, call: F) {
-        self.0.spawn(call);
+        self.0.spawn(reset_when_expired(call));
     }
 }
 
