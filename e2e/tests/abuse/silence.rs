@@ -41,7 +41,7 @@ async fn half_a_preface() {
     let honest = Honest::start(victim.url()).await;
     all_closed(open(victim.address(), 400, &PREFACE[..12]).await).await;
     honest.finish().await;
-    victim.assert_held("half a preface", 0);
+    victim.assert_held("half a preface", false);
 }
 
 /// More connections than the process has file descriptors for. They wait until others are closed.
@@ -55,7 +55,7 @@ async fn no_file_descriptors() {
     all_closed(silent).await;
     let share = (victim.processor_seconds() - before) / begun.elapsed().as_secs_f64();
     assert!(share < 0.5, "the service used {share} of a core");
-    victim.assert_held("no file descriptors", 1);
+    victim.assert_held("no file descriptors", true);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +69,7 @@ async fn headers_without_a_message() {
     // The first 1,024 are in flight, as many others are refused.
     attacker.closed().await;
     honest.finish().await;
-    victim.assert_held("headers without a message", 1);
+    victim.assert_held("headers without a message", true);
 }
 
 /// An attacker whose window is empty holds every permit, but only until its calls' deadline.
@@ -83,5 +83,5 @@ async fn replies_that_are_never_read() {
     assert!(attacker.send(&frames).await);
     attacker.reset(PERMITS as usize).await;
     Honest::start(victim.url()).await.finish().await;
-    victim.assert_held("replies that are never read", 0);
+    victim.assert_held("replies that are never read", false);
 }
