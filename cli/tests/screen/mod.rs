@@ -60,7 +60,7 @@ impl Screen {
     pub fn start_with(columns: u16, rows: u16, args: &[&str], env: &[(&str, &str)]) -> Self {
         let (pty, terminal) = pty_process::open().unwrap();
         pty.resize(Size::new(rows, columns)).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_fanout"))
+        let process = fanout()
             .args(args)
             .env_remove("COLUMNS")
             .env_remove("FANOUT_GATEWAY")
@@ -137,6 +137,17 @@ impl Screen {
             shows_cursor: !parser.screen().hide_cursor(),
             cursor_row: parser.screen().cursor_position().0,
         }
+    }
+}
+
+/// Returns a command for the binary. As in every terminal, a hang-up ends it, also if whoever started the tests ignores
+/// hang-ups, as `nohup` does.
+fn fanout() -> Command {
+    let binary = env!("CARGO_BIN_EXE_fanout");
+    if cfg!(target_os = "linux") {
+        Command::new("env").args(["--default-signal=HUP", binary])
+    } else {
+        Command::new(binary)
     }
 }
 
