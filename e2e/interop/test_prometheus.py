@@ -30,7 +30,11 @@ SETTINGS = {
     "GATEWAY_BREAKER_FAILURES": "20",
     "GATEWAY_BACKEND_MAX_IN_FLIGHT": "8",
     "GATEWAY_MAX_IN_FLIGHT": "24",
+    # Its own failures count against it, those that a request asks for do not.
+    "USER_SERVICE_ERROR_RATE": "1",
 }
+# What spares a request those failures.
+SPARED = "user.error-rate=0"
 # The values of the dashboard's variables.
 WINDOWS = {"$__rate_interval": "1m", "$__range": "5m"}
 # These have values only after an hour.
@@ -95,30 +99,31 @@ def scraped(measured) -> float:
 def wait_until_healthy(gateway):
     """Calls until the circuit breaker is closed; it probes only when there are calls."""
     until = time.monotonic() + START
-    while gateway.start(GET_PROFILE, user_id="ada").code() != grpc.StatusCode.OK:
+    while gateway.start(GET_PROFILE, metadata=[("baggage", SPARED)], user_id="ada").code() != grpc.StatusCode.OK:
         assert time.monotonic() < until, "the breaker does not close"
         time.sleep(0.1)
 
 
 def at_once(gateway, calls: int, baggage: str, **fields) -> list[str]:
     """The codes of this many concurrent calls."""
-    start = lambda: gateway.start(GET_PROFILE, metadata=[("baggage", baggage)], user_id="ada", **fields)
+    metadata = [("baggage", f"{SPARED},{baggage}")]
+    start = lambda: gateway.start(GET_PROFILE, metadata=metadata, user_id="ada", **fields)
     return [call.code().name for call in [start() for _ in range(calls)]]
 
 
 def provoke(gateway):
     for strategy in (1, 2, 3):
-        gateway.call(GET_PROFILE, user_id="ada", strategy=strategy)
+        gateway.call(GET_PROFILE, user_id="ada", strategy=strategy, metadata=[("baggage", SPARED)])
     # The ninth call to the user service is above the limit.
     assert "RESOURCE_EXHAUSTED" in at_once(gateway, 12, "user.delay=200ms")
     # These share one call to the country service, and the 25th request is above the limit.
     codes = at_once(gateway, 60, "country.delay=300ms", failure_policy=BEST_EFFORT)
     assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
     # The call takes longer than the hedging delay.
-    gateway.call(GET_PROFILE, user_id="ada", metadata=[("baggage", "user.delay=600ms")])
+    gateway.call(GET_PROFILE, user_id="ada", metadata=[("baggage", f"{SPARED},user.delay=600ms")])
     # Retried until the budget is spent, and refused once the circuit breaker is open.
     for _ in range(40):
-        error = gateway.error(GET_PROFILE, user_id="ada", metadata=[("baggage", "user.error-rate=1,user.delay=0")])
+        error = gateway.error(GET_PROFILE, user_id="ada", metadata=[("baggage", "user.delay=0")])
         assert error.code() == grpc.StatusCode.UNAVAILABLE
 
 
@@ -149,9 +154,9 @@ def test_requests_and_attempts_are_counted_by_method_and_code(measured):
     prometheus = measured.prometheus
     for user, code in [("ada", "OK"), ("ada", "OK"), ("ada", "OK"), ("nobody", "NOT_FOUND")]:
         if code == "OK":
-            measured.gateway.call(GET_HOME_COUNTRY, user_id=user)
+            measured.gateway.call(GET_HOME_COUNTRY, user_id=user, metadata=[("baggage", SPARED)])
         else:
-            assert measured.gateway.error(GET_HOME_COUNTRY, user_id=user).code().name == code
+            assert measured.gateway.error(GET_HOME_COUNTRY, user_id=user, metadata=[("baggage", SPARED)]).code().name == code
     asked = f'{{service="gateway",rpc_system_name="grpc",rpc_method="{GET_HOME_COUNTRY}",rpc_response_status_code="%s"}}'
     for code, count in {"OK": 3, "NOT_FOUND": 1}.items():
         [(labels, _)] = prometheus.wait_for(f"rpc_server_call_duration_seconds_count{asked % code} == {count}")
@@ -173,7 +178,7 @@ def test_the_fan_out_s_figures_are_those_of_the_reports(measured):
         sums = {figure: f"fanout_fan_out_{figure}_seconds_sum{own}" for figure in ("wall", "saved", "avoidable")}
         before = {figure: prometheus.value(each) or 0 for figure, each in sums.items()}
         count = prometheus.value(f"fanout_fan_out_wall_seconds_count{own}") or 0
-        report = measured.gateway.call(GET_PROFILE, user_id="ada", strategy=strategy).report
+        report = measured.gateway.call(GET_PROFILE, user_id="ada", strategy=strategy, metadata=[("baggage", SPARED)]).report
         prometheus.wait_for(f"fanout_fan_out_wall_seconds_count{own} == {count + 1}")
         for figure, was in before.items():
             said = getattr(report, f"{figure}_time").ToTimedelta().total_seconds()
