@@ -78,11 +78,11 @@ def reported(requests, context):
     if not call:
         yield from requests
         return
-    print("begun", call, flush=True)
+    report("begun", call)
     ended = threading.Event()
 
     def end():
-        print("cancelled", call, flush=True)
+        report("cancelled", call)
         ended.set()
 
     # grpcio does not resume a handler whose client cancels before grpcio has sent the handler's reply: only the callback
@@ -92,6 +92,16 @@ def reported(requests, context):
     yield from requests
     # The requests may also just stop before grpcio learns that the client has cancelled, as it does all calls with an id.
     ended.wait()
+
+
+OUTPUT = threading.Lock()
+
+
+def report(event, call):
+    """Prints a whole line: print writes the end of a line by itself, and another thread's line may come between."""
+    with OUTPUT:
+        sys.stdout.write(f"{event} {call}\n")
+        sys.stdout.flush()
 
 
 class TestService:
