@@ -10,6 +10,7 @@
 //! * [`call_context`]: the [`CallContext`], which carries deadline, baggage and trace parent from a request to its
 //!   calls.
 //! * [`baggage`]: W3C Baggage, and how much of it a process passes on.
+//! * [`peer`]: who is at the other end of a request's connection.
 //! * [`blame`]: a mark on failures that the caller asked for.
 //! * [`source`]: searches the sources of an error by type.
 //!
@@ -22,11 +23,13 @@ pub mod call_context;
 pub mod conformance;
 pub mod deadline;
 pub mod limit;
+pub mod peer;
 pub mod source;
 pub mod trace;
 
 pub use baggage::{Baggage, BaggageKeys};
 pub use call_context::CallContext;
+pub use peer::{Peer, PeerCertificate};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -8,6 +8,7 @@
 //!
 //! * `acceptor`: accepts connections, and backs off while the process has no file descriptors left.
 //! * `admission`: the limits on open connections, of all peers and of each.
+//! * `call_service`: runs the calls of one connection.
 //! * `connection`: one connection, from its preface to its end.
 //! * `preface`: reads the first bytes of a connection.
 //! * `fair_read`: reads from a connection no faster than its calls are run.
@@ -18,6 +19,7 @@
 
 mod acceptor;
 mod admission;
+mod call_service;
 mod connection;
 mod fair_read;
 mod http2;
@@ -36,7 +38,7 @@ pub(crate) use self::reply_timeout::ReplyTimeoutLayer;
 use self::{
     acceptor::Acceptor,
     admission::Admission,
-    connection::{Connection, Shared, service},
+    connection::{Connection, Shared},
     throttle::Throttle,
 };
 
@@ -65,7 +67,7 @@ pub(crate) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let shared = Arc::new(Shared {
-        service: service(routes),
+        routes: routes.prepare(),
         limits,
         draining: CancellationToken::new(),
         abuse: Throttle::default(),

@@ -3,14 +3,16 @@
 use std::{
     net::SocketAddr,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use http::Request;
-use hyper::{body::Incoming, rt::Executor};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use rpc_layers::source;
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
+use rpc_layers::{Peer, source};
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
@@ -18,16 +20,15 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
-use tower::{ServiceExt as _, util::MapRequest};
 
 use super::{
     ConnectionLimits,
     admission::ConnectionPermit,
+    call_service::CallService,
     fair_read::FairRead,
     http2,
     preface::{PREFACE, read_preface},
     reply_timeout::reset_when_expired,
-    request_body::RequestBody,
     throttle::Throttle,
 };
 
@@ -41,13 +42,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// By which part of the maximum age connections differ, so that those of one moment do not all come back at another.
 const AGE_JITTER: f64 = 0.1;
 
-/// Serves the calls of a connection.
-pub(super) type CallService = TowerToHyperService<MapRequest<Routes, fn(Request<Incoming>) -> Request<RequestBody>>>;
-
 /// What the connections of a server share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) service: CallService,
+    pub(super) routes: Routes,
     pub(super) limits: ConnectionLimits,
     /// Cancelled when the drain starts.
     pub(super) draining: CancellationToken,
@@ -67,11 +65,6 @@ pub(super) struct Connection {
 /// Runs each call of a connection in a task of its own.
 #[derive(Clone, Debug, Default)]
 struct CallExecutor(TaskTracker);
-
-/// Returns a service of these routes.
-pub(super) fn service(routes: Routes) -> CallService {
-    TowerToHyperService::new(routes.prepare().map_request(|request| request.map(RequestBody::new)))
-}
 
 // === impl Connection ===
 
@@ -96,7 +89,9 @@ impl Connection {
             Err(_) => return tracing::debug!(peer = %self.peer, "a connection was closed: it sent nothing"),
         }
         let io = TokioIo::new(tokio::io::join(PREFACE.chain(FairRead::new(read, self.calls.0.clone())), write));
-        let connection = http2::builder(self.calls.clone()).serve_connection(io, self.shared.service.clone());
+        let peer = Peer { address: self.peer, connection: next_number(), certificate: None };
+        let service = CallService::new(self.shared.routes.clone(), peer);
+        let connection = http2::builder(self.calls.clone()).serve_connection(io, service);
         let mut connection = pin!(connection);
         let ConnectionLimits { max_age, max_age_grace, .. } = self.shared.limits;
         let grace = tokio::select! {
@@ -123,6 +118,12 @@ impl Connection {
         }
         tracing::debug!(peer = %self.peer, error = &error as &dyn std::error::Error, "a connection failed");
     }
+}
+
+/// Returns another number for each connection.
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Waits for this time, or for ever if there is none.
