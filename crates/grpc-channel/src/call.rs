@@ -6,7 +6,7 @@ use fan_out::Attempts;
 use http::HeaderMap;
 use rpc_layers::{CallContext, deadline::Deadline, trace::SpanSlot};
 
-use crate::{method::Method, metrics::QueuedGuard, request_body::RequestBody};
+use crate::{endpoints::endpoint::Marks, method::Method, metrics::QueuedGuard, request_body::RequestBody};
 
 /// One RPC on its way to a backend.
 ///
@@ -33,6 +33,8 @@ pub(crate) struct CallInner {
     pub(crate) ctx: CallContext,
     /// Counts what is sent, for the caller's report.
     pub(crate) attempts: Attempts,
+    /// The endpoints that it was sent to.
+    pub(crate) tried: Marks,
 }
 
 /// What the caller wants to have of the reply.
@@ -96,6 +98,7 @@ impl Call {
             wanted: Wanted::Message,
             ctx: CallContext::default(),
             attempts: Attempts::default(),
+            tried: Marks::default(),
         })
     }
 

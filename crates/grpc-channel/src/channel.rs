@@ -23,7 +23,7 @@ use crate::{
     call::{Call, CallInner, Wanted},
     config::Config,
     descriptors::{Descriptors, MethodKind},
-    endpoints::set::EndpointSet,
+    endpoints::{endpoint::Marks, set::EndpointSet},
     error::{Cause, Failure},
     method::Method,
     methods::Methods,
@@ -149,6 +149,7 @@ impl Channel {
             wanted: Wanted::Message,
             ctx: ctx.clone(),
             attempts: attempts.clone(),
+            tried: Marks::default(),
         };
         let reply = self.start(call);
         reply.map(|reply| Ok(reply?.into_whole()?.data)).boxed()
@@ -208,7 +209,9 @@ impl Service<Request<Body>> for Channel {
             Collected::Failed(status) => return Box::pin(std::future::ready(Err(status))),
         };
         let attempts = head.extensions.remove::<Attempts>().unwrap_or_default();
-        let reply = self.start(CallInner { method, request, metadata: metadata(head.headers), wanted, ctx, attempts });
+        let metadata = metadata(head.headers);
+        let tried = Marks::default();
+        let reply = self.start(CallInner { method, request, metadata, wanted, ctx, attempts, tried });
         Box::pin(reply.map(|reply| Ok(reply?.into_response())))
     }
 }

@@ -4,7 +4,6 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use rpc_layers::source;
 use tonic::{Code, Status};
-use tower::BoxError;
 
 /// Why a call has no reply: gRPC's status, and which part of the way it came from.
 ///
@@ -143,16 +142,6 @@ impl StdError for Failure {
     }
 }
 
-impl From<BoxError> for Failure {
-    /// Returns the failure that a tower layer carried, or one of the channel itself.
-    fn from(error: BoxError) -> Self {
-        match error.downcast::<Self>() {
-            Ok(failure) => *failure,
-            Err(error) => Self::internal(error.to_string()),
-        }
-    }
-}
-
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let mut status = failure.status.clone();
@@ -206,10 +195,8 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_survives_tower_and_tonic() {
+    fn a_failure_survives_tonic() {
         let late = answered(Code::DeadlineExceeded, None);
-        assert_eq!(Failure::from(BoxError::from(late.clone())).cause, Cause::Late);
-        assert_eq!(Failure::from(BoxError::from("closed")).cause, Cause::Internal);
         let status = Status::from_error(Box::new(Status::from(late)));
         assert_eq!((status.code(), Failure::find_in(&status).unwrap().cause), (Code::DeadlineExceeded, Cause::Late));
     }

@@ -38,7 +38,7 @@
 //! * `stack`: the tower stack of one backend, whole and in order.
 //! * `policy`: what happens to the whole call: `deadline`, `coalesce`, `limit`, `breaker`, `retry` and `hedge` with their
 //!   `budget`.
-//! * `balance`: which endpoint an attempt goes to: `balancer`, `replica`, `attempt`.
+//! * `balance`: which endpoint an attempt goes to: `balancer` with its `power_of_two`, `replica`, `attempt`.
 //! * `endpoints`: the `set` of them, each `endpoint`'s state, `outlier_detection`, the `resolver`, and the
 //!   `connect_loop` that watches each one's `health`.
 //! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`
@@ -85,6 +85,7 @@ mod policy {
 mod balance {
     pub(crate) mod attempt;
     pub(crate) mod balancer;
+    mod power_of_two;
     pub(crate) mod replica;
 }
 

@@ -3,13 +3,21 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tower::{BoxError, ServiceBuilder, buffer::Buffer, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
-    balance::{attempt::Attempt, balancer::Balancer, replica::Replica},
+    balance::{
+        attempt::Attempt,
+        balancer::{Balancer, Replicas},
+        replica::Replica,
+    },
     call::Call,
     config::Config,
-    endpoints::{connect_loop::connect_loop, endpoint::Endpoint, resolver::resolve_endpoints, set::EndpointSet},
+    endpoints::{
+        connect_loop::connect_loop,
+        resolver::{Change, resolve_endpoints},
+        set::EndpointSet,
+    },
     error::Failure,
     metrics::Metrics,
     policy::{
@@ -42,8 +50,7 @@ pub(crate) type Stack = BoxCloneSyncService<Call, Reply, Failure>;
 ///    retries too;
 /// 5. **retry**: each retry is a call of its own to everything below, and may go to another endpoint;
 /// 6. **hedge**: inside of retry, so that a race that all attempts lose is retried once, not once for each;
-/// 7. **queue** and **balance**: one balancer has all the endpoints, and the queue in front of it is as long as the limit
-///    above lets it be; calls wait there only while no endpoint is known;
+/// 7. **balance**: one balancer has all the endpoints; calls wait there while none may be called but one may be soon;
 /// 8. for each endpoint, **replica** tells the balancer whether it may be called and how busy it is, and **attempt** makes
 ///    the CLIENT span, sends what is left of the deadline, and the call.
 pub(crate) fn stack(
@@ -71,8 +78,7 @@ pub(crate) fn stack(
             call.queued = queue.queued();
             call
         })
-        .map_err(|error: BoxError| Failure::from(error))
-        .service(Buffer::new(balancer(targets, config, set, metrics), config.max_in_flight));
+        .service(balancer(targets, config, set, metrics));
     let inner = match config.coalesce {
         Some(deadline) => Coalesce::on(inner, deadline, metrics.clone()),
         None => Coalesce::off(inner),
@@ -102,12 +108,17 @@ fn balancer(targets: &[Target], config: &Config, set: &Arc<EndpointSet>, metrics
     let origin = targets[0].origin().clone();
     let (endpoints, meter) = (Arc::clone(set), metrics.meter().cloned());
     let connect = move |address| -> Replica {
-        let endpoint = Arc::new(Endpoint::new(address, max_connections));
-        endpoints.add(Arc::clone(&endpoint));
+        let endpoint = endpoints.add(address, max_connections);
         let connect_loop = connect_loop(Arc::clone(&endpoints), Arc::clone(&endpoint), transport, origin.clone());
         let attempt = Attempt::new(Arc::clone(&endpoint), origin.clone(), reply_check, meter.as_ref());
         Replica::new(Arc::clone(&endpoints), endpoint, attempt, connect_loop)
     };
-    let replicas = resolve_endpoints(targets, config.resolve_every, Arc::clone(set), connect);
-    Balancer::new(replicas, Arc::clone(set))
+    let replicas = Arc::new(Replicas::default());
+    let changed = Arc::clone(&replicas);
+    let apply = move |change| match change {
+        Change::Insert(address) => changed.insert(connect(address)),
+        Change::Remove(address) => changed.remove(address),
+    };
+    let resolver = resolve_endpoints(targets.to_vec(), config.resolve_every, Arc::clone(set), apply);
+    Balancer::new(replicas, Arc::clone(set), resolver)
 }

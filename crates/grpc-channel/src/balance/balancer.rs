@@ -1,73 +1,147 @@
 //! Spreads calls over the endpoints, and rejects them while none can be reached.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use futures::{
-    StreamExt as _,
-    future::{BoxFuture, ready},
+    FutureExt as _,
+    future::{BoxFuture, OptionFuture},
 };
-use tokio_stream::wrappers::WatchStream;
+use parking_lot::RwLock;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
-use tower::{BoxError, Service, balance::p2c::Balance};
+use tower::Service;
 
 use crate::{
-    balance::replica::Replica,
+    balance::{
+        power_of_two::power_of_two,
+        replica::{AdmittedCall, Replica},
+    },
     call::Call,
-    endpoints::{resolver::Changes, set::EndpointSet},
+    endpoints::set::EndpointSet,
     error::{Cause, Failure},
     reply::Reply,
 };
 
-/// tower's balancer, made to fail fast: it waits for an endpoint without limit, while this one rejects calls when every
-/// endpoint has just been found to be out of reach. While one of them is being connected to, calls wait.
-pub(crate) struct Balancer {
-    inner: Balance<Changes<Replica>, Call>,
+/// Sends each call to the better of two replicas at random: one that the call has not been sent to yet, if there is one.
+///
+/// Calls wait while no replica may be called but one may be soon. They are rejected when every endpoint has just been found
+/// to be out of reach.
+///
+/// Our own, because tower's chooses before it has the call, cannot keep a hedge off the replica that is late, and needs a
+/// task and a queue in front of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Balancer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    replicas: Arc<Replicas>,
     set: Arc<EndpointSet>,
-    changes: WatchStream<()>,
-    /// Why the next call is rejected.
-    rejection: Option<Failure>,
+    /// Ends with the last clone of the balancer.
+    _resolver: AbortOnDropHandle<()>,
 }
+
+/// The replicas that calls are spread over.
+#[derive(Debug, Default)]
+pub(crate) struct Replicas(RwLock<Vec<Arc<Replica>>>);
 
 // === impl Balancer ===
 
 impl Balancer {
-    /// Spreads calls over these replicas of the endpoints in `set`.
-    pub(crate) fn new(replicas: Changes<Replica>, set: Arc<EndpointSet>) -> Self {
-        let changes = WatchStream::new(set.changes());
-        Self { inner: Balance::new(replicas), set, changes, rejection: None }
+    /// Spreads calls over these replicas of the endpoints in `set`, which `resolver` keeps up to date.
+    pub(crate) fn new(
+        replicas: Arc<Replicas>,
+        set: Arc<EndpointSet>,
+        resolver: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let resolver = AbortOnDropHandle::new(tokio::spawn(resolver));
+        Self(Arc::new(Shared { replicas, set, _resolver: resolver }))
     }
 }
 
 impl Service<Call> for Balancer {
     type Response = Reply;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Reply, BoxError>>;
+    type Error = Failure;
+    type Future = BoxFuture<'static, Result<Reply, Failure>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        loop {
-            self.rejection = None;
-            if let Poll::Ready(readiness) = self.inner.poll_ready(cx) {
-                return Poll::Ready(readiness);
-            }
-            if let Some(why) = self.set.unreachable()
-                && !self.set.reconnect()
-            {
-                self.rejection = Some(Failure::new(Cause::Unreachable, Status::unavailable(why)));
-                return Poll::Ready(Ok(()));
-            }
-            if self.changes.poll_next_unpin(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        match self.rejection.take() {
-            Some(failure) => Box::pin(ready(Err(failure.into()))),
-            None => Box::pin(self.inner.call(call)),
+        match self.0.replicas.choose(&call) {
+            Ok(admitted) => admitted.send(call).boxed(),
+            Err(_) => Arc::clone(&self.0).wait(call).boxed(),
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Sends the call as soon as a replica may be called.
+    async fn wait(self: Arc<Self>, call: Call) -> Result<Reply, Failure> {
+        let mut changes = self.set.changes();
+        let sent = loop {
+            changes.mark_unchanged();
+            let retry_at = match self.replicas.choose(&call) {
+                Ok(admitted) => break admitted.send(call),
+                Err(retry_at) => retry_at,
+            };
+            if let Some(why) = self.set.unreachable()
+                && !self.set.reconnect()
+            {
+                return Err(Failure::new(Cause::Unreachable, Status::unavailable(why)));
+            }
+            tokio::select! {
+                // The sender lives as long as the set.
+                _ = changes.changed() => {}
+                Some(()) = OptionFuture::from(retry_at.map(sleep_until)) => {}
+            }
+        };
+        // The call keeps nothing but the replica it goes to.
+        drop(self);
+        sent.await
+    }
+}
+
+// === impl Replicas ===
+
+impl Replicas {
+    pub(crate) fn insert(&self, replica: Replica) {
+        self.0.write().push(Arc::new(replica));
+    }
+
+    pub(crate) fn remove(&self, address: SocketAddr) {
+        self.0.write().retain(|replica| replica.address() != address);
+    }
+
+    /// Returns the replica for this call, which counts as called from now on. Without one, returns when to ask again if
+    /// nothing changes before.
+    fn choose(&self, call: &Call) -> Result<AdmittedCall, Option<Instant>> {
+        let replicas = self.0.read();
+        let tried = &call.inner.tried;
+        let best = |is_wanted: &dyn Fn(&Replica) -> bool| {
+            let load = |position: usize| {
+                let replica: &Replica = &replicas[position];
+                if is_wanted(replica) { replica.load().ok() } else { None }
+            };
+            power_of_two(replicas.len(), load, |below| rand::random_range(0..below))
+        };
+        loop {
+            let untried = if tried.is_empty() { None } else { best(&|replica| !tried.contains(replica.mark())) };
+            let Some(position) = untried.or_else(|| best(&|_| true)) else {
+                return Err(replicas.iter().filter_map(|replica| replica.load().err().flatten()).min());
+            };
+            // Another call may have become its probe since.
+            if let Ok(admitted) = replicas[position].admit() {
+                tried.add(replicas[position].mark());
+                return Ok(admitted);
+            }
         }
     }
 }

@@ -1,21 +1,18 @@
-//! One endpoint as a service: ready while it may be called, and judged by how its calls end.
+//! One endpoint as the balancer sees it: what it carries, whether it may be called, and how its calls end.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{net::SocketAddr, sync::Arc};
 
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use tokio::time::Sleep;
-use tokio_stream::wrappers::WatchStream;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use tower::{Service, load::Load};
 
 use crate::{
     balance::attempt::Attempt,
     call::Call,
-    endpoints::{endpoint::Endpoint, outlier_detection::Epoch, set::EndpointSet},
+    endpoints::{
+        endpoint::{Endpoint, Mark},
+        outlier_detection::Epoch,
+        set::EndpointSet,
+    },
     error::{Cause, Failure},
     evidence::Evidence,
     observe::observe,
@@ -23,16 +20,21 @@ use crate::{
     reply::Reply,
 };
 
-/// An endpoint that the balancer chooses only while it is connected, serving and not ejected.
+/// An endpoint that is called only while it is connected, serving and not ejected.
 #[derive(Debug)]
 pub(crate) struct Replica {
     set: Arc<EndpointSet>,
     endpoint: Arc<Endpoint>,
     attempt: Attempt,
-    changes: WatchStream<()>,
-    retry_at: Option<Pin<Box<Sleep>>>,
     /// Ends with the replica; calls in flight do not.
     _connect_loop: AbortOnDropHandle<()>,
+}
+
+/// A call that an endpoint has been chosen for, and that counts as pending there until it has ended.
+#[derive(Debug)]
+pub(crate) struct AdmittedCall {
+    attempt: Attempt,
+    outcome: OutcomeGuard,
 }
 
 /// Tells outlier detection how a call ended, and counts the call as pending until it has.
@@ -54,51 +56,43 @@ impl Replica {
         attempt: Attempt,
         connect_loop: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let changes = WatchStream::new(set.changes());
         let connect_loop = AbortOnDropHandle::new(tokio::spawn(connect_loop));
-        Self { set, endpoint, attempt, changes, retry_at: None, _connect_loop: connect_loop }
+        Self { set, endpoint, attempt, _connect_loop: connect_loop }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.endpoint.address
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        self.endpoint.mark
+    }
+
+    /// Returns the penalty for failures, and the calls that are pending: the former counts first. If the replica may not be
+    /// called, returns when to ask again if it does not change before.
+    pub(crate) fn load(&self) -> Result<(u32, usize), Option<Instant>> {
+        self.set.admits(&self.endpoint)?;
+        Ok((self.endpoint.penalty(), self.endpoint.pending()))
+    }
+
+    /// Begins a call, if the replica may be called.
+    pub(crate) fn admit(&self) -> Result<AdmittedCall, Option<Instant>> {
+        let epoch = self.set.admit(&self.endpoint)?;
+        let (set, endpoint) = (Arc::clone(&self.set), Arc::clone(&self.endpoint));
+        Ok(AdmittedCall { attempt: self.attempt.clone(), outcome: OutcomeGuard { set, endpoint, epoch, ended: false } })
     }
 }
 
-impl Load for Replica {
-    /// The penalty for failures first, then the calls that are pending.
-    type Metric = (u32, usize);
+// === impl AdmittedCall ===
 
-    fn load(&self) -> Self::Metric {
-        (self.endpoint.penalty(), self.endpoint.pending())
-    }
-}
-
-impl Service<Call> for Replica {
-    type Response = Reply;
-    type Error = Failure;
-    type Future = BoxFuture<'static, Result<Reply, Failure>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        loop {
-            let Err(until) = self.set.admits(&self.endpoint) else { return Poll::Ready(Ok(())) };
-            self.retry_at = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
-            let is_due = self.retry_at.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-            if !is_due && self.changes.poll_next_unpin(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let guard = OutcomeGuard::new(&self.set, &self.endpoint);
-        observe(self.attempt.send(call), guard).boxed()
+impl AdmittedCall {
+    /// Sends the call.
+    pub(crate) fn send(self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
+        observe(self.attempt.send(call), self.outcome)
     }
 }
 
 // === impl OutcomeGuard ===
-
-impl OutcomeGuard {
-    fn new(set: &Arc<EndpointSet>, endpoint: &Arc<Endpoint>) -> Self {
-        let epoch = set.called(endpoint);
-        Self { set: Arc::clone(set), endpoint: Arc::clone(endpoint), epoch, ended: false }
-    }
-}
 
 impl Observer for OutcomeGuard {
     fn ended(&mut self, result: Result<(), &Failure>) {

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,11 +21,21 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
+    pub(crate) mark: Mark,
     pub(crate) pool: Arc<Pool>,
     /// Calls that have not ended.
     pending: AtomicUsize,
     status: Mutex<Status>,
 }
+
+/// Tells the endpoints of a backend apart: one bit of 64, so that a set of them is a number. Only a backend of more
+/// endpoints than that has two with the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(u64);
+
+/// Endpoints that a call has been sent to.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(AtomicU64);
 
 #[derive(Debug)]
 struct Status {
@@ -53,7 +63,7 @@ pub(crate) enum ConnectivityState {
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, max_connections: usize) -> Self {
+    pub(crate) fn new(address: SocketAddr, mark: Mark, max_connections: usize) -> Self {
         let status = Status {
             connectivity: ConnectivityState::Connecting,
             since: Instant::now(),
@@ -61,7 +71,7 @@ impl Endpoint {
             history: CallHistory::default(),
         };
         let pool = Arc::new(Pool::new(max_connections));
-        Self { address, pool, pending: AtomicUsize::new(0), status: Mutex::new(status) }
+        Self { address, mark, pool, pending: AtomicUsize::new(0), status: Mutex::new(status) }
     }
 
     pub(crate) fn connectivity(&self) -> ConnectivityState {
@@ -143,12 +153,24 @@ impl Endpoint {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Records that a call starts: it is pending until [`call_ended`](Self::call_ended). Returns the epoch it belongs to,
-    /// and whether the outlier state changed.
-    pub(crate) fn called(&self) -> (Epoch, bool) {
+    /// Records that a call starts, if the endpoint is ready and outlier detection lets it be called, or `also_ejected`. The
+    /// call is pending until [`call_ended`](Self::call_ended). Returns the epoch it belongs to, and whether the outlier
+    /// state changed; otherwise when to ask again, as [`CallHistory::admits`] does.
+    pub(crate) fn admit(&self, also_ejected: bool) -> Result<(Epoch, bool), Option<Instant>> {
+        let (before, history) = {
+            let mut status = self.status.lock();
+            if status.connectivity != ConnectivityState::Ready {
+                return Err(None);
+            }
+            if !also_ejected {
+                status.history.admits(Instant::now())?;
+            }
+            let before = status.history;
+            status.history = before.called();
+            (before, status.history)
+        };
         self.pending.fetch_add(1, Ordering::Relaxed);
-        let (history, changed) = self.change_history(CallHistory::called);
-        (history.epoch(), changed)
+        Ok((history.epoch(), before.state() != history.state()))
     }
 
     /// Records that a call is no longer pending.
@@ -200,5 +222,59 @@ impl Endpoint {
             OutlierState::Ejected { .. } | OutlierState::Probing => {}
         }
         (history, true)
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Returns one that none of these have, or the last if there is none.
+    pub(crate) fn unlike(others: impl Iterator<Item = Self>) -> Self {
+        let used = others.fold(0, |used, Self(bit)| used | bit);
+        Self(1 << (!used).trailing_zeros().min(u64::BITS - 1))
+    }
+}
+
+// === impl Marks ===
+
+impl Marks {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    pub(crate) fn contains(&self, Mark(bit): Mark) -> bool {
+        self.0.load(Ordering::Relaxed) & bit != 0
+    }
+
+    pub(crate) fn add(&self, Mark(bit): Mark) {
+        self.0.fetch_or(bit, Ordering::Relaxed);
+    }
+}
+
+impl Clone for Marks {
+    fn clone(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_differ_while_there_are_bits() {
+        let mut marks = Vec::new();
+        for _ in 0..64 {
+            let mark = Mark::unlike(marks.iter().copied());
+            assert!(!marks.contains(&mark));
+            marks.push(mark);
+        }
+        assert_eq!(Mark::unlike(marks.iter().copied()), marks[63], "the last one, again");
+        let freed = marks.remove(7);
+        assert_eq!(Mark::unlike(marks.iter().copied()), freed);
+        let tried = Marks::default();
+        assert!(tried.is_empty());
+        tried.add(freed);
+        assert!(tried.contains(freed) && !tried.contains(marks[0]));
     }
 }

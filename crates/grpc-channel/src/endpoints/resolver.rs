@@ -2,23 +2,17 @@
 
 use std::{
     collections::BTreeSet,
-    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
+use crate::{endpoints::set::EndpointSet, target::Target};
 use futures::{
-    FutureExt as _, Stream,
+    FutureExt as _,
     future::{BoxFuture, join_all},
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tower::discover::Change;
-
-use crate::{endpoints::set::EndpointSet, target::Target};
 
 /// The shortest time between two resolutions: name servers are shared with others.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
@@ -27,11 +21,12 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 /// same one.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many changes may wait for the balancer.
-const CHANGES: usize = 64;
-
-/// Changes of a backend's endpoints, as tower's balancer takes them.
-pub(crate) type Changes<S> = Pin<Box<dyn Stream<Item = Result<Change<SocketAddr, S>, Infallible>> + Send>>;
+/// A change of a backend's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Insert(SocketAddr),
+    Remove(SocketAddr),
+}
 
 type Lookup = BoxFuture<'static, io::Result<BTreeSet<SocketAddr>>>;
 
@@ -46,52 +41,36 @@ struct Name {
     lookup: Option<Lookup>,
 }
 
-/// Resolves the targets' hosts every so often, and soon after an endpoint was lost. `connect` makes the service of a new
-/// address; addresses that are gone are removed from the set.
+/// Resolves the targets' hosts every so often, and soon after an endpoint was lost, until it is dropped. `apply` is given
+/// each change; addresses that are gone are removed from the set.
 ///
 /// A name that cannot be resolved keeps its last addresses: a name server that is down must not take the backend with it.
-/// Ends when the stream is dropped.
-pub(crate) fn resolve_endpoints<S: Send + 'static>(
-    targets: &[Target],
+pub(crate) async fn resolve_endpoints(
+    targets: Vec<Target>,
     every: Duration,
     set: Arc<EndpointSet>,
-    connect: impl Fn(SocketAddr) -> S + Send + 'static,
-) -> Changes<S> {
-    let (sender, receiver) = mpsc::channel(CHANGES);
+    mut apply: impl FnMut(Change) + Send,
+) {
     let mut names: Vec<_> = targets.iter().map(Name::of).collect();
-    tokio::spawn(async move {
-        let mut known = BTreeSet::new();
-        loop {
-            tokio::select! {
-                () = sender.closed() => return,
-                _ = join_all(names.iter_mut().map(Name::resolve)) => {}
-            }
-            let found: BTreeSet<_> = names.iter().flat_map(|name| &name.addresses).copied().collect();
-            for change in difference(&known, &found) {
-                let change = match change {
-                    Change::Insert(address, ()) => Change::Insert(address, connect(address)),
-                    Change::Remove(address) => {
-                        set.remove(address);
-                        Change::Remove(address)
-                    }
-                };
-                if sender.send(Ok(change)).await.is_err() {
-                    return;
-                }
-            }
-            known = found;
-            set.set_resolution_error(names.iter().find_map(|name| name.failure.clone()));
-            if names.iter().all(Name::is_address) {
-                // An address stays what it is.
-                return sender.closed().await;
-            }
-            tokio::select! {
-                () = sender.closed() => return,
-                () = next_resolution(every, &set) => {}
+    let mut known = BTreeSet::new();
+    loop {
+        join_all(names.iter_mut().map(Name::resolve)).await;
+        let found: BTreeSet<_> = names.iter().flat_map(|name| &name.addresses).copied().collect();
+        for change in difference(&known, &found) {
+            apply(change);
+            if let Change::Remove(address) = change {
+                set.remove(address);
             }
         }
-    });
-    Box::pin(ReceiverStream::new(receiver))
+        known = found;
+        // Calls that wait look again after this.
+        set.set_resolution_error(names.iter().find_map(|name| name.failure.clone()));
+        if names.iter().all(Name::is_address) {
+            // An address stays what it is.
+            return;
+        }
+        next_resolution(every, &set).await;
+    }
 }
 
 /// Waits until it is time to resolve again.
@@ -103,8 +82,8 @@ async fn next_resolution(every: Duration, set: &EndpointSet) {
 
 /// Returns the changes from one set of addresses to the other. New ones come first, so that there are never fewer than
 /// need be.
-fn difference(known: &BTreeSet<SocketAddr>, found: &BTreeSet<SocketAddr>) -> Vec<Change<SocketAddr, ()>> {
-    let new = found.difference(known).map(|address| Change::Insert(*address, ()));
+fn difference(known: &BTreeSet<SocketAddr>, found: &BTreeSet<SocketAddr>) -> Vec<Change> {
+    let new = found.difference(known).map(|address| Change::Insert(*address));
     let gone = known.difference(found).map(|address| Change::Remove(*address));
     new.chain(gone).collect()
 }
@@ -167,7 +146,7 @@ mod tests {
             let (mut now, mut fewest) = (known.clone(), known.len());
             for change in difference(&known, &found) {
                 match change {
-                    Change::Insert(address, ()) => assert!(now.insert(address), "new ones only"),
+                    Change::Insert(address) => assert!(now.insert(address), "new ones only"),
                     Change::Remove(address) => assert!(now.remove(&address), "known ones only"),
                 }
                 fewest = fewest.min(now.len());
@@ -181,15 +160,12 @@ mod tests {
     async fn an_address_is_resolved_once_and_a_name_to_all_of_its_addresses() {
         let set = Arc::new(EndpointSet::new(0.5));
         let targets = ["http://127.0.0.1:1", "http://[::1]:2"].map(|target| target.parse().unwrap());
-        let changes = resolve_endpoints(&targets, Duration::from_secs(1), set, |address| address);
-        let found: Vec<_> = futures::StreamExt::collect(futures::StreamExt::take(changes, 2)).await;
-        let found: Vec<_> = found
-            .into_iter()
-            .map(|change| match change {
-                Ok(Change::Insert(address, _)) => address.to_string(),
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let mut found = Vec::new();
+        let apply = |change| match change {
+            Change::Insert(address) => found.push(address.to_string()),
+            Change::Remove(_) => panic!("{change:?}"),
+        };
+        resolve_endpoints(targets.to_vec(), Duration::from_secs(1), set, apply).await;
         assert_eq!(found, ["127.0.0.1:1", "[::1]:2"]);
     }
 

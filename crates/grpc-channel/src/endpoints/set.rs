@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::endpoints::{
-    endpoint::{ConnectivityState, Endpoint},
+    endpoint::{ConnectivityState, Endpoint, Mark},
     outlier_detection::{Epoch, may_eject},
 };
 
@@ -43,9 +43,17 @@ impl EndpointSet {
         }
     }
 
-    pub(crate) fn add(&self, endpoint: Arc<Endpoint>) {
-        self.endpoints().insert(endpoint.address, endpoint);
+    /// Adds the endpoint at this address, which may have so many connections.
+    pub(crate) fn add(&self, address: SocketAddr, max_connections: usize) -> Arc<Endpoint> {
+        let endpoint = {
+            let mut endpoints = self.endpoints();
+            let mark = Mark::unlike(endpoints.values().map(|endpoint| endpoint.mark));
+            let endpoint = Arc::new(Endpoint::new(address, mark, max_connections));
+            endpoints.insert(address, Arc::clone(&endpoint));
+            endpoint
+        };
         self.changed.send_replace(());
+        endpoint
     }
 
     pub(crate) fn remove(&self, address: SocketAddr) {
@@ -113,16 +121,19 @@ impl EndpointSet {
             _ if !is_ready => Err(None),
             Ok(()) => Ok(()),
             // If no other endpoint is left, one that fails is better than none.
-            Err(_) if !self.endpoints().values().any(|endpoint| endpoint.is_active()) => Ok(()),
+            Err(_) if !self.is_any_active() => Ok(()),
             Err(until) => Err(until),
         }
     }
 
-    /// Records that a call goes to an endpoint. Returns the epoch it belongs to.
-    pub(crate) fn called(&self, endpoint: &Endpoint) -> Epoch {
-        let (epoch, changed) = endpoint.called();
+    /// Records that a call goes to an endpoint, if it may be called, in one step: one call alone is its probe. Returns the
+    /// epoch the call belongs to; otherwise when to ask again.
+    pub(crate) fn admit(&self, endpoint: &Endpoint) -> Result<Epoch, Option<Instant>> {
+        let admitted = endpoint.admit(false);
+        let (epoch, changed) =
+            admitted.or_else(|until| if self.is_any_active() { Err(until) } else { endpoint.admit(true) })?;
         self.notify(changed);
-        epoch
+        Ok(epoch)
     }
 
     /// Records that a call succeeded, or failed as it should.
@@ -151,6 +162,11 @@ impl EndpointSet {
     /// Records that the caller dropped a call, or that its end shows nothing about the endpoint.
     pub(crate) fn abandoned(&self, endpoint: &Endpoint, epoch: Epoch) {
         self.notify(endpoint.abandoned(epoch));
+    }
+
+    /// Returns whether an endpoint is ready and not ejected.
+    fn is_any_active(&self) -> bool {
+        self.endpoints().values().any(|endpoint| endpoint.is_active())
     }
 
     fn notify(&self, changed: bool) {

@@ -3,13 +3,13 @@
 use std::task::{Context, Poll};
 
 use futures::{
-    FutureExt as _, TryFutureExt as _,
+    FutureExt as _,
     future::{BoxFuture, ready},
 };
 use rpc_layers::deadline::Deadline;
 use tokio::task::coop::consume_budget;
 use tonic::Status;
-use tower::{BoxError, Service, ServiceExt as _};
+use tower::{Service, ServiceExt as _};
 
 use crate::{
     call::Call,
@@ -39,8 +39,7 @@ impl<S> CallDeadline<S> {
 
 impl<S> Service<Call> for CallDeadline<S>
 where
-    S: Service<Call> + Clone + Send + 'static,
-    S::Error: Into<BoxError>,
+    S: Service<Call, Error = Failure> + Clone + Send + 'static,
     S::Response: Send,
     S::Future: Send,
 {
@@ -62,7 +61,7 @@ where
         let inner = self.inner.clone();
         let answer = async move {
             consume_budget().await;
-            inner.oneshot(call).map_err(|error| Failure::from(error.into())).await
+            inner.oneshot(call).await
         };
         let Some(deadline) = deadline else { return answer.boxed() };
         let had = deadline.remaining();
@@ -98,13 +97,21 @@ mod tests {
     use super::*;
     use crate::{config::Config, method::Method, method_policy::MethodPolicy};
 
+    type Inner = tower::util::MapErr<mock::Mock<Call, ()>, fn(tower::BoxError) -> Failure>;
+
+    /// Removes the error type of the mock, which never fails here.
+    fn inner() -> (Inner, mock::Handle<Call, ()>) {
+        let (inner, handle) = mock::pair();
+        (tower::util::MapErr::new(inner, |error| panic!("{error}")), handle)
+    }
+
     fn call(left: Duration) -> Call {
         Call::example().with_deadline(Deadline::after(left))
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_for_the_layers_below_counts() {
-        let (inner, mut handle) = mock::pair::<Call, ()>();
+        let (inner, mut handle) = inner();
         handle.allow(0); // never ready
         let begun = tokio::time::Instant::now();
         let failure = CallDeadline::new(inner).oneshot(call(Duration::from_secs(2))).await.unwrap_err();
@@ -113,7 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_methods_timeout_is_a_deadline_too() {
-        let (inner, mut handle) = mock::pair::<Call, ()>();
+        let (inner, mut handle) = inner();
         handle.allow(0); // never ready
         let policy = MethodPolicy { timeout: Some(Duration::from_secs(1)), ..MethodPolicy::of(&Config::default()) };
         let begun = tokio::time::Instant::now();
@@ -135,7 +142,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_past_deadline_calls_nothing() {
-        let (inner, mut handle) = mock::pair::<Call, ()>();
+        let (inner, mut handle) = inner();
         let failure = CallDeadline::new(inner).oneshot(call(Duration::ZERO)).await.unwrap_err();
         assert_eq!(failure.cause, Cause::Late);
         assert!(handle.next_request().await.is_none(), "nothing was called");

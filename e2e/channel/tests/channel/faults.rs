@@ -9,13 +9,13 @@ use channel_tests::{
 };
 use grpc_channel::Config;
 use h2::Reason;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 use tonic::Code;
 
 use crate::{
     Client, builder,
     callers::{CALLERS, Callers, Rpc, call_many},
-    client, quick, text,
+    client, event, hanging, quick, text,
 };
 
 const DELAY: Duration = Duration::from_millis(2);
@@ -160,6 +160,32 @@ async fn a_slow_replica_is_hedged() {
     assert_eq!(observed.failed(), 0, "{observed:?}");
     let (called, replied) = (slow.log().counts().begun, slow.log().counts().ended);
     assert!(5 * replied <= called, "{replied} of {called} calls waited for the slow replica");
+}
+
+/// Each call goes to both, whichever is the first and however busy they are: a hedge to the one that is late would be late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hedge_goes_to_another_replica() {
+    const CALLS: usize = 100;
+    let servers = [EchoServer::start(Behaviour::default()).await, EchoServer::start(Behaviour::default()).await];
+    let begun = || servers.each_ref().map(|server| server.log().counts().begun);
+    let hedge = grpc_channel::HedgeAfter::Delay(DELAY);
+    let config = Config { hedge, hedge_budget: 1.0, ..Config::default() };
+    let client = client(&servers.each_ref().map(EchoServer::url), config).await;
+    // These are never hedged.
+    let callers = Callers::start(&client, Rpc::Create);
+    callers.wait_until("both are called", || !begun().contains(&0)).await;
+    callers.stop().await;
+
+    let before = begun();
+    let mut calls = JoinSet::new();
+    for _ in 0..CALLS {
+        let mut client = client.clone();
+        calls.spawn(async move { client.get(hanging()).await });
+    }
+    for (server, before) in servers.iter().zip(before) {
+        event("each call is hedged", server.log().wait_for(|counts| counts.begun >= before + CALLS)).await;
+    }
+    assert_eq!(begun(), before.map(|before| before + CALLS), "once");
 }
 
 /// No idempotent call fails: they are retried, and the replica is ejected except for probes.

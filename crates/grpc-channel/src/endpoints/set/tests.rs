@@ -4,10 +4,8 @@ use super::*;
 
 fn set(links: &[ConnectivityState]) -> (EndpointSet, Vec<Arc<Endpoint>>) {
     let set = EndpointSet::new(0.5);
-    let endpoints: Vec<_> =
-        (1..).zip(links).map(|(port, _)| Arc::new(Endpoint::new(([127, 0, 0, 1], port).into(), 1))).collect();
+    let endpoints: Vec<_> = (1..).zip(links).map(|(port, _)| set.add(([127, 0, 0, 1], port).into(), 1)).collect();
     for (endpoint, state) in endpoints.iter().zip(links) {
-        set.add(Arc::clone(endpoint));
         set.set_connectivity(endpoint, state.clone());
     }
     (set, endpoints)
@@ -65,7 +63,7 @@ async fn a_call_has_those_tried_again_that_failed_a_while_ago() {
 async fn calls_from_before_an_ejection_do_not_end_it_nor_prolong_it() {
     let (set, endpoints) = set(&[ConnectivityState::Ready, ConnectivityState::Ready]);
     let endpoint = &endpoints[0];
-    let before = set.called(endpoint);
+    let before = set.admit(endpoint).unwrap();
     (0..5).for_each(|_| set.failed(endpoint, before));
     let Err(Some(until)) = set.admits(endpoint) else { panic!("it is out") };
     let later = |set: &EndpointSet| {
@@ -76,7 +74,7 @@ async fn calls_from_before_an_ejection_do_not_end_it_nor_prolong_it() {
     later(&set);
     assert_eq!(set.admits(endpoint), Err(Some(until)));
     tokio::time::advance(until - Instant::now()).await;
-    let probe = set.called(endpoint);
+    let probe = set.admit(endpoint).unwrap();
     later(&set);
     assert_eq!(set.admits(endpoint), Err(None), "the probe is under way");
     set.succeeded(endpoint, probe);
@@ -89,7 +87,7 @@ async fn calls_from_before_an_ejection_do_not_end_it_nor_prolong_it() {
 async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
     let (set, endpoints) = set(&[ConnectivityState::Ready, ConnectivityState::Ready, ConnectivityState::Ready]);
     for endpoint in &endpoints {
-        let epoch = set.called(endpoint);
+        let epoch = set.admit(endpoint).unwrap();
         (0..10).for_each(|_| set.failed(endpoint, epoch));
     }
     assert_eq!(set.count_by_state()[1], ("ejected", 1), "half of three is one");
@@ -97,7 +95,7 @@ async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
     // A probe that fails leaves it out, for longer; the others take part all the same.
     tokio::time::advance(until - Instant::now()).await;
     assert_eq!(set.admits(&endpoints[0]), Ok(()));
-    let epoch = set.called(&endpoints[0]);
+    let epoch = set.admit(&endpoints[0]).unwrap();
     set.failed(&endpoints[0], epoch);
     assert!(matches!(set.admits(&endpoints[0]), Err(Some(later)) if later > until));
     assert_eq!(set.count_by_state()[1], ("ejected", 1));
