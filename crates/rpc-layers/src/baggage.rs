@@ -45,6 +45,15 @@ impl Baggage {
         Self(headers.get_all(BAGGAGE).iter().cloned().collect())
     }
 
+    /// Takes the baggage from the headers of a request, and leaves none there.
+    pub(crate) fn take(headers: &mut HeaderMap) -> Self {
+        let baggage = Self::of(headers);
+        if !baggage.is_empty() {
+            headers.remove(BAGGAGE);
+        }
+        baggage
+    }
+
     /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -3,7 +3,8 @@
 //!
 //! # Layout
 //!
-//! * [`limit`]: rejects requests above a maximum number in flight. The outermost layer of a server.
+//! * [`identity`]: who makes a request, and whether they may. The outermost layer of a server at the edge.
+//! * [`limit`]: rejects requests above a maximum number in flight.
 //! * [`trace`]: a span and a duration metric for each request and each call, with W3C Trace Context between processes.
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
 //! * [`conformance`]: refuses requests that are not gRPC. The innermost layer of a server.
@@ -22,6 +23,7 @@ pub mod blame;
 pub mod call_context;
 pub mod conformance;
 pub mod deadline;
+pub mod identity;
 pub mod limit;
 pub mod peer;
 pub mod source;

@@ -41,7 +41,7 @@ use crate::trace::KnownMethods;
 /// A request is in flight until the body of its reply has ended or is dropped. (tower's own limit releases its permit
 /// with the headers, when a streamed reply has hardly started.)
 ///
-/// Should be the outermost layer, outside of the trace layer: spans and log lines for each request are most expensive
+/// Should be outside of the trace layer: spans and log lines for each request are most expensive
 /// during an overload. The layer itself counts rejected requests, also in `rpc.server.call.duration`, and logs at most
 /// one warning in ten seconds. The caller's span has the status.
 #[derive(Clone, Debug)]

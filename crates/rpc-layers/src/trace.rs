@@ -40,4 +40,7 @@ pub use self::{
     server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
 };
 
-pub(crate) use self::duration::CallDuration;
+pub(crate) use self::{
+    duration::CallDuration,
+    method::{RpcMethod, cut, rpc_method},
+};

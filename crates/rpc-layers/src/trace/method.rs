@@ -51,6 +51,11 @@ impl KnownMethods {
         Ok(Self(Arc::new(methods)))
     }
 
+    /// Returns the names of all methods, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
     /// Returns the method of a request to this address.
     pub(crate) fn method(&self, uri: &Uri) -> RpcMethod {
         let path = rpc_method(uri);
@@ -103,12 +108,12 @@ impl RpcMethod {
 }
 
 /// Returns the first part of a text that a caller has chosen, for logs and spans.
-pub(super) fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_LEN)]
 }
 
 /// Returns the method in a gRPC path, as `rpc.method` has it: without the leading slash.
-pub(super) fn rpc_method(uri: &Uri) -> &str {
+pub(crate) fn rpc_method(uri: &Uri) -> &str {
     let path = uri.path();
     path.strip_prefix('/').unwrap_or(path)
 }

@@ -27,7 +27,7 @@ use super::{
     saved_time::SavedTime,
     span_guard::{ServerCall, SpanGuard},
 };
-use crate::{deadline::client_timeout, source};
+use crate::{deadline::client_timeout, identity::Caller, source};
 
 /// The name of the spans of [`ServerTraceLayer`] in `tracing`, by which filters tell them from others. Their name in
 /// OpenTelemetry is the method.
@@ -37,6 +37,8 @@ pub const SERVER_SPAN: &str = "server";
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Wraps each request in a SERVER span that continues the caller's trace or starts one, and measures its duration.
+///
+/// The trace of a [`Caller`] that is not trusted is not continued: the span begins one, with a link to it.
 ///
 /// Adds `traceresponse` to the reply, and logs one line when the reply has ended or was dropped, with the [`SavedTime`]
 /// that the reply has as an extension.
@@ -129,8 +131,13 @@ fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
     );
     if request.headers().contains_key("traceparent") {
         let caller = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
-        // Fails only if the span is disabled, because it has not been entered yet: then there is no trace to continue.
-        let _ = span.set_parent(caller);
+        if Caller::is_trusted(request.extensions()) {
+            // Fails only if the span is disabled, because it has not been entered yet: then there is no trace to continue.
+            let _ = span.set_parent(caller);
+        } else {
+            // Whether a trace is exported is not for such a caller to say.
+            span.add_link(caller.span().span_context().clone());
+        }
     }
     span
 }
