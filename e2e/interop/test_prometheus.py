@@ -220,7 +220,7 @@ def test_events_are_counted_by_their_metrics(eventful):
         'sum(fanout_backend_hedges_total{fanout_backend="user"})',
         'fanout_backend_coalesced_total{fanout_backend="country"}',
         'fanout_backend_shed_total{fanout_backend="user"}',
-        'fanout_server_shed_total{service="gateway"}',
+        'sum(fanout_server_shed_total{service="gateway"})',
     ):
         [(_, count)] = prometheus.wait_for(f"{expression} > 0")
         assert count == int(count)

@@ -50,6 +50,11 @@ fn count(error: &str, method: &str, code: &str, count: usize) -> String {
     )
 }
 
+/// Returns the series of requests that were rejected because of this limit.
+fn shed(limit: &str, count: usize) -> String {
+    format!("fanout_server_shed_total{{fanout_limit=\"{limit}\"}} {count}")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_counted_by_method_and_code() {
     let mut service = Service::start_with("country-service", &["--delay", "0"], &PROMETHEUS, "serving");
@@ -76,7 +81,7 @@ async fn requests_are_counted_by_method_and_code() {
     assert_eq!(buckets.len(), 15, "{buckets:#?}");
     assert!(buckets[0].contains("le=\"0.005\"") && buckets[13].contains("le=\"10\""), "{buckets:#?}");
     assert_eq!(series(&service.metrics, "fanout_server_in_flight"), ["fanout_server_in_flight 0"]);
-    assert_eq!(series(&service.metrics, "fanout_server_shed_total"), ["fanout_server_shed_total 0"]);
+    assert_eq!(series(&service.metrics, "fanout_server_shed_total"), [shed("all", 0), shed("share", 0)]);
     assert!(series(&service.metrics, "target_info")[0].contains("service_name=\"country-service\""));
     for name in ["workers", "alive_tasks", "global_queue_depth", "worker_busy_time_seconds_total", "worker_parks_total"]
     {
@@ -105,7 +110,7 @@ async fn refused_calls_are_counted() {
     for _ in 0..2 {
         assert_eq!(get_country(&channel, "GB").await, Err(Code::ResourceExhausted));
     }
-    wait_for_series(&service.metrics, "fanout_server_shed_total", &["fanout_server_shed_total 2".to_owned()]);
+    wait_for_series(&service.metrics, "fanout_server_shed_total", &[shed("all", 2), shed("share", 0)]);
     wait_for_series(&service.metrics, SERVER_COUNT, &[count("", GET_COUNTRY, "RESOURCE_EXHAUSTED", 2)]);
     // A caller that goes away releases its permit and is counted.
     waiting.abort();

@@ -21,6 +21,7 @@
 pub mod baggage;
 pub mod blame;
 pub mod call_context;
+mod caller;
 pub mod conformance;
 pub mod deadline;
 pub mod identity;

@@ -2,16 +2,20 @@
 //!
 //! Without a limit a process accepts a whole burst: each request costs memory for as long as it waits, and all of them
 //! are late. With one, requests above it are rejected at once, which costs very little, and their callers can retry
-//! elsewhere.
+//! elsewhere. A caller that has taken everything does not lock the others out.
 //!
 //! # Layout
 //!
 //! * [`InFlightLimitLayer`] and its service.
+//! * `share`: who gets a permit when there are few.
+//! * `permits`: the permits, and who has them.
 //! * `body`: holds a request's permit until its reply has ended.
-//! * `rejection`: the reply to requests above the limit, and their metrics.
+//! * `rejection`: the replies to requests above the limit, and their metrics.
 
 mod body;
+mod permits;
 mod rejection;
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -23,20 +27,32 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use opentelemetry::metrics::Meter;
 use pin_project_lite::pin_project;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::server::NamedService;
+use tonic::{Status, server::NamedService};
 use tower::{Layer, Service};
 
-pub use self::body::LimitedBody;
-use self::rejection::Rejection;
-use crate::trace::KnownMethods;
+pub use self::{body::LimitedBody, permits::Permit};
+use self::{
+    permits::Permits,
+    rejection::Rejection,
+    share::{Exceeded, Limits},
+};
+use crate::{
+    caller::{Caller, Callers},
+    trace::KnownMethods,
+};
 
-/// Admits a maximum number of requests at a time, and rejects all others with `RESOURCE_EXHAUSTED`. All services of one
-/// layer, and their clones, share the limit.
+/// Admits a maximum number of requests at a time, and rejects all others with `RESOURCE_EXHAUSTED`, a `google.rpc.ErrorInfo`
+/// that names the limit and a `google.rpc.RetryInfo`. All services of one layer, and their clones, share the limit.
+///
+/// A caller that is alone may have as many requests in flight as the limit says. A quarter more are for callers that have
+/// few when all others are taken: none may have more of them than its share, and less as they run out. Those that have
+/// more are rejected until their requests end. A request's callers are its connection, its address (not of loopback, which
+/// a proxy on this machine has) and its identity, as the [`Peer`](crate::Peer) in its extensions says; the one with the
+/// most requests in flight decides, unless all of them are that caller's.
 ///
 /// A request is in flight until the body of its reply has ended or is dropped. (tower's own limit releases its permit
 /// with the headers, when a streamed reply has hardly started.)
@@ -46,8 +62,7 @@ use crate::trace::KnownMethods;
 /// one warning in ten seconds. The caller's span has the status.
 #[derive(Clone, Debug)]
 pub struct InFlightLimitLayer {
-    max: usize,
-    permits: Arc<Semaphore>,
+    permits: Arc<Permits>,
     rejection: Arc<Rejection>,
 }
 
@@ -71,42 +86,51 @@ pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
     enum State<F> {
-        Admitted { #[pin] reply: F, permit: Option<OwnedSemaphorePermit> },
-        Rejected { rejection: Arc<Rejection> },
+        Admitted { #[pin] reply: F, permit: Option<Permit> },
+        Rejected { rejection: Arc<Rejection>, exceeded: Exceeded<Caller> },
     }
 }
 
 // === impl InFlightLimitLayer ===
 
 impl InFlightLimitLayer {
-    /// Creates a layer that admits `max` requests at a time, for services whose contract has these methods. Records
-    /// metrics if `meter` is given.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `max` is more than [`Semaphore::MAX_PERMITS`].
-    pub fn new(max: usize, methods: KnownMethods, meter: Option<&Meter>) -> Self {
-        let permits = Arc::new(Semaphore::new(max));
+    /// Creates a layer that admits `max` requests at a time, for services whose contract has these methods. `max_share` is
+    /// how much of the limit a caller may have when others need it: from 1 to 100, in percent. Records metrics if `meter`
+    /// is given.
+    pub fn new(max: usize, max_share: u8, methods: KnownMethods, meter: Option<&Meter>) -> Self {
+        let permits = Arc::new(Permits::new(Limits::new(max, max_share)));
         if let Some(meter) = meter {
-            observe_in_flight(meter, max, Arc::clone(&permits));
+            observe_in_flight(meter, Arc::clone(&permits));
         }
-        Self { max, permits, rejection: Arc::new(Rejection::new(max, methods, meter)) }
+        Self { permits, rejection: Arc::new(Rejection::new(max, max_share, methods, meter)) }
     }
 
     /// Returns how many requests are in flight.
     pub fn in_flight(&self) -> usize {
-        self.max.saturating_sub(self.permits.available_permits())
+        self.permits.requests()
+    }
+
+    /// Takes this many permits more for a request with these extensions, as if it were as many requests more: because it is
+    /// as much work. Takes a caller's share at most, so that a request of any weight can be served.
+    ///
+    /// # Errors
+    ///
+    /// Returns the status of a rejected request, and counts it as one.
+    pub fn acquire_more(&self, extensions: &Extensions, permits: usize) -> Result<Permit, Status> {
+        self.permits.more(Callers::of(extensions), permits).map_err(|exceeded| {
+            self.rejection.record(exceeded);
+            self.rejection.status(exceeded)
+        })
     }
 }
 
-fn observe_in_flight(meter: &Meter, max: usize, permits: Arc<Semaphore>) {
+fn observe_in_flight(meter: &Meter, permits: Arc<Permits>) {
     let _ = meter
         .i64_observable_up_down_counter("fanout.server.in_flight")
         .with_unit("{request}")
-        .with_description("Requests whose reply has not ended")
+        .with_description("Requests whose reply has not ended; a stream counts as what it has to do")
         .with_callback(move |in_flight| {
-            let used = max.saturating_sub(permits.available_permits());
-            in_flight.observe(i64::try_from(used).unwrap_or(i64::MAX), &[]);
+            in_flight.observe(i64::try_from(permits.used()).unwrap_or(i64::MAX), &[]);
         })
         .build();
 }
@@ -139,14 +163,14 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let InFlightLimitLayer { permits, rejection, .. } = &self.layer;
-        let state = if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-            // Called here and not in the future, because the clock of the deadline layer has to start before tonic's
-            // own.
-            State::Admitted { reply: self.inner.call(request), permit: Some(permit) }
-        } else {
-            rejection.record(request.uri());
-            State::Rejected { rejection: Arc::clone(rejection) }
+        let InFlightLimitLayer { permits, rejection } = &self.layer;
+        let state = match permits.begin(Callers::of(request.extensions())) {
+            // Called here and not in the future, because the clock of the deadline layer has to start before tonic's own.
+            Ok(permit) => State::Admitted { reply: self.inner.call(request), permit: Some(permit) },
+            Err(exceeded) => {
+                rejection.record_request(exceeded, request.uri());
+                State::Rejected { rejection: Arc::clone(rejection), exceeded }
+            }
         };
         InFlightLimitFuture { state }
     }
@@ -167,7 +191,7 @@ where
                 let Ok(response) = ready!(reply.poll(cx));
                 Poll::Ready(Ok(response.map(|body| LimitedBody::new(body, permit.take()))))
             }
-            StateProj::Rejected { rejection } => Poll::Ready(Ok(rejection.response())),
+            StateProj::Rejected { rejection, exceeded } => Poll::Ready(Ok(rejection.response(*exceeded))),
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct ServerLimits {
     pub drain: Duration,
     /// How many requests may be in flight, of all services of the server together. More are rejected.
     pub max_in_flight: usize,
+    /// How much of that one caller may have when others need it, in percent.
+    pub max_share: u8,
     /// The limits on connections.
     pub connections: ConnectionLimits,
 }
@@ -99,19 +101,15 @@ impl fmt::Debug for ServeContext {
 impl Server {
     /// Creates a server without services. Reflection answers with `descriptors`, an encoded
     /// `google.protobuf.FileDescriptorSet`. Metrics are recorded if `meter` is given.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `limits.max_in_flight` is more than [`Semaphore::MAX_PERMITS`](tokio::sync::Semaphore::MAX_PERMITS).
     pub fn new(descriptors: &'static [u8], limits: ServerLimits, meter: Option<&Meter>) -> Self {
-        let ServerLimits { deadline, drain, max_in_flight, connections } = limits;
+        let ServerLimits { deadline, drain, max_in_flight, max_share, connections } = limits;
         let (health, health_service) = tonic_health::server::health_reporter();
         let draining = CancellationToken::new();
         let mut routes = Routes::builder();
         routes.add_service(CloseOnDrain::new(health_service, draining.clone()));
         // `serve` returns the error if the descriptors cannot be decoded.
         let methods = KnownMethods::decode(descriptors).unwrap_or_default();
-        let limit = InFlightLimitLayer::new(max_in_flight, methods.clone(), meter);
+        let limit = InFlightLimitLayer::new(max_in_flight, max_share, methods.clone(), meter);
         let trace = ServerTraceLayer::new(methods, meter);
         let reply_timeout = ReplyTimeoutLayer::new(deadline);
         let deadline = ServerDeadlineLayer::new(Some(deadline));

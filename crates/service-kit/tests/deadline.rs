@@ -60,8 +60,13 @@ async fn every_expired_call_ends_as_deadline_exceeded() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = ConnectionLimits::default();
-    let limits =
-        ServerLimits { deadline: Duration::from_secs(5), drain: Duration::ZERO, max_in_flight: 1_000, connections };
+    let limits = ServerLimits {
+        deadline: Duration::from_secs(5),
+        drain: Duration::ZERO,
+        max_in_flight: 1_000,
+        max_share: 25,
+        connections,
+    };
     let server = Server::new(FILE_DESCRIPTOR_SET, limits, None).service(UserServiceServer::new(Silent));
     tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), futures::stream::pending()));
     let stream = TcpStream::connect(address).await.unwrap();

@@ -54,6 +54,7 @@ fn limits(drain: Duration) -> ServerLimits {
         deadline: Duration::from_mins(1),
         drain,
         max_in_flight: MAX_IN_FLIGHT,
+        max_share: 25,
         connections: ConnectionLimits::default(),
     }
 }

@@ -7,7 +7,8 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::sync::OwnedSemaphorePermit;
+
+use super::permits::Permit;
 
 pin_project! {
     /// A reply's body. Releases the request's permit when it ends or is dropped. The body of a rejected request is
@@ -17,7 +18,7 @@ pin_project! {
         // Declared first, and so dropped first: the permit is released only when the body's memory is.
         #[pin]
         inner: Option<B>,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Permit>,
     }
 }
 
@@ -25,7 +26,7 @@ pin_project! {
 
 impl<B: Body> LimitedBody<B> {
     /// Holds the permit until the body ends. Releases it at once if the body has ended already.
-    pub(super) fn new(inner: B, permit: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(inner: B, permit: Option<Permit>) -> Self {
         let permit = permit.filter(|_| !inner.is_end_stream());
         Self { inner: Some(inner), permit }
     }

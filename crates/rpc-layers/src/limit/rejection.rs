@@ -1,4 +1,4 @@
-//! The reply to requests above the limit, and their metrics.
+//! The replies to requests above the limit, and their metrics.
 
 use std::{
     collections::HashMap,
@@ -8,21 +8,32 @@ use std::{
 
 use http::{HeaderMap, Response, Uri};
 use http_body::Body;
-use opentelemetry::metrics::{Counter, Meter};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Meter},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::body::LimitedBody;
-use crate::trace::{CallDuration, KnownMethods};
+use super::{body::LimitedBody, share::Exceeded};
+use crate::{
+    caller::Caller,
+    trace::{CallDuration, KnownMethods},
+};
 
 /// The shortest time between two warnings.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The reply to all rejected requests. Built once: it is needed most when there is least time.
+/// When a rejected caller should come back. Nobody knows when a permit is released.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// The replies to rejected requests. Built once: they are needed most when there is least time.
 #[derive(Debug)]
 pub(super) struct Rejection {
     max: usize,
-    headers: HeaderMap,
+    all: HeaderMap,
+    /// By the kind of caller that has more than its share.
+    share: HashMap<&'static str, HeaderMap>,
     methods: KnownMethods,
     /// `None` if no meter was given.
     metrics: Option<Metrics>,
@@ -40,14 +51,13 @@ struct Metrics {
 // === impl Rejection ===
 
 impl Rejection {
-    pub(super) fn new(max: usize, methods: KnownMethods, meter: Option<&Meter>) -> Self {
-        let limit = HashMap::from([("max_in_flight".to_owned(), max.to_string())]);
-        let details = ErrorDetails::with_error_info("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout", limit);
-        let message = format!("too many requests in flight: the limit is {max}");
-        let status = Status::with_error_details(Code::ResourceExhausted, message, details);
+    pub(super) fn new(max: usize, max_share: u8, methods: KnownMethods, meter: Option<&Meter>) -> Self {
+        let headers = |status: Status| status.into_http::<String>().into_parts().0.headers;
+        let share = Caller::KINDS.map(|kind| (kind, headers(share_exceeded(max, max_share, kind))));
         Self {
             max,
-            headers: status.into_http::<String>().into_parts().0.headers,
+            all: headers(all_in_flight(max)),
+            share: HashMap::from(share),
             methods,
             metrics: meter.map(Metrics::new),
             started: Instant::now(),
@@ -55,11 +65,18 @@ impl Rejection {
         }
     }
 
-    /// Counts a rejected request to this address, and logs a warning if the last one is long ago.
-    pub(super) fn record(&self, uri: &Uri) {
-        if let Some(Metrics { shed, duration }) = &self.metrics {
-            shed.add(1, &[]);
+    /// Records a request to this address that was rejected before it began.
+    pub(super) fn record_request(&self, exceeded: Exceeded<Caller>, uri: &Uri) {
+        if let Some(Metrics { duration, .. }) = &self.metrics {
             duration.record(&self.methods.method(uri), Duration::ZERO, Code::ResourceExhausted);
+        }
+        self.record(exceeded);
+    }
+
+    /// Counts a rejected request, and logs a warning if the last one is long ago.
+    pub(super) fn record(&self, exceeded: Exceeded<Caller>) {
+        if let Some(Metrics { shed, .. }) = &self.metrics {
+            shed.add(1, &[reason(exceeded)]);
         }
         let (now, next) = (millis(self.started.elapsed()), self.next_warning.load(Ordering::Relaxed));
         // Of several threads at once, one logs the warning.
@@ -72,11 +89,54 @@ impl Rejection {
     }
 
     /// Returns the reply. It has no body: its headers are its trailers too.
-    pub(super) fn response<B: Body>(&self) -> Response<LimitedBody<B>> {
+    pub(super) fn response<B: Body>(&self, exceeded: Exceeded<Caller>) -> Response<LimitedBody<B>> {
         let mut response = Response::new(LimitedBody::empty());
-        *response.headers_mut() = self.headers.clone();
+        *response.headers_mut() = self.headers(exceeded).clone();
         response
     }
+
+    /// Returns the status of the reply.
+    pub(super) fn status(&self, exceeded: Exceeded<Caller>) -> Status {
+        Status::from_header_map(self.headers(exceeded)).expect("they have a status")
+    }
+
+    fn headers(&self, exceeded: Exceeded<Caller>) -> &HeaderMap {
+        match exceeded {
+            Exceeded::All => &self.all,
+            Exceeded::Share(caller) => &self.share[caller.kind()],
+        }
+    }
+}
+
+fn all_in_flight(max: usize) -> Status {
+    let limit = HashMap::from([("max_in_flight".to_owned(), max.to_string())]);
+    let mut details = ErrorDetails::with_error_info("TOO_MANY_REQUESTS_IN_FLIGHT", "fanout", limit);
+    details.set_retry_info(Some(RETRY_DELAY));
+    let message = format!("too many requests in flight: the limit is {max}");
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+fn share_exceeded(max: usize, max_share: u8, kind: &str) -> Status {
+    let limit = HashMap::from([
+        ("max_in_flight".to_owned(), max.to_string()),
+        ("max_share".to_owned(), format!("{max_share}%")),
+        ("caller".to_owned(), kind.to_owned()),
+    ]);
+    let mut details = ErrorDetails::with_error_info("SHARE_OF_REQUESTS_EXCEEDED", "fanout", limit);
+    details.set_retry_info(Some(RETRY_DELAY));
+    let message = format!(
+        "too many requests in flight: the limit is {max}, and this {kind} has more of them than what is left allows"
+    );
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// Returns why a request was rejected, as an attribute.
+fn reason(exceeded: Exceeded<Caller>) -> KeyValue {
+    let reason = match exceeded {
+        Exceeded::All => "all",
+        Exceeded::Share(_) => "share",
+    };
+    KeyValue::new("fanout.limit", reason)
 }
 
 // === impl Metrics ===
@@ -89,7 +149,9 @@ impl Metrics {
             .with_description("Requests rejected because too many were in flight")
             .build();
         // A series that started with the first rejection would hide it: a rate needs an earlier value.
-        shed.add(0, &[]);
+        for limit in ["all", "share"] {
+            shed.add(0, &[KeyValue::new("fanout.limit", limit)]);
+        }
         Self { shed, duration: CallDuration::of_server(meter) }
     }
 }

@@ -1,18 +1,11 @@
 //! The limits on open connections, of all peers and of each.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
+use rpc_layers::peer::network;
 
 use super::{ConnectionLimits, throttle::Throttle};
-
-/// How many leading bits of an IPv6 address are the peer's: networks are assigned to customers by /64 or larger.
-const IPV6_PREFIX: u32 = 64;
 
 /// Counts the open connections, and rejects those above a limit.
 #[derive(Debug)]
@@ -73,17 +66,10 @@ impl Admission {
     }
 }
 
-/// Returns what counts as one peer: an IPv4 address, or a network of IPv6. Returns `None` for loopback addresses, which
-/// everything on this machine has, a proxy included.
+/// Returns what counts as one peer. Returns `None` for loopback addresses, which everything on this machine has, a proxy
+/// included.
 fn peer(address: IpAddr) -> Option<IpAddr> {
-    match address.to_canonical() {
-        address if address.is_loopback() => None,
-        IpAddr::V4(address) => Some(address.into()),
-        IpAddr::V6(address) => {
-            let network = address.to_bits() >> (Ipv6Addr::BITS - IPV6_PREFIX) << (Ipv6Addr::BITS - IPV6_PREFIX);
-            Some(Ipv6Addr::from_bits(network).into())
-        }
-    }
+    Some(network(address)).filter(|network| !network.is_loopback())
 }
 
 // === impl Open ===

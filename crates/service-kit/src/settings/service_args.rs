@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use super::{
     connection_args::ConnectionArgs,
     log_args::LogArgs,
-    value_parser::{duration, positive_duration, whole_number},
+    value_parser::{duration, percentage, positive_duration, whole_number},
 };
 use crate::serve::ServerLimits;
 
@@ -27,6 +27,9 @@ pub struct ServiceArgs {
     /// How many requests may be in flight; more are rejected
     #[arg(long, default_value = "16384", value_parser = whole_number::<usize>(1, MAX_IN_FLIGHT), value_name = "N")]
     pub max_in_flight: usize,
+    /// How much of that one connection, address or identity may have when others need it; alone it may have everything
+    #[arg(long, default_value = "25%", value_parser = percentage, value_name = "PERCENT")]
+    pub max_share: u8,
     /// The limits on connections.
     #[command(flatten)]
     pub connections: ConnectionArgs,
@@ -54,6 +57,7 @@ impl ServiceArgs {
             deadline: self.deadline,
             drain: self.drain,
             max_in_flight: self.max_in_flight,
+            max_share: self.max_share,
             connections: self.connections.limits(),
         }
     }

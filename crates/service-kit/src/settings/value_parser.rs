@@ -23,6 +23,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "expected a time with its unit, such as 500ms, 30s or 2m".to_owned())
 }
 
+/// Parses a whole percentage from `1%` to `100%`.
+///
+/// # Errors
+///
+/// Returns an error if the text is anything else.
+pub(super) fn percentage(text: &str) -> Result<u8, String> {
+    match text.strip_suffix('%').and_then(|number| number.parse().ok()) {
+        Some(percentage @ 1..=100) => Ok(percentage),
+        _ => Err("expected a whole percentage from 1% to 100%, such as 25%".to_owned()),
+    }
+}
+
 /// Returns a parser for whole numbers from `min` to `max`, both included. It returns an error for everything else.
 pub fn whole_number<N>(min: N, max: N) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static
 where
@@ -44,6 +56,14 @@ mod tests {
         assert_eq!((parse("1"), parse("1000000")), (Ok(1), Ok(1_000_000)));
         for bad in ["0", "-1", "1000001", "many", ""] {
             assert_eq!(parse(bad), Err("expected a whole number from 1 to 1000000".to_owned()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_percentage_has_its_sign() {
+        assert_eq!((percentage("1%"), percentage("100%")), (Ok(1), Ok(100)));
+        for bad in ["25", "0%", "101%", "-1%", "2.5%", "%", ""] {
+            assert!(percentage(bad).unwrap_err().contains("1% to 100%"), "{bad:?}");
         }
     }
 
