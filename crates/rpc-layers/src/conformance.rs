@@ -8,10 +8,8 @@ mod body;
 mod tests;
 
 use std::{
-    collections::HashSet,
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -20,13 +18,12 @@ use http::{
     header::{ALLOW, CONTENT_TYPE},
 };
 use pin_project_lite::pin_project;
-use prost::{DecodeError, Message as _};
-use prost_types::FileDescriptorSet;
+use prost::DecodeError;
 use tonic::{Code, Status, body::Body, server::NamedService};
 use tower::{Layer, Service};
 
 use self::body::OneMessage;
-use crate::source;
+use crate::{source, streaming_methods::StreamingMethods};
 
 /// Refuses requests that are not gRPC with `INVALID_ARGUMENT`:
 ///
@@ -39,15 +36,14 @@ use crate::source;
 /// these count as failures of the server.
 #[derive(Clone, Debug, Default)]
 pub struct ConformanceLayer {
-    /// The methods whose requests stream, such as `grpc.testing.TestService/FullDuplexCall`.
-    streaming: Arc<HashSet<String>>,
+    streaming: StreamingMethods,
 }
 
 /// The service of [`ConformanceLayer`].
 #[derive(Clone, Debug)]
 pub struct Conformance<S> {
     inner: S,
-    streaming: Arc<HashSet<String>>,
+    streaming: StreamingMethods,
 }
 
 pin_project! {
@@ -76,17 +72,7 @@ impl ConformanceLayer {
     ///
     /// Returns an error if the bytes cannot be decoded as one.
     pub fn decode(descriptors: &[u8]) -> Result<Self, DecodeError> {
-        let descriptors = FileDescriptorSet::decode(descriptors)?;
-        let mut streaming = HashSet::new();
-        for file in &descriptors.file {
-            let package = file.package.as_deref().filter(|package| !package.is_empty());
-            let package = package.map(|package| format!("{package}.")).unwrap_or_default();
-            for service in &file.service {
-                let methods = service.method.iter().filter(|method| method.client_streaming());
-                streaming.extend(methods.map(|method| format!("{package}{}/{}", service.name(), method.name())));
-            }
-        }
-        Ok(Self { streaming: Arc::new(streaming) })
+        Ok(Self { streaming: StreamingMethods::decode(descriptors)? })
     }
 }
 
@@ -94,7 +80,7 @@ impl<S> Layer<S> for ConformanceLayer {
     type Service = Conformance<S>;
 
     fn layer(&self, inner: S) -> Conformance<S> {
-        Conformance { inner, streaming: Arc::clone(&self.streaming) }
+        Conformance { inner, streaming: self.streaming.clone() }
     }
 }
 
@@ -120,8 +106,7 @@ where
         if let Some(response) = refusal(request.method(), request.headers()) {
             return ConformanceFuture { state: State::Refused { response: Some(response) } };
         }
-        let path = request.uri().path();
-        let request = if self.streaming.contains(path.strip_prefix('/').unwrap_or(path)) {
+        let request = if self.streaming.contains(request.uri()) {
             request
         } else {
             let is_compressed = request.headers().contains_key("grpc-encoding");

@@ -28,6 +28,7 @@ pub mod identity;
 pub mod limit;
 pub mod peer;
 pub mod source;
+mod streaming_methods;
 pub mod trace;
 
 pub use baggage::{Baggage, BaggageKeys};

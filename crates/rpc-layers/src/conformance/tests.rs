@@ -2,6 +2,8 @@ use std::{future::poll_fn, sync::Arc};
 
 use http_body::Body as _;
 use proptest::prelude::*;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tower::ServiceExt as _;
 
 use super::{body::Framing, *};
@@ -101,13 +103,6 @@ async fn a_message_that_cannot_be_decoded_is_the_callers_error_and_other_failure
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains("decode"), "{status:?}");
     assert_eq!(reply(Status::internal("a bug")).await.code(), Code::Internal);
-}
-
-#[test]
-fn methods_whose_requests_stream_are_known_by_their_descriptors() {
-    let reflection = ConformanceLayer::decode(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET).unwrap();
-    assert!(reflection.streaming.contains("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"));
-    assert!(ConformanceLayer::decode(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap().streaming.is_empty());
 }
 
 proptest! {
