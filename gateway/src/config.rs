@@ -6,9 +6,8 @@ use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
 use fault_injection::OVERRIDE_KEYS;
 use futures::FutureExt as _;
-use rpc_layers::{BaggageKeys, conformance::ConformanceLayer};
+use rpc_layers::BaggageKeys;
 use service_kit::{ServeContext, ServeError, Settings, serve::Server, settings::ServiceArgs};
-use tower::Layer as _;
 
 use crate::{
     backends::{BackendArgs, BackendUrls, Backends},
@@ -63,10 +62,8 @@ impl Settings for Config {
         let backends = Backends::connect(&self.urls, &self.backends, self.service.deadline, meter);
         let gateway = Gateway::new(backends.clone(), baggage_keys(self.baggage_keys, self.allow_overrides), meter)
             .allow_overrides(self.allow_overrides);
-        // `serve` returns the error if the descriptors cannot be decoded.
-        let conformance = ConformanceLayer::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
         Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
-            .service(conformance.layer(GatewayServiceServer::new(gateway)))
+            .service(GatewayServiceServer::new(gateway))
             .serve(listener, backends.ready().map(Ok::<_, Infallible>), shutdown)
             .await
     }

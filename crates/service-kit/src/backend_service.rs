@@ -5,7 +5,6 @@ use std::{convert::Infallible, future::Future};
 use clap::Parser;
 use fault_injection::DelayLayer;
 use http::{Request, Response};
-use rpc_layers::conformance::ConformanceLayer;
 use tonic::{body::Body, server::NamedService};
 use tower::{BoxError, Layer as _, Service};
 
@@ -73,10 +72,8 @@ impl<B: BackendService> Settings for B {
         let key = B::NAME.strip_suffix("-service").unwrap_or(B::NAME);
         let delay = DelayLayer::new(delay.for_service(key));
         let gate = StartupGate::new();
-        // `serve` returns the error if the descriptors cannot be decoded.
-        let conformance = ConformanceLayer::decode(B::DESCRIPTORS).unwrap_or_default();
         let server = Server::new(B::DESCRIPTORS, service.limits(), context.meter.as_ref())
-            .service(conformance.layer(gate.clone()));
+            .service(gate.clone());
         let start = async move {
             gate.open(delay.layer(self.start().await?))?;
             Ok::<_, BoxError>(())

@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt as _, stream::BoxStream};
 use http::{Request, Response};
 use opentelemetry::metrics::Meter;
 use rpc_layers::{
+    conformance::ConformanceLayer,
     deadline::ServerDeadlineLayer,
     limit::InFlightLimitLayer,
     trace::{KnownMethods, ServerTraceLayer},
@@ -55,7 +56,7 @@ pub struct ServerLimits {
     pub connections: ConnectionLimits,
 }
 
-/// A gRPC server: services behind the limit, trace and deadline layers. Health and reflection stand beside them: they
+/// A gRPC server: services behind the limit, trace, deadline and conformance layers. Health and reflection stand beside them: they
 /// are answered during an overload too, and are not traced.
 pub struct Server {
     routes: RoutesBuilder,
@@ -66,6 +67,7 @@ pub struct Server {
     limit: InFlightLimitLayer,
     trace: ServerTraceLayer,
     deadline: ServerDeadlineLayer,
+    conformance: ConformanceLayer,
     reply_timeout: ReplyTimeoutLayer,
     drain: Duration,
     connections: ConnectionLimits,
@@ -113,6 +115,7 @@ impl Server {
         let trace = ServerTraceLayer::new(methods, meter);
         let reply_timeout = ReplyTimeoutLayer::new(deadline);
         let deadline = ServerDeadlineLayer::new(Some(deadline));
+        let conformance = ConformanceLayer::decode(descriptors).unwrap_or_default();
         Self {
             routes,
             names: Vec::new(),
@@ -122,6 +125,7 @@ impl Server {
             limit,
             trace,
             deadline,
+            conformance,
             reply_timeout,
             drain,
             connections,
@@ -136,7 +140,7 @@ impl Server {
         S: NamedService + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
-        let service = self.limit.layer(self.trace.layer(self.deadline.layer(service)));
+        let service = self.limit.layer(self.trace.layer(self.deadline.layer(self.conformance.layer(service))));
         let service = self.reply_timeout.layer(service);
         self.routes.add_service(service);
         self.names.push(S::NAME);
