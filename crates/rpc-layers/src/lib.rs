@@ -14,6 +14,7 @@
 //! * [`peer`]: who is at the other end of a request's connection.
 //! * [`blame`]: a mark on failures that the caller asked for.
 //! * [`source`]: searches the sources of an error by type.
+//! * [`throttle`]: allows some log lines in place of many.
 //!
 //! The layers that record metrics are given their [`Meter`](opentelemetry::metrics::Meter) when they are made; without
 //! one they record nothing.
@@ -29,11 +30,13 @@ pub mod limit;
 pub mod peer;
 pub mod source;
 mod streaming_methods;
+pub mod throttle;
 pub mod trace;
 
 pub use baggage::{Baggage, BaggageKeys};
 pub use call_context::CallContext;
 pub use peer::{Peer, PeerCertificate};
+pub use throttle::Throttle;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -72,8 +72,7 @@ impl<B: BackendService> Settings for B {
         let key = B::NAME.strip_suffix("-service").unwrap_or(B::NAME);
         let delay = DelayLayer::new(delay.for_service(key));
         let gate = StartupGate::new();
-        let server = Server::new(B::DESCRIPTORS, service.limits(), context.meter.as_ref())
-            .service(gate.clone());
+        let server = Server::new(B::DESCRIPTORS, service.limits(), context.meter.as_ref()).service(gate.clone());
         let start = async move {
             gate.open(delay.layer(self.start().await?))?;
             Ok::<_, BoxError>(())

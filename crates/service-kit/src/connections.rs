@@ -15,7 +15,6 @@
 //! * `http2`: the limits of HTTP/2 on each connection.
 //! * `reply_timeout`: resets calls whose replies their callers do not read.
 //! * `request_body`: reads requests to their end, also if the service does not.
-//! * `throttle`: logs one warning in place of many.
 
 mod acceptor;
 mod admission;
@@ -26,10 +25,10 @@ mod http2;
 mod preface;
 mod reply_timeout;
 mod request_body;
-mod throttle;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
+use rpc_layers::Throttle;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
@@ -39,7 +38,6 @@ use self::{
     acceptor::Acceptor,
     admission::Admission,
     connection::{Connection, Shared},
-    throttle::Throttle,
 };
 
 /// The limits on a server's connections.

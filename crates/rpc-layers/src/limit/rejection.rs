@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -18,11 +17,9 @@ use tonic_types::{ErrorDetails, StatusExt};
 use super::{body::LimitedBody, share::Exceeded};
 use crate::{
     caller::Caller,
+    throttle::Throttle,
     trace::{CallDuration, KnownMethods},
 };
-
-/// The shortest time between two warnings.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// When a rejected caller should come back. Nobody knows when a permit is released.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -37,9 +34,7 @@ pub(super) struct Rejection {
     methods: KnownMethods,
     /// `None` if no meter was given.
     metrics: Option<Metrics>,
-    started: Instant,
-    /// When the next warning may be logged, in milliseconds after `started`.
-    next_warning: AtomicU64,
+    warnings: Throttle,
 }
 
 #[derive(Debug)]
@@ -60,8 +55,7 @@ impl Rejection {
             share: HashMap::from(share),
             methods,
             metrics: meter.map(Metrics::new),
-            started: Instant::now(),
-            next_warning: AtomicU64::new(0),
+            warnings: Throttle::default(),
         }
     }
 
@@ -78,13 +72,8 @@ impl Rejection {
         if let Some(Metrics { shed, .. }) = &self.metrics {
             shed.add(1, &[reason(exceeded)]);
         }
-        let (now, next) = (millis(self.started.elapsed()), self.next_warning.load(Ordering::Relaxed));
-        // Of several threads at once, one logs the warning.
-        let relaxed = Ordering::Relaxed;
-        if now >= next
-            && self.next_warning.compare_exchange(next, now + millis(WARNING_INTERVAL), relaxed, relaxed).is_ok()
-        {
-            tracing::warn!(max_in_flight = self.max, "requests are rejected: too many in flight");
+        if let Some(others) = self.warnings.allow(Instant::now()) {
+            tracing::warn!(max_in_flight = self.max, others, "requests are rejected: too many in flight");
         }
     }
 
@@ -154,8 +143,4 @@ impl Metrics {
         }
         Self { shed, duration: CallDuration::of_server(meter) }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -23,6 +24,7 @@ use super::{
     body::TracedBody,
     duration::CallDuration,
     end_reason::EndReason,
+    line_sample::LineSample,
     method::{KnownMethods, RpcMethod, cut},
     saved_time::SavedTime,
     span_guard::{ServerCall, SpanGuard},
@@ -41,12 +43,14 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 /// The trace of a [`Caller`] that is not trusted is not continued: the span begins one, with a link to it.
 ///
 /// Adds `traceresponse` to the reply, and logs one line when the reply has ended or was dropped, with the [`SavedTime`]
-/// that the reply has as an extension.
+/// that the reply has as an extension. Of requests that are refused or cancelled, 50 in a second have a line; one more
+/// line says how many others there were.
 #[derive(Clone, Debug)]
 pub struct ServerTraceLayer {
     methods: KnownMethods,
     /// `None` if no metrics are recorded.
     duration: Option<CallDuration>,
+    lines: Arc<LineSample>,
 }
 
 /// The service of [`ServerTraceLayer`].
@@ -73,7 +77,7 @@ impl ServerTraceLayer {
     /// Creates a layer for services whose contract has these methods. Records `rpc.server.call.duration` if `meter` is
     /// given.
     pub fn new(methods: KnownMethods, meter: Option<&Meter>) -> Self {
-        Self { methods, duration: meter.map(CallDuration::of_server) }
+        Self { methods, duration: meter.map(CallDuration::of_server), lines: Arc::default() }
     }
 }
 
@@ -107,8 +111,8 @@ where
         let method = self.layer.methods.method(request.uri());
         let span = server_span(&request, &method);
         let (started, client_timeout) = (Instant::now(), client_timeout(request.headers()));
-        let duration = self.layer.duration.clone();
-        let call = ServerCall { method, started, client_timeout, duration, saved: None };
+        let (duration, lines) = (self.layer.duration.clone(), Arc::clone(&self.layer.lines));
+        let call = ServerCall { method, started, client_timeout, duration, lines, saved: None };
         let guard = SpanGuard::server(span.clone(), call);
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ServerTraceFuture { inner, guard: Some(guard) }

@@ -1,6 +1,9 @@
 //! The open span of a call, and what is measured of the call.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tonic::Code;
 use tracing::Span;
@@ -8,6 +11,7 @@ use tracing::Span;
 use super::{
     duration::CallDuration,
     end_reason::{EndReason, SpanKind, code_name},
+    line_sample::LineSample,
     method::RpcMethod,
     saved_time::SavedTime,
 };
@@ -36,6 +40,8 @@ pub(super) struct ServerCall {
     pub(super) client_timeout: Option<Duration>,
     /// `None` if no metrics are recorded.
     pub(super) duration: Option<CallDuration>,
+    /// Which requests have a log line.
+    pub(super) lines: Arc<LineSample>,
     /// What the handler adds to the log line.
     pub(super) saved: Option<SavedTime>,
 }
@@ -114,6 +120,9 @@ impl Drop for SpanGuard {
 
 impl ServerCall {
     fn log(&self, reason: EndReason, took: Duration, span: &Span) {
+        if !self.lines.includes(reason) {
+            return;
+        }
         let (method, code) = (self.method.original(), code_name(reason.code()));
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let saved_ms = self.saved.as_ref().and_then(SavedTime::milliseconds);

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
-use rpc_layers::peer::network;
+use rpc_layers::{Throttle, peer::network};
 
-use super::{ConnectionLimits, throttle::Throttle};
+use super::ConnectionLimits;
 
 /// Counts the open connections, and rejects those above a limit.
 #[derive(Debug)]

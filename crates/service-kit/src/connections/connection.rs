@@ -12,7 +12,7 @@ use std::{
 
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
-use rpc_layers::{Peer, source};
+use rpc_layers::{Peer, Throttle, source};
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
@@ -29,7 +29,6 @@ use super::{
     http2,
     preface::{PREFACE, read_preface},
     reply_timeout::reset_when_expired,
-    throttle::Throttle,
 };
 
 /// How long a peer may take to begin to speak HTTP/2.
