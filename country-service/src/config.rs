@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, country::v1::spliced::country_service_server::CountryServiceServer};
-use service_kit::{BackendArgs, BackendService, BoxError};
+use service_kit::{BackendArgs, BackendService, BoxError, Started};
 
 use crate::{Catalogue, Countries};
 
@@ -34,7 +34,7 @@ impl BackendService for Config {
         &self.backend
     }
 
-    async fn start(self) -> Result<Self::Server, BoxError> {
-        Ok(CountryServiceServer::new(Countries::new(Catalogue::new())))
+    async fn start(self) -> Result<Started<Self::Server>, BoxError> {
+        Ok(CountryServiceServer::new(Countries::new(Catalogue::new())).into())
     }
 }

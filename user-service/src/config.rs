@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, user::v1::user_service_server::UserServiceServer};
-use service_kit::{BackendArgs, BackendService, BoxError};
+use service_kit::{BackendArgs, BackendService, BoxError, Started};
 
 use crate::{Database, Store, StoreError, Users};
 
@@ -51,9 +51,9 @@ impl BackendService for Config {
     }
 
     /// Waits until the database is available.
-    async fn start(self) -> Result<Self::Server, BoxError> {
+    async fn start(self) -> Result<Started<Self::Server>, BoxError> {
         let store = wait_for(&self.database, self.seed).await?;
-        Ok(UserServiceServer::new(Users::new(store)))
+        Ok(UserServiceServer::new(Users::new(store)).into())
     }
 }
 

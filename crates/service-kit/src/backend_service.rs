@@ -9,6 +9,7 @@ use tonic::{body::Body, server::NamedService};
 use tower::{BoxError, Layer as _, Service};
 
 use crate::{
+    readiness::{Readiness, ReadinessCheck},
     serve::{ServeContext, ServeError, Server},
     service::Settings,
     settings::{DelayArgs, ServiceArgs},
@@ -54,7 +55,33 @@ pub trait BackendService: Parser + Send + 'static {
     /// # Errors
     ///
     /// Returns an error if the service can never start. It ends the process.
-    fn start(self) -> impl Future<Output = Result<Self::Server, BoxError>> + Send;
+    fn start(self) -> impl Future<Output = Result<Started<Self::Server>, BoxError>> + Send;
+}
+
+/// A backend service that has started.
+///
+/// A server becomes one with `into`.
+#[derive(Debug)]
+pub struct Started<S> {
+    server: S,
+    readiness: Readiness,
+}
+
+// === impl Started ===
+
+impl<S> Started<S> {
+    /// Makes health depend on a check from now on, such as whether the database is there.
+    #[must_use]
+    pub fn ready_while(mut self, check: impl ReadinessCheck) -> Self {
+        self.readiness = Readiness::new(check);
+        self
+    }
+}
+
+impl<S> From<S> for Started<S> {
+    fn from(server: S) -> Self {
+        Self { server, readiness: Readiness::default() }
+    }
 }
 
 // === impl Settings ===
@@ -74,8 +101,9 @@ impl<B: BackendService> Settings for B {
         let gate = StartupGate::new();
         let server = Server::new(B::DESCRIPTORS, service.limits(), context.meter.as_ref()).service(gate.clone());
         let start = async move {
-            gate.open(delay.layer(self.start().await?))?;
-            Ok::<_, BoxError>(())
+            let Started { server, readiness } = self.start().await?;
+            gate.open(delay.layer(server))?;
+            Ok::<_, BoxError>(readiness)
         };
         server.serve(context.listener, start, context.shutdown).await
     }

@@ -15,6 +15,7 @@
 //! * [`domain_error`]: turns errors of a domain into gRPC statuses.
 //! * [`serve`]: listens, serves and drains, with health and reflection beside the services.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
+//! * [`readiness`]: whether a service that has started can answer.
 //! * [`signals`]: the signals that ask a process to stop.
 //! * `connections`: accepts connections, and serves HTTP/2 on them.
 //! * `file_descriptors`: raises the limit on open files.
@@ -31,6 +32,7 @@ mod drain;
 mod file_descriptors;
 pub mod health;
 pub mod process;
+pub mod readiness;
 pub mod serve;
 pub mod service;
 pub mod settings;
@@ -38,7 +40,8 @@ pub mod signals;
 pub mod startup_gate;
 pub mod telemetry;
 
-pub use backend_service::{BackendArgs, BackendService};
+pub use backend_service::{BackendArgs, BackendService, Started};
+pub use readiness::ReadinessCheck;
 pub use serve::{ServeContext, ServeError};
 pub use service::Settings;
 pub use tower::BoxError;

@@ -26,6 +26,7 @@ use crate::{
     close_on_drain::CloseOnDrain,
     connections::{self, ReplyTimeoutLayer},
     drain::{DrainEnd, drain},
+    readiness::Readiness,
 };
 
 /// Has an item each time that the process is told to stop: the first starts the drain, the second ends it.
@@ -151,16 +152,17 @@ impl Server {
     /// have the time of [`ServerLimits::drain`] to finish. A second item ends the drain at once. Connections that are
     /// still open afterwards close with the runtime.
     ///
-    /// Health is `NOT_SERVING` until `ready` has returned. Dropping the future stops accepting connections.
+    /// Health is `NOT_SERVING` until `ready` has returned, and follows the [`Readiness`] that it returns from then on;
+    /// `()` is one that never changes. Dropping the future stops accepting connections.
     ///
     /// # Errors
     ///
     /// Returns an error if the descriptors cannot be decoded, `ready` fails, or a second item of `shutdown` cuts off
     /// requests.
-    pub async fn serve<E: Into<BoxError>>(
+    pub async fn serve<R: Into<Readiness>, E: Into<BoxError>>(
         self,
         listener: TcpListener,
-        ready: impl Future<Output = Result<(), E>>,
+        ready: impl Future<Output = Result<R, E>>,
         mut shutdown: impl Stream<Item = ()> + Unpin,
     ) -> Result<(), ServeError> {
         let routes = self.routes()?;
@@ -173,10 +175,14 @@ impl Server {
 
         tokio::pin!(server);
         let start = async {
-            ready.await.map_err(|error| ServeError::Start(error.into()))?;
+            let readiness = ready.await.map_err(|error| ServeError::Start(error.into()))?.into();
             set(ServingStatus::Serving).await;
             tracing::info!("serving");
-            std::future::pending().await
+            let mut readiness = readiness.watch();
+            loop {
+                let is_ready = readiness.changed().await;
+                set(if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+            }
         };
         tokio::select! {
             () = &mut server => unreachable!("it serves until the drain, which has not begun"),

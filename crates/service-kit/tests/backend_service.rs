@@ -2,7 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute alone")]
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use clap::Parser;
 use fanout_proto::{
@@ -15,12 +21,13 @@ use fanout_proto::{
 };
 use futures::{StreamExt as _, stream};
 use service_kit::{
-    BackendArgs, BackendService, BoxError, ServeContext, Settings,
+    BackendArgs, BackendService, BoxError, ReadinessCheck, ServeContext, Settings, Started,
     command_line::{self, Invocation},
     health,
 };
 use tokio::{net::TcpListener, sync::oneshot};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 #[derive(Debug, Parser)]
 struct Config {
@@ -29,6 +36,18 @@ struct Config {
     /// The start of the service waits for this.
     #[arg(skip)]
     may_start: Option<oneshot::Receiver<()>>,
+    /// Whether what it depends on is there.
+    #[arg(skip)]
+    dependency: Option<Dependency>,
+}
+
+#[derive(Debug)]
+struct Dependency(Arc<AtomicBool>);
+
+impl ReadinessCheck for Dependency {
+    async fn check(&mut self) -> Result<(), BoxError> {
+        if self.0.load(Ordering::Relaxed) { Ok(()) } else { Err("it is gone".into()) }
+    }
 }
 
 impl BackendService for Config {
@@ -41,9 +60,13 @@ impl BackendService for Config {
         &self.backend
     }
 
-    async fn start(self) -> Result<Self::Server, BoxError> {
+    async fn start(self) -> Result<Started<Self::Server>, BoxError> {
         self.may_start.unwrap().await?;
-        Ok(UserServiceServer::new(Users))
+        let started = Started::from(UserServiceServer::new(Users));
+        Ok(match self.dependency {
+            Some(dependency) => started.ready_while(dependency),
+            None => started,
+        })
     }
 }
 
@@ -95,6 +118,35 @@ async fn a_backend_answers_when_it_has_started_and_is_delayed_by_its_own_name() 
     request.metadata_mut().insert("baggage", "example.error-rate=1".parse().unwrap());
     let status = client.get_user(request).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "injected fault of service example"));
+}
+
+#[tokio::test]
+async fn health_follows_what_a_backend_depends_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (start, may_start) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let is_there = Arc::new(AtomicBool::new(true));
+    let config = Config { dependency: Some(Dependency(Arc::clone(&is_there))), ..config(may_start) };
+    let shutdown = stream::once(async { stopped.await.unwrap() }).chain(stream::pending()).boxed();
+    let ended = tokio::spawn(config.serve(ServeContext { listener, shutdown, meter: None }));
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut client = UserServiceClient::new(channel.clone());
+    let mut health = HealthClient::new(channel);
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut status = async || watch.message().await.unwrap().unwrap().status();
+    assert_eq!(status().await, ServingStatus::NotServing);
+    start.send(()).unwrap();
+    assert_eq!(status().await, ServingStatus::Serving);
+    is_there.store(false, Ordering::Relaxed);
+    assert_eq!(status().await, ServingStatus::NotServing);
+    client.get_user(GetUserRequest::default()).await.expect("calls are answered all the same");
+    is_there.store(true, Ordering::Relaxed);
+    assert_eq!(status().await, ServingStatus::Serving);
+    stop.send(()).unwrap();
+    assert_eq!(status().await, ServingStatus::NotServing, "a check does not undo the drain");
+    drop(client);
+    tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -223,7 +223,7 @@ async fn a_closed_startup_gate_answers_unavailable() {
 async fn a_service_that_cannot_start_ends_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None);
-    let corrupt = ready(Err(std::io::Error::other("the database is corrupt")));
+    let corrupt = ready(Err::<(), _>(std::io::Error::other("the database is corrupt")));
     let error = server.serve(listener, corrupt, stream::pending()).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot start: the database is corrupt");
 }

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, currency::v1::currency_service_server::CurrencyServiceServer};
-use service_kit::{BackendArgs, BackendService, BoxError};
+use service_kit::{BackendArgs, BackendService, BoxError, Started};
 
 use crate::Currencies;
 
@@ -33,7 +33,7 @@ impl BackendService for Config {
         &self.backend
     }
 
-    async fn start(self) -> Result<Self::Server, BoxError> {
-        Ok(CurrencyServiceServer::new(Currencies))
+    async fn start(self) -> Result<Started<Self::Server>, BoxError> {
+        Ok(CurrencyServiceServer::new(Currencies).into())
     }
 }
