@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     call::{CallArgs, call},
+    certs::{CertsArgs, CertsError, certs},
     compare::{CompareArgs, compare},
     completion::{ClientError, Completion},
     completions::{CompletionsArgs, completions},
@@ -33,6 +34,8 @@ enum Command {
     Call(CallArgs),
     /// Makes many requests and shows how long they took
     Load(LoadArgs),
+    /// Makes certificates for TLS: an authority, and one for each service
+    Certs(CertsArgs),
     /// Prints completions for a shell, or the manual page
     Completions(CompletionsArgs),
     #[command(flatten)]
@@ -45,6 +48,9 @@ pub enum Error {
     /// `compare`, `call` or `load` failed.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// No certificates could be made.
+    #[error(transparent)]
+    Certs(#[from] CertsError),
     /// The services could not be started, or one ended.
     #[error(transparent)]
     Up(#[from] UpError),
@@ -79,6 +85,7 @@ impl Cli {
                 completions(&args).map_err(ClientError::Output)?;
                 Ok(Completion::Success)
             }
+            Command::Certs(args) => Ok(certs(&args).map(|()| Completion::Success)?),
             Command::Call(args) => Ok(call(&args).await?),
             Command::Load(args) => Ok(load(&args).await?),
         }
@@ -92,6 +99,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Client(error) => error.exit_code(),
+            Self::Certs(error) => error.exit_code(),
             Self::Up(error) => error.exit_code(),
         }
     }

@@ -7,6 +7,7 @@
 //! * [`compare`]: one request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
 //! * [`up`]: all services, each as a process.
+//! * [`certs`]: an authority and certificates for all services.
 //! * [`completions`]: completions for shells, and the manual page.
 //! * [`services`]: the table of services, and the subcommands that run one. A new backend goes there.
 //! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
@@ -14,9 +15,10 @@
 //! * [`parent_process`]: a child ends when its parent has ended.
 //! * [`usage`]: reads the command line; errors in it, each as one line.
 //!
-//! Imports run one way: `command`, then `up`, `call`, `compare` and `load`, then the others.
+//! Imports run one way: `command`, then `up`, then `call`, `certs`, `compare` and `load`, then the others.
 
 pub mod call;
+pub mod certs;
 pub mod command;
 pub mod compare;
 pub mod completion;

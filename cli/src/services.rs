@@ -111,6 +111,19 @@ impl Service {
         Self { args, ..self }
     }
 
+    /// Returns the service of this name, with or without `-service`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a message for the command line if there is none.
+    pub fn find(name: &str) -> Result<&'static Self, String> {
+        let service = SERVICES.iter().find(|service| service.name == name || service.short_name() == name);
+        service.ok_or_else(|| {
+            let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
+            format!("unknown service '{name}': expected one of {}", names.join(", "))
+        })
+    }
+
     /// Runs the service until it ends, with these arguments after the program's name.
     pub async fn run(&self, args: Vec<OsString>) -> ExitCode {
         (self.run)(std::iter::once(self.name.into()).chain(args).collect()).await

@@ -94,6 +94,31 @@ const ERRORS: &[(&[&str], &str)] = &[
         &["completions", "tcsh"],
         "fanout: invalid value 'tcsh' for '<SHELL>': expected bash, elvish, fish, powershell, zsh or man; did you mean 'zsh'?",
     ),
+    (&["certs"], "fanout: missing '<DIRECTORY>': --help says what it is"),
+    (
+        &["certs", "x", "--days", "0"],
+        "fanout: invalid value '0' for '--days <N>': expected a whole number from 1 to 365",
+    ),
+    (
+        &["certs", "x", "--host", "gatway=api.example.com"],
+        "fanout: invalid value 'gatway=api.example.com' for '--host <SERVICE=NAME>': unknown service 'gatway': \
+         expected one of gateway, user-service, country-service",
+    ),
+    (
+        &["certs", "x", "--host", "gateway=a b"],
+        "fanout: invalid value 'gateway=a b' for '--host <SERVICE=NAME>': invalid name 'a b': expected a host name such as \
+         api.example.com, or an IP address",
+    ),
+    (
+        &["certs", "x", "--client", "ca"],
+        "fanout: invalid value 'ca' for '--client <NAME>': that name is taken: expected one that neither a service nor the \
+         authority has, not ending in -key",
+    ),
+    (
+        &["certs", "x", "--namespace", "My Shop"],
+        "fanout: invalid value 'My Shop' for '--namespace <NAME>': expected 1 to 63 lower-case letters, digits and '-', \
+         the first and last not '-'",
+    ),
     (&["up", "--log-format", "xml"], "fanout: invalid value 'xml' for '--log-format <FORMAT>': expected text or json"),
     (
         &["up", "--log", "loud"],
@@ -193,7 +218,9 @@ async fn the_help_names_every_command() {
     for columns in [80, 120] {
         let ended = Screen::start(columns, &["--help"]).end().await;
         assert_eq!(ended.code, Some(0));
-        for command in ["up", "compare", "call", "load", "completions", "gateway", "user-service", "country-service"] {
+        for command in
+            ["up", "compare", "call", "load", "certs", "completions", "gateway", "user-service", "country-service"]
+        {
             let is_its_line = |line: &String| line.split_whitespace().next() == Some(command);
             assert!(ended.lines.iter().any(is_its_line), "{command} in\n{}", ended.text());
         }

@@ -99,11 +99,7 @@ impl FromStr for ServicePort {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, port) = text.split_once('=').ok_or("expected SERVICE=PORT, such as gateway=0")?;
-        let service = SERVICES.iter().find(|service| service.name == name || service.short_name() == name);
-        let service = service.ok_or_else(|| {
-            let names: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
-            format!("unknown service '{name}': expected one of {}", names.join(", "))
-        })?;
+        let service = Service::find(name)?;
         let port = port.parse().map_err(|_| format!("invalid port '{port}': expected 0 to 65535"))?;
         Ok(Self { service, port })
     }

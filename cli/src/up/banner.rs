@@ -10,7 +10,7 @@ use crate::{
     terminal::{
         capabilities::Terminal,
         style::Role,
-        text_layout::{cut, pad, width, wrap},
+        text_layout::{command_line, cut, pad, width, wrap},
     },
     up::{
         args::{LogView, UpArgs},
@@ -113,24 +113,6 @@ impl Banner<'_> {
             LogView::Full { .. } => "Ctrl-C stops them all. The log follows.",
         }
     }
-}
-
-/// Joins the words of a command. One that is too wide continues in further lines, as a shell reads them.
-fn command_line(words: &[String], columns: usize) -> String {
-    let mut lines = String::from(" ");
-    let mut used = 1;
-    for (index, word) in words.iter().enumerate() {
-        // The last word needs no room for a backslash after it.
-        let end = if index + 1 == words.len() { 0 } else { 2 };
-        if index > 0 && used + 1 + width(word) + end > columns {
-            lines.push_str(" \\\n   ");
-            used = 3;
-        }
-        lines.push(' ');
-        lines.push_str(word);
-        used += 1 + width(word);
-    }
-    lines
 }
 
 /// Lists the URLs of the metrics. Free ports are known to the services alone, which log them.
