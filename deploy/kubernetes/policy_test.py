@@ -88,6 +88,7 @@ MISTAKES = [
     (settings, lambda o: pod(o, "gateway")["containers"][0]["envFrom"][1]["configMapRef"].update(name="logs"), "from something that does not exist"),
     (data, lambda o: argument(o, "country-service", "--delay=0", "--delay=3s"), "country-service has another delay"),
     (data, lambda o: argument(o, "gateway", "--listen=[::]:50051", "--allow-overrides"), "gateway does not treat overrides"),
+    (data, lambda o: argument(o, "gateway", "--listen=[::]:50051", "--reflection"), "gateway has reflection"),
     (data, lambda o: variable(o, "user-service", "DATABASE_URL").update(value="sqlite:users.db", valueFrom=None), "from the secret"),
 ]
 

@@ -273,7 +273,7 @@ def settings(overlay):
 
 
 def data(overlay):
-    """Users are in the right database, and only the laptop has a simulated delay."""
+    """Users are in the right database, and only the laptop has a simulated delay and reflection."""
     user = overlay.container("user-service")
     url = next((each for each in user["env"] if each["name"] == "DATABASE_URL"), {})
     if overlay.name == "production" and url.get("valueFrom") != {"secretKeyRef": {"name": "user-database", "key": "url"}}:
@@ -283,6 +283,9 @@ def data(overlay):
     allowed = "" if overlay.name == "laptop" else None
     if option(overlay, "gateway", "allow-overrides") != allowed:
         yield "gateway does not treat overrides as the backends do"
+    for name in ("gateway", *BACKENDS):
+        if option(overlay, name, "reflection") != allowed:
+            yield f"{name} has reflection, or the laptop has none"
     for name in BACKENDS:
         wanted = ("3s", "") if overlay.name == "laptop" else ("0", None)
         if (option(overlay, name, "delay"), option(overlay, name, "allow-overrides")) != wanted:

@@ -39,7 +39,7 @@ class Service:
         """Starts it, and waits until it is serving."""
         self._begun = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            command = [BINARY, self.name, "--listen", self.address, *self.flags]
+            command = [BINARY, self.name, "--listen", self.address, "--reflection", *self.flags]
             self.process = child_process.start(command, self.env, stdout=log, stderr=log)
         until = time.monotonic() + START
         while not self.is_serving():

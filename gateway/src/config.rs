@@ -63,6 +63,7 @@ impl Settings for Config {
         let gateway = Gateway::new(backends.clone(), baggage_keys(self.baggage_keys, self.allow_overrides), meter)
             .allow_overrides(self.allow_overrides);
         Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
+            .reflection(self.service.reflection)
             .service(GatewayServiceServer::new(gateway))
             .serve(listener, backends.ready().map(Ok::<_, Infallible>), shutdown)
             .await

@@ -58,7 +58,9 @@ fn shared_args(kind: Kind, args: &UpArgs) -> Vec<String> {
         LogFormat::Json => "json",
     };
     let drain = humantime::format_duration(args.drain).to_string();
-    ["--listen", "stdin", "--log", &filter, "--log-format", format, "--drain", &drain].map(str::to_owned).to_vec()
+    ["--listen", "stdin", "--log", &filter, "--log-format", format, "--drain", &drain, "--reflection"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Returns the filter of the lines that the short log needs: warnings, the requests of the gateway, and what a service

@@ -99,7 +99,9 @@ impl<B: BackendService> Settings for B {
         let key = B::NAME.strip_suffix("-service").unwrap_or(B::NAME);
         let delay = DelayLayer::new(delay.for_service(key));
         let gate = StartupGate::new();
-        let server = Server::new(B::DESCRIPTORS, service.limits(), context.meter.as_ref()).service(gate.clone());
+        let server = Server::new(B::DESCRIPTORS, service.limits(), context.meter.as_ref())
+            .reflection(service.reflection)
+            .service(gate.clone());
         let start = async move {
             let Started { server, readiness } = self.start().await?;
             gate.open(delay.layer(server))?;

@@ -18,7 +18,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, body::Body, server::NamedService};
 use tower::Service;
 
-/// Ends the replies of a service with `UNAVAILABLE` when the drain starts, after the messages that are ready then.
+use crate::connections::end_with_drain;
+
+/// Ends the replies of a service with `UNAVAILABLE` when the drain starts, after the messages that are ready then. A reply that
+/// is not read is reset a moment later.
 #[derive(Clone, Debug)]
 pub(crate) struct CloseOnDrain<S> {
     inner: S,
@@ -84,6 +87,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        end_with_drain(this.drain);
         let Ok(reply) = ready!(this.inner.poll(cx));
         let drain = this.drain.clone().cancelled_owned();
         Poll::Ready(Ok(reply.map(|inner| Body::new(DrainBody { inner, drain, ended: false }))))

@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
-pub(crate) use self::reply_timeout::ReplyTimeoutLayer;
+pub(crate) use self::reply_timeout::{ReplyTimeout, ReplyTimeoutLayer, end_with_drain};
 use self::{
     acceptor::Acceptor,
     admission::Admission,

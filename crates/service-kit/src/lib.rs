@@ -17,12 +17,14 @@
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
 //! * [`readiness`]: whether a service that has started can answer.
 //! * [`signals`]: the signals that ask a process to stop.
+//! * `admin`: health and reflection, with bounds of their own.
 //! * `connections`: accepts connections, and serves HTTP/2 on them.
 //! * `file_descriptors`: raises the limit on open files.
 //! * `drain`: lets requests in flight finish; `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`telemetry`]: logs, and the export of spans and metrics.
 //! * [`health`]: asks another server for its health.
 
+mod admin;
 pub mod backend_service;
 mod close_on_drain;
 pub mod command_line;

@@ -23,7 +23,7 @@ use tower::{BoxError, Layer as _, Service};
 
 pub use crate::connections::ConnectionLimits;
 use crate::{
-    close_on_drain::CloseOnDrain,
+    admin::{self, AdminLayer},
     connections::{self, ReplyTimeoutLayer},
     drain::{DrainEnd, drain},
     readiness::Readiness,
@@ -57,13 +57,15 @@ pub struct ServerLimits {
     pub connections: ConnectionLimits,
 }
 
-/// A gRPC server: services behind the limit, trace, deadline and conformance layers. Health and reflection stand beside them: they
-/// are answered during an overload too, and are not traced.
+/// A gRPC server: services behind the limit, trace, deadline and conformance layers. Health and reflection stand beside
+/// them: they are answered during an overload too, are not traced, and have bounds of their own.
 pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     health: HealthReporter,
     descriptors: &'static [u8],
+    admin: AdminLayer,
+    reflects: bool,
     draining: CancellationToken,
     limit: InFlightLimitLayer,
     trace: ServerTraceLayer,
@@ -102,26 +104,30 @@ impl fmt::Debug for ServeContext {
 // === impl Server ===
 
 impl Server {
-    /// Creates a server without services. Reflection answers with `descriptors`, an encoded
+    /// Creates a server without services, whose contract is `descriptors`: an encoded
     /// `google.protobuf.FileDescriptorSet`. Metrics are recorded if `meter` is given.
     pub fn new(descriptors: &'static [u8], limits: ServerLimits, meter: Option<&Meter>) -> Self {
         let ServerLimits { deadline, drain, max_in_flight, max_share, connections } = limits;
         let (health, health_service) = tonic_health::server::health_reporter();
         let draining = CancellationToken::new();
-        let mut routes = Routes::builder();
-        routes.add_service(CloseOnDrain::new(health_service, draining.clone()));
         // `serve` returns the error if the descriptors cannot be decoded.
         let methods = KnownMethods::decode(descriptors).unwrap_or_default();
         let limit = InFlightLimitLayer::new(max_in_flight, max_share, methods.clone(), meter);
         let trace = ServerTraceLayer::new(methods, meter);
         let reply_timeout = ReplyTimeoutLayer::new(deadline);
         let deadline = ServerDeadlineLayer::new(Some(deadline));
-        let conformance = ConformanceLayer::decode(descriptors).unwrap_or_default();
+        let conformance = [&[descriptors], &admin::DESCRIPTORS[..]].concat().concat();
+        let conformance = ConformanceLayer::decode(&conformance).unwrap_or_default();
+        let admin = AdminLayer::new(conformance.clone(), draining.clone());
+        let mut routes = Routes::builder();
+        routes.add_service(admin.layer(health_service.max_decoding_message_size(admin::MAX_MESSAGE)));
         Self {
             routes,
             names: Vec::new(),
             health,
             descriptors,
+            admin,
+            reflects: false,
             draining,
             limit,
             trace,
@@ -145,6 +151,14 @@ impl Server {
         let service = self.reply_timeout.layer(service);
         self.routes.add_service(service);
         self.names.push(S::NAME);
+        self
+    }
+
+    /// Sets whether reflection answers with the contract. It does not unless this is called: whoever can reach the
+    /// server could read what it serves.
+    #[must_use]
+    pub fn reflection(mut self, reflects: bool) -> Self {
+        self.reflects = reflects;
         self
     }
 
@@ -204,23 +218,15 @@ impl Server {
 }
 
 impl Server {
-    /// Returns all services, with reflection of these.
+    /// Returns all services, with reflection of these if it is on.
     fn routes(&self) -> Result<Routes, ServeError> {
-        let reflection = || {
-            let builder = tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(self.descriptors)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                // Errors have details of these types in `google.protobuf.Any`: clients that know the contract only by
-                // reflection need them to read the details.
-                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-                .with_service_name("grpc.health.v1.Health");
-            self.names.iter().fold(builder, |builder, name| builder.with_service_name(*name))
-        };
-        let v1 = reflection().with_service_name("grpc.reflection.v1.ServerReflection").build_v1()?;
-        let v1alpha = reflection().with_service_name("grpc.reflection.v1alpha.ServerReflection").build_v1alpha()?;
         let mut routes = self.routes.clone();
-        routes.add_service(CloseOnDrain::new(v1, self.draining.clone()));
-        routes.add_service(CloseOnDrain::new(v1alpha, self.draining.clone()));
+        // Decodes the descriptors, also if nobody is to read them.
+        let (v1, v1alpha) = admin::reflection(self.descriptors, &self.names)?;
+        if self.reflects {
+            routes.add_service(self.admin.layer(v1));
+            routes.add_service(self.admin.layer(v1alpha));
+        }
         Ok(routes.routes())
     }
 }

@@ -120,6 +120,7 @@ async fn a_streamed_reply_holds_its_permit() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (tell, mut begun) = mpsc::unbounded_channel();
     let server = Server::new(FILE_DESCRIPTOR_SET, limits(Duration::ZERO), None)
+        .reflection(true)
         .service(GatewayServiceServer::new(Streams(tell)))
         .service(UserServiceServer::new(Users));
     tokio::spawn(server.serve(listener, ready(Ok::<_, Infallible>(())), stream::pending()));

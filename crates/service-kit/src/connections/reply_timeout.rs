@@ -4,7 +4,7 @@
 //! then, and whatever the body holds stays. So the task of the call has a timer, outside of hyper.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
@@ -14,24 +14,42 @@ use std::{
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use rpc_layers::deadline::timeout_of;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, server::NamedService};
 use tower::{Layer, Service};
 
-/// How long after its deadline a caller may take to read its reply.
+/// How long after its deadline, or the end of its reply, a caller may take to read it.
 const GRACE: Duration = Duration::from_secs(2);
 
 tokio::task_local! {
-    /// When the call of this task is reset. `None` is never.
-    static EXPIRY: Cell<Option<Instant>>;
+    /// When the call of this task is reset.
+    static EXPIRY: Expiry;
 }
+
+/// When a call is reset: never, unless it is set.
+#[derive(Debug, Default)]
+struct Expiry {
+    at: Cell<Option<Instant>>,
+    drain: RefCell<Option<CancellationToken>>,
+}
+
+/// Ends when a call is to be reset.
+type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Drops a call, which resets it at its caller, as [`ReplyTimeoutLayer`] says.
 pub(super) async fn reset_when_expired(call: impl Future) {
     let call = Expiring { call, timer: None };
-    if EXPIRY.scope(Cell::new(None), call).await.is_none() {
+    if EXPIRY.scope(Expiry::default(), call).await.is_none() {
         tracing::debug!("a call was reset: its caller did not read the reply");
     }
+}
+
+/// Resets the call of this task also if its reply has not been read a moment after the drain has started. For replies
+/// that end then: one whose caller does not read would hold the drain.
+pub(crate) fn end_with_drain(drain: &CancellationToken) {
+    // Fails outside of a connection's task, as in a test of the service alone.
+    let _ = EXPIRY.try_with(|expiry| expiry.drain.replace(Some(drain.clone())));
 }
 
 pin_project! {
@@ -39,7 +57,7 @@ pin_project! {
     struct Expiring<F> {
         #[pin]
         call: F,
-        timer: Option<Pin<Box<Sleep>>>,
+        timer: Option<Timer>,
     }
 }
 
@@ -51,9 +69,37 @@ impl<F: Future> Future for Expiring<F> {
         if let Poll::Ready(output) = this.call.poll(cx) {
             return Poll::Ready(Some(output));
         }
-        let Some(expiry) = EXPIRY.with(Cell::get) else { return Poll::Pending };
-        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(expiry)));
+        if this.timer.is_none() {
+            *this.timer = EXPIRY.with(Expiry::timer);
+        }
+        let Some(timer) = this.timer else { return Poll::Pending };
         timer.as_mut().poll(cx).map(|()| None)
+    }
+}
+
+// === impl Expiry ===
+
+impl Expiry {
+    /// Returns a timer for what is set.
+    fn timer(&self) -> Option<Timer> {
+        let at = self.at.get();
+        let Some(drain) = self.drain.take() else { return Some(Box::pin(sleep_until(at?))) };
+        Some(Box::pin(async move {
+            let drained = async {
+                drain.cancelled().await;
+                sleep(GRACE).await;
+            };
+            let expired = async {
+                match at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = drained => {}
+                () = expired => {}
+            }
+        }))
     }
 }
 
@@ -134,7 +180,7 @@ impl<F: Future> Future for ReplyTimeoutFuture<F> {
         let this = self.project();
         if let Some(expiry) = this.expiry.take() {
             // Fails outside of a connection's task, as in a test of the service alone.
-            let _ = EXPIRY.try_with(|cell| cell.set(Some(expiry)));
+            let _ = EXPIRY.try_with(|at| at.at.set(Some(expiry)));
         }
         this.inner.poll(cx)
     }
@@ -171,6 +217,22 @@ mod tests {
         assert_eq!(unread(&[]).await, Duration::from_secs(30) + GRACE);
         assert_eq!(unread(&[("grpc-timeout", "5S")]).await, Duration::from_secs(5) + GRACE);
         assert_eq!(unread(&[("grpc-timeout", "1H")]).await, Duration::from_secs(30) + GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unread_reply_that_ends_with_the_drain_is_given_up_after_it() {
+        let (drain, begun) = (CancellationToken::new(), Instant::now());
+        let starts = drain.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_mins(1)).await;
+            starts.cancel();
+        });
+        reset_when_expired(async {
+            end_with_drain(&drain);
+            pending::<()>().await;
+        })
+        .await;
+        assert_eq!(begun.elapsed(), Duration::from_mins(1) + GRACE);
     }
 
     #[tokio::test(start_paused = true)]

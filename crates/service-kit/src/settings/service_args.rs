@@ -30,6 +30,9 @@ pub struct ServiceArgs {
     /// How much of that one connection, address or identity may have when others need it; alone it may have everything
     #[arg(long, default_value = "25%", value_parser = percentage, value_name = "PERCENT")]
     pub max_share: u8,
+    /// Let callers read the contract by gRPC server reflection, as grpcurl does
+    #[arg(long)]
+    pub reflection: bool,
     /// The limits on connections.
     #[command(flatten)]
     pub connections: ConnectionArgs,

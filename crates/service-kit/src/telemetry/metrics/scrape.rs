@@ -1,9 +1,12 @@
 //! Metrics for Prometheus: `GET /metrics` on a port of its own.
 
+mod connections;
+
 use std::{
     convert::Infallible,
     net::{SocketAddr, TcpListener as StdListener, ToSocketAddrs as _},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
@@ -11,17 +14,20 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry_prometheus::PrometheusExporter;
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
+use rpc_layers::Throttle;
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::{JoinHandle, JoinSet, spawn_blocking},
+    sync::Semaphore,
+    task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 
+use self::connections::{Asked, Connections};
 use super::{super::error::TelemetryError, settings::PrometheusAddress};
 
-/// How many connections are served at a time; more wait to be accepted. Enough for a few Prometheus servers and a
-/// person with curl.
-const MAX_CONNECTIONS: usize = 8;
+/// How many connections may be open. Enough for a few Prometheus servers and a person with curl, and for as many silent
+/// ones as appear in the moment that a request takes to arrive.
+const MAX_CONNECTIONS: usize = 64;
 
 /// How long the head of a request may take to arrive.
 const READ_TIMEOUT: Duration = Duration::from_secs(2);
@@ -79,18 +85,16 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 async fn serve(listener: TcpListener, registry: Registry) {
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::default();
+    let answer = Answer { registry, turn: Arc::new(Semaphore::new(1)) };
+    let warnings = Throttle::default();
     loop {
-        while connections.try_join_next().is_some() {}
-        if connections.len() >= MAX_CONNECTIONS {
-            connections.join_next().await;
-        }
         match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(answer_on(stream, registry.clone()));
-            }
+            Ok((stream, _)) => connections.add(|asked| answer_on(stream, answer.clone(), asked)),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection for metrics");
+                if let Some(others) = warnings.allow(Instant::now()) {
+                    tracing::warn!(%error, others, "cannot accept a connection for metrics");
+                }
                 // Such as too many open files, which does not pass at once.
                 sleep(Duration::from_secs(1)).await;
             }
@@ -99,13 +103,17 @@ async fn serve(listener: TcpListener, registry: Registry) {
 }
 
 /// Answers one request. Without keep-alive idle connections do not count against the limit.
-async fn answer_on(stream: TcpStream, registry: Registry) {
+async fn answer_on(stream: TcpStream, answer: Answer, asked: Asked) {
+    let answer = service_fn(move |request| {
+        asked.set();
+        answer.clone().to(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_TIMEOUT)
         .keep_alive(false)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service_fn(|request| answer(request, registry.clone())));
+        .serve_connection(TokioIo::new(stream), answer);
     match timeout(CONNECTION_TIMEOUT, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a request for metrics failed"),
@@ -113,26 +121,40 @@ async fn answer_on(stream: TcpStream, registry: Registry) {
     }
 }
 
-async fn answer(request: Request<Incoming>, registry: Registry) -> Result<Response<String>, Infallible> {
-    let (code, content_type, text) = match (request.uri().path(), request.method()) {
-        ("/metrics", &(Method::GET | Method::HEAD)) => match encode(registry).await {
-            Ok(text) => (StatusCode::OK, TEXT_FORMAT, text),
-            Err(error) => {
-                tracing::error!(%error, "metrics cannot be written");
-                (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the metrics cannot be written\n".to_owned())
-            }
-        },
-        ("/metrics", _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET is allowed\n".to_owned()),
-        _ => (StatusCode::NOT_FOUND, "text/plain", "metrics are at /metrics\n".to_owned()),
-    };
-    let mut response = Response::new(text);
-    *response.status_mut() = code;
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    Ok(response)
+/// Answers requests, one after the other: to write all metrics keeps a core busy for milliseconds.
+#[derive(Clone)]
+struct Answer {
+    registry: Registry,
+    turn: Arc<Semaphore>,
 }
 
-/// Collects and encodes all metrics, on a blocking thread so that requests do not wait for it.
-async fn encode(registry: Registry) -> Result<String, tower::BoxError> {
-    let encode = move || TextEncoder::new().encode_to_string(&registry.gather());
-    Ok(spawn_blocking(encode).await??)
+impl Answer {
+    async fn to(self, request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+        let (code, content_type, text) = match (request.uri().path(), request.method()) {
+            ("/metrics", &(Method::GET | Method::HEAD)) => match self.encode().await {
+                Ok(text) => (StatusCode::OK, TEXT_FORMAT, text),
+                Err(error) => {
+                    tracing::error!(%error, "metrics cannot be written");
+                    (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "the metrics cannot be written\n".to_owned())
+                }
+            },
+            ("/metrics", _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET is allowed\n".to_owned()),
+            _ => (StatusCode::NOT_FOUND, "text/plain", "metrics are at /metrics\n".to_owned()),
+        };
+        let mut response = Response::new(text);
+        *response.status_mut() = code;
+        response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+        Ok(response)
+    }
+
+    /// Collects and encodes all metrics, on a blocking thread so that requests of the service do not wait for it.
+    async fn encode(self) -> Result<String, tower::BoxError> {
+        let turn = self.turn.acquire_owned().await?;
+        let encode = move || {
+            let text = TextEncoder::new().encode_to_string(&self.registry.gather());
+            drop(turn);
+            text
+        };
+        Ok(spawn_blocking(encode).await??)
+    }
 }
