@@ -52,7 +52,7 @@ const USER_SERVICE: &str = "user-service";
 /// # Errors
 ///
 /// Returns an error if a service cannot be started or ends by itself; the others are stopped first. Returns an error too
-/// if a second signal has cut off requests.
+/// if requests were cut off by the end of the drain, or by a second signal.
 pub async fn up(args: &UpArgs) -> Result<(), UpError> {
     let mut signals = StopSignals::new()?;
     let metrics = MetricsPorts::from_env()?;
@@ -89,7 +89,7 @@ async fn up_on(
     console.hide_live().await;
     let cut_off = Stop::new(args, console).run(&mut children, signals).await?;
     match (result, cut_off) {
-        (Ok(()), Some(CutOff { requests })) => Err(UpError::CutOff { requests }),
+        (Ok(()), Some(CutOff { requests, at_once })) => Err(UpError::CutOff { requests, at_once }),
         (result, _) => result,
     }
 }

@@ -6,6 +6,7 @@ use std::{net::TcpStream, time::Instant};
 
 use e2e::service::Service;
 use fanout_proto::country::v1::{GetCountryRequest, country_service_client::CountryServiceClient};
+use service_kit::process::EX_TEMPFAIL;
 use tonic::transport::Channel;
 
 async fn client(service: &Service) -> CountryServiceClient<Channel> {
@@ -47,7 +48,7 @@ async fn a_drain_ends_in_time() {
     let call = call_in_flight(&service).await;
     let begun = Instant::now();
     service.terminate();
-    assert_eq!(service.wait(), Some(0));
+    assert_eq!(service.wait(), Some(EX_TEMPFAIL.into()), "the call is cut off");
     assert!(begun.elapsed().as_secs() < 15, "does not wait for the call's 25 s: {:?}", begun.elapsed());
     assert!(call.await.unwrap().is_err());
 }

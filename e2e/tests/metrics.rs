@@ -154,7 +154,13 @@ async fn a_collector_gets_the_last_figures_before_the_process_ends() {
     let ended = tokio::task::spawn_blocking(move || service.wait());
     assert_eq!(ended.await.unwrap(), Some(0));
     let metrics = collector.metrics("country-service");
-    for name in ["rpc.server.call.duration", "fanout.server.in_flight", "fanout.server.shed", "tokio.runtime.workers"] {
+    for name in [
+        "rpc.server.call.duration",
+        "fanout.server.in_flight",
+        "fanout.server.shed",
+        "fanout.server.cut_off",
+        "tokio.runtime.workers",
+    ] {
         assert!(metrics.iter().any(|metric| metric == name), "{name} in {metrics:?}");
     }
 }

@@ -38,11 +38,13 @@ pub enum UpError {
     /// A service ended by itself.
     #[error("{0}; the others are stopped too")]
     Exited(ChildExit),
-    /// A second signal has ended the drain.
-    #[error("stopped at once: {}", cut_off_text(*.requests))]
+    /// Requests were cut off.
+    #[error("stopped {}: {}", if *.at_once { "at once" } else { "after the drain" }, cut_off_text(*.requests))]
     CutOff {
         /// How many requests were cut off, if the log says it.
         requests: Option<u64>,
+        /// Whether a second signal has ended the drain.
+        at_once: bool,
     },
     /// A service did not become healthy in time.
     #[error("the {service} is not healthy after {} s: {reason}", .after.as_secs())]

@@ -22,12 +22,17 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 /// that something holds it. One that has nothing to wait for ends much faster, also on a busy machine.
 const PROMPT: Duration = Duration::from_secs(2);
 
-/// What a second signal has cut off.
+/// What the end of the drain has cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CutOff {
     /// How many requests, if the log says it.
     pub(super) requests: Option<u64>,
+    /// Whether a second signal has ended the drain.
+    pub(super) at_once: bool,
 }
+
+/// How a service ended: `None` if it has cut off nothing, otherwise how many requests it has, if its log says it.
+type End = Option<Option<u64>>;
 
 /// What a stopping service waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +63,11 @@ impl<'a> Stop<'a> {
         Self { drain: args.drain, prints_text, style, console }
     }
 
-    /// Stops all services, and waits for what they have in flight. Another signal ends them at once; returns what that
-    /// has cut off.
+    /// Stops all services, and waits for what they have in flight. Another signal ends them at once. Returns what was
+    /// cut off.
     pub(super) async fn run(&self, children: &mut [Child], signals: &mut StopSignals) -> io::Result<Option<CutOff>> {
         let ended = tokio::select! {
-            drained = self.drain(children) => drained.map(|()| None),
+            drained = self.drain(children) => drained,
             () = signals.recv() => self.end_at_once(children).await,
         };
         self.console.hide_live().await;
@@ -70,21 +75,23 @@ impl<'a> Stop<'a> {
     }
 
     /// Stops all services: the gateway first, so that its calls in flight still reach the backends.
-    async fn drain(&self, children: &mut [Child]) -> io::Result<()> {
+    /// Returns what was cut off by the end of a drain.
+    async fn drain(&self, children: &mut [Child]) -> io::Result<Option<CutOff>> {
         if self.prints_text {
             let ellipsis = self.style.glyph("…", "...");
             self.console.show_live(move |_| format!("stopping {ellipsis}")).await;
         }
         let (gateways, backends): (Vec<_>, Vec<_>) =
             children.iter_mut().partition(|child| child.running().kind == Kind::Gateway);
+        let mut ends = Vec::new();
         for stage in [gateways, backends] {
-            futures::future::try_join_all(stage.into_iter().map(|child| self.drain_one(child))).await?;
+            ends.extend(futures::future::try_join_all(stage.into_iter().map(|child| self.drain_one(child))).await?);
         }
-        Ok(())
+        Ok(cut_off(ends, false))
     }
 
     /// Ends a service with SIGTERM, and with SIGKILL if it still runs long after its drain.
-    async fn drain_one(&self, child: &mut Child) -> io::Result<()> {
+    async fn drain_one(&self, child: &mut Child) -> io::Result<End> {
         child.signal(&[Signal::TERM]);
         let begun = Instant::now();
         let mut status = child.drain();
@@ -115,13 +122,15 @@ impl<'a> Stop<'a> {
         tokio::select! {
             ended = timeout(self.drain + MARGIN, child.wait()) => {
                 if let Ok(ended) = ended {
-                    return ended.map(drop);
+                    let has_cut_off = ended?.status.code() == Some(EX_TEMPFAIL.into());
+                    return Ok(has_cut_off.then(|| child.drain().borrow().cut_off));
                 }
             }
             () = report, if self.prints_text => {}
         }
         self.console.print_error(format!("fanout: the {service} (process {pid}) does not end; it is killed\n")).await;
-        child.kill().await.map(drop)
+        child.kill().await?;
+        Ok(Some(None))
     }
 
     /// Ends all services at once, and returns what was cut off.
@@ -134,14 +143,18 @@ impl<'a> Stop<'a> {
                 Err(_) => (child.kill().await?, true),
             };
             let has_cut_off = was_killed || exit.status.code() == Some(EX_TEMPFAIL.into());
-            Ok::<_, io::Error>(has_cut_off.then(|| child.drain().borrow().cut_off))
+            Ok::<End, io::Error>(has_cut_off.then(|| child.drain().borrow().cut_off))
         });
-        let ends = futures::future::try_join_all(ends).await?;
-        let cut_off: Vec<_> = ends.into_iter().flatten().collect();
-        // The requests of the backends are those of the gateway: the most that one of them has is all that there were.
-        let requests = cut_off.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
-        Ok((!cut_off.is_empty()).then_some(CutOff { requests }))
+        Ok(cut_off(futures::future::try_join_all(ends).await?, true))
     }
+}
+
+/// Returns what the services together have cut off.
+fn cut_off(ends: Vec<End>, at_once: bool) -> Option<CutOff> {
+    let cut_off: Vec<_> = ends.into_iter().flatten().collect();
+    // The requests of the backends are those of the gateway: the most that one of them has is all that there were.
+    let requests = cut_off.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+    (!cut_off.is_empty()).then_some(CutOff { requests, at_once })
 }
 
 /// Says what is waited for, and how to wait no longer. `of` is the service, unless it is the gateway.

@@ -22,7 +22,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
-/// BSD's `EX_TEMPFAIL`: the exit code of a process that was told a second time to stop, and has cut off requests.
+/// BSD's `EX_TEMPFAIL`: the exit code of a process that has cut off requests at the end of its drain.
 pub const EX_TEMPFAIL: u8 = 75;
 
 /// How many connections the operating system queues until they are accepted.
@@ -92,9 +92,6 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
         Err(error) => return fail(S::NAME, &error, 1),
     };
     let result = settings.serve(ServeContext { listener, shutdown, meter: telemetry.meter() }).await;
-    if let Err(ServeError::CutOff { in_flight }) = result {
-        tracing::warn!(in_flight, "the drain was ended: requests in flight are cut off");
-    }
     telemetry.shutdown().await;
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt, future::Future, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use http::{Request, Response};
-use opentelemetry::metrics::Meter;
+use opentelemetry::metrics::{Counter, Meter};
 use rpc_layers::{
     conformance::ConformanceLayer,
     deadline::ServerDeadlineLayer,
@@ -74,6 +74,8 @@ pub struct Server {
     reply_timeout: ReplyTimeoutLayer,
     drain: Duration,
     connections: ConnectionLimits,
+    /// `None` if metrics are not exported.
+    cut_off: Option<Counter<u64>>,
 }
 
 /// The error that ended a server.
@@ -85,8 +87,8 @@ pub enum ServeError {
     /// The descriptors of the contract cannot be served.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The drain was ended by a second shutdown.
-    #[error("the drain was ended while requests were in flight: {in_flight}")]
+    /// The drain ended before all requests did: its time was over, or there was a second shutdown.
+    #[error("the drain ended while requests were in flight: {in_flight}")]
     CutOff {
         /// How many requests were in flight then: at least one.
         in_flight: usize,
@@ -136,6 +138,7 @@ impl Server {
             reply_timeout,
             drain,
             connections,
+            cut_off: meter.map(cut_off_counter),
         }
     }
 
@@ -164,15 +167,15 @@ impl Server {
 
     /// Serves until the first item of `shutdown`, then drains: health changes to `NOT_SERVING`, and requests in flight
     /// have the time of [`ServerLimits::drain`] to finish. A second item ends the drain at once. Connections that are
-    /// still open afterwards close with the runtime.
+    /// still open afterwards close with the runtime. Requests that are cut off are logged, and counted in
+    /// `fanout.server.cut_off`.
     ///
     /// Health is `NOT_SERVING` until `ready` has returned, and follows the [`Readiness`] that it returns from then on;
     /// `()` is one that never changes. Dropping the future stops accepting connections.
     ///
     /// # Errors
     ///
-    /// Returns an error if the descriptors cannot be decoded, `ready` fails, or a second item of `shutdown` cuts off
-    /// requests.
+    /// Returns an error if the descriptors cannot be decoded, `ready` fails, or the end of the drain cuts off requests.
     pub async fn serve<R: Into<Readiness>, E: Into<BoxError>>(
         self,
         listener: TcpListener,
@@ -180,7 +183,7 @@ impl Server {
         mut shutdown: impl Stream<Item = ()> + Unpin,
     ) -> Result<(), ServeError> {
         let routes = self.routes()?;
-        let Self { names, health, draining, limit, drain: bound, connections: limits, .. } = self;
+        let Self { names, health, draining, limit, drain: bound, connections: limits, cut_off, .. } = self;
         let set = |status: ServingStatus| set_health(&health, &names, status);
         set(ServingStatus::NotServing).await;
         let address = listener.local_addr().ok();
@@ -206,14 +209,17 @@ impl Server {
         set(ServingStatus::NotServing).await;
         draining.cancel();
         let ended = drain(server, bound, shutdown, || limit.in_flight()).await;
-        match (ended, limit.in_flight()) {
-            (DrainEnd::Completed(()), _) | (DrainEnd::Interrupted, 0) => {}
-            (DrainEnd::TimedOut, in_flight) => {
-                tracing::warn!(in_flight, "drain timed out: requests still in flight are dropped");
-            }
-            (DrainEnd::Interrupted, in_flight) => return Err(ServeError::CutOff { in_flight }),
+        let in_flight = limit.in_flight();
+        match ended {
+            DrainEnd::Completed(()) => return Ok(()),
+            _ if in_flight == 0 => return Ok(()),
+            DrainEnd::TimedOut => tracing::warn!(in_flight, "the drain timed out: requests in flight are cut off"),
+            DrainEnd::Interrupted => tracing::warn!(in_flight, "the drain was ended: requests in flight are cut off"),
         }
-        Ok(())
+        if let Some(cut_off) = cut_off {
+            cut_off.add(u64::try_from(in_flight).unwrap_or(u64::MAX), &[]);
+        }
+        Err(ServeError::CutOff { in_flight })
     }
 }
 
@@ -235,6 +241,16 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("names", &self.names).field("drain", &self.drain).finish_non_exhaustive()
     }
+}
+
+fn cut_off_counter(meter: &Meter) -> Counter<u64> {
+    let cut_off = meter
+        .u64_counter("fanout.server.cut_off")
+        .with_unit("{request}")
+        .with_description("Requests cut off by the end of a drain")
+        .build();
+    cut_off.add(0, &[]);
+    cut_off
 }
 
 /// Sets the health of the whole process, whose name is "", and of each of its services.

@@ -18,6 +18,9 @@ use fanout_proto::{
     },
 };
 use futures::{StreamExt as _, stream};
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::Registry;
 use service_kit::{
     serve::{ConnectionLimits, ServeError, Server, ServerLimits},
     startup_gate::StartupGate,
@@ -75,6 +78,8 @@ struct Running {
     stop: mpsc::UnboundedSender<()>,
     ended: JoinHandle<Result<(), ServeError>>,
     arrived: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    metrics: Registry,
+    _provider: SdkMeterProvider,
 }
 
 impl Running {
@@ -90,12 +95,22 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let (tell, arrived) = mpsc::unbounded_channel();
         let (stop, stopped) = mpsc::unbounded_channel::<()>();
-        let server = Server::new(FILE_DESCRIPTOR_SET, limits(drain), None)
+        let metrics = Registry::new();
+        let reader = opentelemetry_prometheus::exporter().with_registry(metrics.clone()).build().unwrap();
+        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let server = Server::new(FILE_DESCRIPTOR_SET, limits(drain), Some(&provider.meter("test")))
             .service(UserServiceServer::new(OnCommand { arrived: tell }));
         let shutdown = stream::unfold(stopped, |mut stopped| async { stopped.recv().await.map(|()| ((), stopped)) });
         let shutdown = shutdown.boxed();
         let ended = tokio::spawn(server.serve(listener, is_ready, shutdown));
-        Self { address, stop, ended, arrived }
+        Self { address, stop, ended, arrived, metrics, _provider: provider }
+    }
+
+    /// Returns how many requests it has cut off.
+    fn cut_off(&self) -> String {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|family| family.name() == "fanout_server_cut_off_total").unwrap();
+        family.get_metric()[0].get_counter().get_value().to_string()
     }
 
     async fn channel(&self) -> Channel {
@@ -159,8 +174,12 @@ async fn a_drain_ends_although_a_call_does_not() {
     let _call = tokio::spawn(async move { client.get_user(GetUserRequest::default()).await });
     let _never_answered = running.arrived.recv().await.unwrap();
     let begun = Instant::now();
+    assert_eq!(running.cut_off(), "0");
     running.stop.send(()).unwrap();
-    end(running.ended).await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), &mut running.ended).await.expect("the drain has an end");
+    let error = ended.unwrap().unwrap_err();
+    assert!(matches!(error, ServeError::CutOff { in_flight: 1 }), "{error}");
+    assert_eq!(running.cut_off(), "1");
     assert!(begun.elapsed() >= drain, "the call had its time: {:?}", begun.elapsed());
 }
 

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct DrainStatus {
     /// How many requests were in flight when it was last said.
     pub(crate) in_flight: Option<u64>,
-    /// How many requests a second signal cut off.
+    /// How many requests the end of the drain cut off.
     pub(crate) cut_off: Option<u64>,
 }
 

@@ -14,7 +14,7 @@ pub(crate) enum Record {
     Notice(Notice),
     /// The service drains, with this many requests in flight.
     Draining(u64),
-    /// The drain was ended, and this many requests were cut off.
+    /// The drain has ended, and this many requests were cut off.
     CutOff(u64),
     /// Anything that the short log does not show.
     Other,
@@ -80,7 +80,11 @@ impl Record {
         let is_notice = matches!(&*fields.level, "WARN" | "ERROR") || fields.target == TELEMETRY;
         Some(match (&*fields.message, fields.in_flight) {
             ("draining" | "still draining", Some(in_flight)) => Self::Draining(in_flight),
-            ("the drain was ended: requests in flight are cut off", Some(in_flight)) => Self::CutOff(in_flight),
+            (
+                "the drain was ended: requests in flight are cut off"
+                | "the drain timed out: requests in flight are cut off",
+                Some(in_flight),
+            ) => Self::CutOff(in_flight),
             ("request finished" | "request cancelled by its caller", _) => {
                 Request::from_fields(fields).map_or(Self::Other, Self::Request)
             }
@@ -169,7 +173,10 @@ mod tests {
         let parse = |message: &str| Record::parse(&line("INFO", &format!(r#""message":"{message}","in_flight":2"#)));
         assert_eq!(parse("draining"), Some(Record::Draining(2)));
         assert_eq!(parse("still draining"), Some(Record::Draining(2)));
-        assert_eq!(parse("the drain was ended: requests in flight are cut off"), Some(Record::CutOff(2)));
+        for how in ["was ended", "timed out"] {
+            let message = format!("the drain {how}: requests in flight are cut off");
+            assert_eq!(parse(&message), Some(Record::CutOff(2)));
+        }
     }
 
     #[test]
