@@ -12,6 +12,7 @@
 //! ```text
 //! instant.rs       Deadline
 //! grpc_timeout.rs  the codec of the header
+//! received.rs      when a request was received, if that is not when its deadline is looked at
 //! timer.rs         the wait for a deadline, which layers and bodies share
 //! server.rs        ServerDeadlineLayer
 //!   request_limit.rs   the deadline of one request, and who set it
@@ -25,13 +26,14 @@
 mod client;
 mod grpc_timeout;
 mod instant;
+mod received;
 mod server;
 mod timer;
 
-pub(crate) use self::grpc_timeout::client_timeout;
 pub use self::{
     client::{ClientDeadline, ClientDeadlineBody, ClientDeadlineFuture, ClientDeadlineLayer},
     grpc_timeout::{GRPC_TIMEOUT, InvalidGrpcTimeout, from_headers as timeout_of},
     instant::Deadline,
     server::{ServerDeadline, ServerDeadlineFuture, ServerDeadlineLayer},
 };
+pub(crate) use self::{grpc_timeout::client_timeout, received::Received};

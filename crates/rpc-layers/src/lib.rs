@@ -4,7 +4,8 @@
 //! # Layout
 //!
 //! * [`identity`]: who makes a request, and whether they may. The outermost layer of a server at the edge.
-//! * [`limit`]: rejects requests above a maximum number in flight.
+//! * [`body_timeout`]: bounds the time in which a request's message arrives. Outside of all others.
+//! * [`limit`]: rejects requests above a maximum number in flight. Outside of everything that takes time.
 //! * [`trace`]: a span and a duration metric for each request and each call, with W3C Trace Context between processes.
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
 //! * [`conformance`]: refuses requests that are not gRPC. The innermost layer of a server.
@@ -21,6 +22,7 @@
 
 pub mod baggage;
 pub mod blame;
+pub mod body_timeout;
 pub mod call_context;
 mod caller;
 pub mod conformance;

@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt as _, stream::BoxStream};
 use http::{Request, Response};
 use opentelemetry::metrics::{Counter, Meter};
 use rpc_layers::{
+    body_timeout::BodyTimeoutLayer,
     conformance::ConformanceLayer,
     deadline::ServerDeadlineLayer,
     limit::InFlightLimitLayer,
@@ -47,6 +48,8 @@ pub struct ServeContext {
 pub struct ServerLimits {
     /// The longest time a request may take.
     pub deadline: Duration,
+    /// How long the message of a request may take to arrive.
+    pub body_timeout: Duration,
     /// How long requests in flight may take to finish after the shutdown.
     pub drain: Duration,
     /// How many requests may be in flight, of all services of the server together. More are rejected.
@@ -67,6 +70,7 @@ pub struct Server {
     admin: AdminLayer,
     reflects: bool,
     draining: CancellationToken,
+    body_timeout: BodyTimeoutLayer,
     limit: InFlightLimitLayer,
     trace: ServerTraceLayer,
     deadline: ServerDeadlineLayer,
@@ -109,12 +113,14 @@ impl Server {
     /// Creates a server without services, whose contract is `descriptors`: an encoded
     /// `google.protobuf.FileDescriptorSet`. Metrics are recorded if `meter` is given.
     pub fn new(descriptors: &'static [u8], limits: ServerLimits, meter: Option<&Meter>) -> Self {
-        let ServerLimits { deadline, drain, max_in_flight, max_share, connections } = limits;
+        let ServerLimits { deadline, body_timeout, drain, max_in_flight, max_share, connections } = limits;
         let (health, health_service) = tonic_health::server::health_reporter();
         let draining = CancellationToken::new();
         // `serve` returns the error if the descriptors cannot be decoded.
         let methods = KnownMethods::decode(descriptors).unwrap_or_default();
         let limit = InFlightLimitLayer::new(max_in_flight, max_share, methods.clone(), meter);
+        let body_timeout = BodyTimeoutLayer::decode(body_timeout, descriptors, meter)
+            .unwrap_or_else(|_| BodyTimeoutLayer::new(body_timeout, meter));
         let trace = ServerTraceLayer::new(methods, meter);
         let reply_timeout = ReplyTimeoutLayer::new(deadline);
         let deadline = ServerDeadlineLayer::new(Some(deadline));
@@ -131,6 +137,7 @@ impl Server {
             admin,
             reflects: false,
             draining,
+            body_timeout,
             limit,
             trace,
             deadline,
@@ -151,7 +158,7 @@ impl Server {
         S::Future: Send + 'static,
     {
         let service = self.limit.layer(self.trace.layer(self.deadline.layer(self.conformance.layer(service))));
-        let service = self.reply_timeout.layer(service);
+        let service = self.reply_timeout.layer(self.body_timeout.layer(service));
         self.routes.add_service(service);
         self.names.push(S::NAME);
         self

@@ -42,7 +42,14 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let drain = Duration::from_mins(10);
-        let limits = ServerLimits { deadline: TIMEOUT, drain, max_in_flight: 1, max_share: 25, connections };
+        let limits = ServerLimits {
+            deadline: TIMEOUT,
+            drain,
+            max_in_flight: 1,
+            max_share: 25,
+            body_timeout: Duration::from_secs(5),
+            connections,
+        };
         let server = Server::new(FILE_DESCRIPTOR_SET, limits, None);
         let (stop, stopped) = oneshot::channel();
         let stopped =

@@ -30,6 +30,7 @@ pub(crate) struct Attacker {
     /// The error code of the last GOAWAY frame.
     go_away: Arc<AtomicU32>,
     resets: watch::Receiver<usize>,
+    replies: watch::Receiver<usize>,
     reader: JoinHandle<()>,
 }
 
@@ -41,9 +42,9 @@ impl Attacker {
         let (read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
         write.write_all(&[PREFACE, &settings(own)].concat()).await.unwrap();
         let go_away = Arc::new(AtomicU32::new(NONE));
-        let (reset, resets) = watch::channel(0);
-        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away), reset));
-        Self { write, go_away, resets, reader }
+        let ((reset, resets), (reply, replies)) = (watch::channel(0), watch::channel(0));
+        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away), reset, reply));
+        Self { write, go_away, resets, replies, reader }
     }
 
     /// Sends these bytes. Returns whether the connection was still open.
@@ -55,6 +56,12 @@ impl Attacker {
     pub(crate) async fn reset(&mut self, calls: usize) {
         let reset = self.resets.wait_for(|resets| *resets >= calls);
         within("the server resets the attacker's calls", reset).await.unwrap();
+    }
+
+    /// Waits until the server has sent the headers of this many replies.
+    pub(crate) async fn answered(&mut self, calls: usize) {
+        let answered = self.replies.wait_for(|replies| *replies >= calls);
+        within("the server answers the attacker's calls", answered).await.unwrap();
     }
 
     /// Waits until the server closes the connection. Returns the error code of its GOAWAY frame.
@@ -71,7 +78,12 @@ impl Drop for Attacker {
 }
 
 /// Reads to the end of the connection.
-async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>, resets: watch::Sender<usize>) {
+async fn read_frames(
+    read: OwnedReadHalf,
+    go_away: Arc<AtomicU32>,
+    resets: watch::Sender<usize>,
+    replies: watch::Sender<usize>,
+) {
     let mut read = BufReader::new(read);
     let mut head = [0; 9];
     while read.read_exact(&mut head).await.is_ok() {
@@ -84,6 +96,8 @@ async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>, resets: watch
             go_away.store(u32::from_be_bytes(code), Ordering::Relaxed);
         } else if head[3] == Kind::ResetStream as u8 {
             resets.send_modify(|resets| *resets += 1);
+        } else if head[3] == Kind::Headers as u8 {
+            replies.send_modify(|replies| *replies += 1);
         }
     }
 }

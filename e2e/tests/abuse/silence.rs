@@ -72,16 +72,30 @@ async fn headers_without_a_message() {
     victim.assert_held("headers without a message", true);
 }
 
-/// An attacker whose window is empty holds every permit, but only until its calls' deadline.
+/// More calls than there are permits: they take none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_whose_message_is_late() {
+    const CALLS: u32 = 1_000;
+    let victim = Victim::start_with("20ms", &["--max-in-flight", "100", "--body-timeout", "2s"]).await;
+    let mut attacker = Attacker::connect(victim.address(), &[]).await;
+    let frames: Vec<_> = (0..CALLS).flat_map(|call| headers(stream(call), LIST_COUNTRIES)).collect();
+    assert!(attacker.send(&frames).await);
+    Honest::start(victim.url()).await.finish().await;
+    attacker.reset(CALLS as usize).await;
+    victim.assert_held("headers whose message is late", false);
+}
+
+/// An attacker whose window is empty has every permit until its calls' deadline, but not those of the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replies_that_are_never_read() {
     const PERMITS: u32 = 500;
-    let victim = Victim::start_with("0", &["--deadline", "1s", "--max-in-flight", "500"]).await;
+    let victim = Victim::start_with("0", &["--deadline", "3s", "--max-in-flight", "500"]).await;
     let mut attacker = Attacker::connect(victim.address(), &[(INITIAL_WINDOW_SIZE, 0)]).await;
     let call = |call| [headers(stream(call), LIST_COUNTRIES), empty_message(stream(call))].concat();
-    let frames: Vec<_> = (0..PERMITS).flat_map(call).collect();
+    let frames: Vec<_> = (0..2 * PERMITS).flat_map(call).collect();
     assert!(attacker.send(&frames).await);
-    attacker.reset(PERMITS as usize).await;
+    attacker.answered((2 * PERMITS) as usize).await;
     Honest::start(victim.url()).await.finish().await;
-    victim.assert_held("replies that are never read", false);
+    attacker.reset(PERMITS as usize).await;
+    victim.assert_held("replies that are never read", true);
 }

@@ -27,7 +27,12 @@ impl Deadline {
 
     /// Returns the deadline `timeout` from now, at most a year away.
     pub fn after(timeout: Duration) -> Self {
-        Self(Instant::now() + timeout.min(HORIZON))
+        Self::of(timeout, Instant::now())
+    }
+
+    /// Returns the deadline of a `timeout` that began at `start`, at most a year later.
+    pub(super) fn of(timeout: Duration, start: Instant) -> Self {
+        Self(start + timeout.min(HORIZON))
     }
 
     /// Returns the instant, such as for [`tokio::time::timeout_at`].

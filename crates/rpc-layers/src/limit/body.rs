@@ -33,6 +33,13 @@ impl<B: Body> LimitedBody<B> {
 
     /// Returns the body of a rejected request.
     pub(super) fn empty() -> Self {
+        Self::default()
+    }
+}
+
+impl<B> Default for LimitedBody<B> {
+    /// Returns an empty body, which has ended.
+    fn default() -> Self {
         Self { inner: None, permit: None }
     }
 }

@@ -21,6 +21,9 @@ pub struct ServiceArgs {
     /// The longest time a request may take; a shorter deadline of its caller applies too
     #[arg(long, default_value = "30s", value_parser = positive_duration, value_name = "DURATION")]
     pub deadline: Duration,
+    /// How long the message of a request, or its first 16 KiB, may take to arrive after the headers
+    #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "DURATION")]
+    pub body_timeout: Duration,
     /// How long requests in flight may take to finish after SIGTERM
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub drain: Duration,
@@ -58,6 +61,7 @@ impl ServiceArgs {
     pub fn limits(&self) -> ServerLimits {
         ServerLimits {
             deadline: self.deadline,
+            body_timeout: self.body_timeout,
             drain: self.drain,
             max_in_flight: self.max_in_flight,
             max_share: self.max_share,
