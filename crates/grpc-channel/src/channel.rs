@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use fan_out::Attempts;
 use futures::{FutureExt as _, TryFutureExt as _, future::BoxFuture};
+use grpc_tls::ClientTls;
 use http::{HeaderMap, Request, Response, uri::PathAndQuery};
 use opentelemetry::metrics::Meter;
 use prost::Message;
@@ -64,6 +65,7 @@ pub struct Builder {
     config: Config,
     service_config: ServiceConfig,
     descriptors: Descriptors,
+    tls: Option<ClientTls>,
     meter: Option<Meter>,
 }
 
@@ -71,11 +73,12 @@ pub struct Builder {
 
 impl Channel {
     /// Begins a channel to the backend `name`, as metrics and logs call it, at these URLs. A URL's host may stand for many
-    /// endpoints; the first URL's authority is the `:authority` of every call.
+    /// endpoints; the first URL's authority is the `:authority` of every call without TLS. With it, the authority is that of
+    /// the endpoint's own URL, and its host the name that the endpoint's certificate has to have.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no target, or if one is not `http://` with a host and at most a port.
+    /// Returns an error if there is no target, or if one is not `http://` or `https://` with a host and at most a port.
     pub fn builder<I>(name: impl Into<Arc<str>>, targets: I) -> Result<Builder, InvalidTarget>
     where
         I: IntoIterator<Item: TryInto<Target, Error: Into<InvalidTarget>>>,
@@ -91,6 +94,7 @@ impl Channel {
             config: Config::default(),
             service_config: ServiceConfig::default(),
             descriptors: Descriptors::default(),
+            tls: None,
             meter: None,
         })
     }
@@ -270,6 +274,14 @@ impl Builder {
         self
     }
 
+    /// Connects to `https://` URLs with this TLS. Without it, servers need a certificate of an authority that this machine
+    /// trusts.
+    #[must_use]
+    pub fn tls(mut self, tls: impl Into<Option<ClientTls>>) -> Self {
+        self.tls = tls.into();
+        self
+    }
+
     /// Records metrics with this meter. Without one nothing is recorded.
     #[must_use]
     pub fn meter(mut self, meter: impl Into<Option<Meter>>) -> Self {
@@ -277,13 +289,15 @@ impl Builder {
         self
     }
 
-    /// Connects in the background, and again whenever a connection is lost, until the last clone is dropped.
+    /// Connects in the background, and again whenever a connection is lost, until the last clone is dropped. Blocks for a
+    /// moment if it has to read the authorities of this machine.
     ///
     /// # Panics
     ///
     /// Panics outside of a tokio runtime.
     pub fn connect(self) -> Channel {
-        let Self { name, targets, config, service_config, descriptors, meter } = self;
+        let Self { name, targets, config, service_config, descriptors, tls, meter } = self;
+        let tls = targets.iter().any(Target::is_https).then(|| tls.unwrap_or_else(ClientTls::of_platform));
         let metrics = Metrics::new(Arc::clone(&name), meter);
         let endpoints = Arc::new(EndpointSet::new(config.max_ejected.into()));
         let watched = Arc::clone(&endpoints);
@@ -291,7 +305,7 @@ impl Builder {
         let watched = Arc::clone(&endpoints);
         metrics.watch_connections(move || watched.connections());
         let throttling = service_config.retry_throttling();
-        let stack = stack::stack(&name, &targets, &config, throttling, &endpoints, &metrics);
+        let stack = stack::stack(&name, &targets, &config, throttling, tls, &endpoints, &metrics);
         let methods = Methods::new(&descriptors, service_config, &config);
         let targets = targets.iter().map(Target::to_string).collect::<Vec<_>>().join(", ");
         Channel { backend: Arc::new(BackendInfo { name, targets, methods, metrics }), stack, endpoints }

@@ -109,6 +109,7 @@ mod transport {
 }
 
 pub use fan_out::Attempts;
+pub use grpc_tls::{self as tls, ClientFiles, ClientTls};
 
 pub use self::{
     channel::{Builder, Channel},

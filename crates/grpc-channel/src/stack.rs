@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use grpc_tls::ClientTls;
 use tokio::sync::Semaphore;
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 
@@ -58,6 +59,7 @@ pub(crate) fn stack(
     targets: &[Target],
     config: &Config,
     throttling: Option<RetryThrottling>,
+    tls: Option<ClientTls>,
     set: &Arc<EndpointSet>,
     metrics: &Metrics,
 ) -> Stack {
@@ -78,7 +80,7 @@ pub(crate) fn stack(
             call.queued = queue.queued();
             call
         })
-        .service(balancer(targets, config, set, metrics));
+        .service(balancer(targets, config, tls, set, metrics));
     let inner = match config.coalesce {
         Some(deadline) => Coalesce::on(inner, deadline, metrics.clone()),
         None => Coalesce::off(inner),
@@ -97,17 +99,28 @@ fn budgets(config: &Config, throttling: Option<RetryThrottling>) -> (Arc<Budget>
 }
 
 /// Builds the balancer, and what each endpoint needs.
-fn balancer(targets: &[Target], config: &Config, set: &Arc<EndpointSet>, metrics: &Metrics) -> Balancer {
+fn balancer(
+    targets: &[Target],
+    config: &Config,
+    tls: Option<ClientTls>,
+    set: &Arc<EndpointSet>,
+    metrics: &Metrics,
+) -> Balancer {
     let transport = Transport {
         connect_timeout: config.connect_timeout,
         keepalive: config.keepalive,
         keepalive_timeout: config.keepalive_timeout,
+        tls: None,
     };
     let (max_connections, reply_check) = (config.max_connections, config.reply_check);
-    // The host as it was given is the authority of every call, whatever address the endpoint has.
-    let origin = targets[0].origin().clone();
+    let first = targets[0].clone();
     let (endpoints, meter) = (Arc::clone(set), metrics.meter().cloned());
-    let connect = move |address| -> Replica {
+    let connect = move |address, target: &Target| -> Replica {
+        let tls = tls.clone().zip(target.server_name().cloned());
+        let transport = Transport { tls, ..transport.clone() };
+        // The host as it was given is the authority of every call, whatever address the endpoint has. With TLS it is also
+        // the name that is verified.
+        let origin = if target.is_https() { target.origin() } else { first.origin() };
         let endpoint = endpoints.add(address, max_connections);
         let connect_loop = connect_loop(Arc::clone(&endpoints), Arc::clone(&endpoint), transport, origin.clone());
         let attempt = Attempt::new(Arc::clone(&endpoint), origin.clone(), reply_check, meter.as_ref());
@@ -115,8 +128,8 @@ fn balancer(targets: &[Target], config: &Config, set: &Arc<EndpointSet>, metrics
     };
     let replicas = Arc::new(Replicas::default());
     let changed = Arc::clone(&replicas);
-    let apply = move |change| match change {
-        Change::Insert(address) => changed.insert(connect(address)),
+    let apply = move |change: Change<'_>| match change {
+        Change::Insert(address, target) => changed.insert(connect(address, target)),
         Change::Remove(address) => changed.remove(address),
     };
     let resolver = resolve_endpoints(targets.to_vec(), config.resolve_every, Arc::clone(set), apply);

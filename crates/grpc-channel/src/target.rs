@@ -2,15 +2,20 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
+use grpc_tls::ServerName;
 use http::Uri;
 
 /// Shown with every target that cannot be used.
-const ALLOWED: &str = "expected http://HOST:PORT, such as http://127.0.0.1:50052";
+const ALLOWED: &str = "expected http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:50052";
 
-/// Where a backend can be reached: `http://`, a host, and a port unless it is 80. The host may be a name that stands for
-/// many endpoints.
+/// Where a backend can be reached: `http://` or, with TLS, `https://`, a host, and a port unless it is 80 or 443. The host
+/// may be a name that stands for many endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target(Uri);
+pub struct Target {
+    uri: Uri,
+    /// What the certificates of the endpoints are verified against. `None` without TLS.
+    server_name: Option<ServerName<'static>>,
+}
 
 /// A target that no channel can connect to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +28,11 @@ pub enum InvalidTarget {
         /// Why it cannot be parsed.
         error: String,
     },
-    /// TLS is not supported.
-    #[error("{0:?}: TLS is not built in: {ALLOWED}")]
-    Tls(String),
-    /// The scheme is not `http`, or the host is missing.
-    #[error("{0:?} has no http:// with a host: {ALLOWED}")]
+    /// The host is neither an address nor a name that a certificate could be for.
+    #[error("{0:?} has a host that no certificate can be for: {ALLOWED}")]
+    NoServerName(String),
+    /// The scheme is neither `http` nor `https`, or the host is missing.
+    #[error("{0:?} has no http:// or https:// with a host: {ALLOWED}")]
     NotHttp(String),
     /// There is a path, which gRPC's method paths would replace.
     #[error("{0:?} has a path: {ALLOWED}")]
@@ -42,18 +47,32 @@ pub enum InvalidTarget {
 impl Target {
     /// Returns the scheme and the authority as a URI.
     pub(crate) fn origin(&self) -> &Uri {
-        &self.0
+        &self.uri
     }
 
     /// Returns the host; an IPv6 address without its brackets.
-    pub(crate) fn host(&self) -> &str {
-        self.0.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    pub fn host(&self) -> &str {
+        without_brackets(self.uri.host().unwrap_or_default())
     }
 
-    /// Returns the port: 80 if the URL names none.
-    pub(crate) fn port(&self) -> u16 {
-        self.0.port_u16().unwrap_or(80)
+    /// Returns the port: 80, or with TLS 443, if the URL names none.
+    pub fn port(&self) -> u16 {
+        self.uri.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
     }
+
+    /// Returns whether calls are encrypted.
+    pub fn is_https(&self) -> bool {
+        self.server_name.is_some()
+    }
+
+    /// Returns what the certificates of the endpoints are verified against, or `None` without TLS.
+    pub(crate) fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.server_name.as_ref()
+    }
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 impl FromStr for Target {
@@ -65,15 +84,18 @@ impl FromStr for Target {
             error: error.to_string(),
         };
         let uri = target.parse::<Uri>().map_err(not_a_uri)?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => {}
-            (Some("https"), _) => return Err(InvalidTarget::Tls(target.to_owned())),
+        let server_name = match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() => None,
+            (Some("https"), Some(host)) if !host.is_empty() => {
+                let name = ServerName::try_from(without_brackets(host).to_owned());
+                Some(name.map_err(|_| InvalidTarget::NoServerName(target.to_owned()))?)
+            }
             _ => return Err(InvalidTarget::NotHttp(target.to_owned())),
-        }
+        };
         if uri.path_and_query().is_some_and(|path| path != "/") {
             return Err(InvalidTarget::HasPath(target.to_owned()));
         }
-        Ok(Self(uri))
+        Ok(Self { uri, server_name })
     }
 }
 
@@ -96,7 +118,7 @@ impl TryFrom<String> for Target {
 impl fmt::Display for Target {
     /// Writes the URL as it was given, without a slash at its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_string().trim_end_matches('/'))
+        f.write_str(self.uri.to_string().trim_end_matches('/'))
     }
 }
 
@@ -114,13 +136,21 @@ mod tests {
 
     #[test]
     fn a_target_names_a_host_and_nothing_beyond() {
-        for good in ["http://127.0.0.1:50052", "http://user-service:50052/", "http://[::1]:1", "http://users"] {
+        for good in [
+            "http://127.0.0.1:50052",
+            "http://user-service:50052/",
+            "http://[::1]:1",
+            "http://users",
+            "https://users:1",
+        ] {
             assert_eq!(good.parse::<Target>().unwrap().to_string(), good.trim_end_matches('/'));
         }
         for (bad, named) in [
             ("", "expected http://"),
             ("127.0.0.1:50052", "expected http://"),
-            ("https://users:443", "TLS"),
+            ("ftp://users", "expected http://"),
+            ("https://users./-", "path"),
+            ("https://-users-:1", "certificate"),
             ("http://users/api", "path"),
             ("http://us ers", "expected http://"),
         ] {
@@ -130,9 +160,21 @@ mod tests {
     }
 
     #[test]
-    fn the_port_is_80_unless_it_is_given() {
+    fn the_port_is_the_schemes_unless_it_is_given() {
         let parts = |target: &str| target.parse::<Target>().map(|target| (target.host().to_owned(), target.port()));
         assert_eq!(parts("http://users"), Ok(("users".to_owned(), 80)));
+        assert_eq!(parts("https://users"), Ok(("users".to_owned(), 443)));
         assert_eq!(parts("http://[::1]:7"), Ok(("::1".to_owned(), 7)));
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_host() {
+        let name = |target: &str| {
+            let target = target.parse::<Target>().unwrap();
+            target.server_name().map(|name| name.to_str().into_owned())
+        };
+        assert_eq!(name("https://users.example.org:1").as_deref(), Some("users.example.org"));
+        assert_eq!(name("https://[::1]:1").as_deref(), Some("::1"));
+        assert_eq!(name("http://users"), None);
     }
 }

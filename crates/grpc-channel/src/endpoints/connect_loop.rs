@@ -36,9 +36,9 @@ type Opened = Result<(Connection, Driver), ConnectionError>;
 pub(crate) async fn connect_loop(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transport: Transport, origin: Uri) {
     let mut failures = 0;
     loop {
-        let (state, was_ready) = match Connection::open(endpoint.address, transport).await {
+        let (state, was_ready) = match Connection::open(endpoint.address, transport.clone()).await {
             Ok((connection, driver)) => {
-                let connected = ConnectedEndpoint::new(&set, &endpoint, transport);
+                let connected = ConnectedEndpoint::new(&set, &endpoint, &transport);
                 let (why, ready_since) = connected.run(connection, driver, &origin).await;
                 endpoint.pool.clear();
                 match ready_since {
@@ -66,7 +66,7 @@ pub(crate) async fn connect_loop(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>,
 struct ConnectedEndpoint<'a> {
     set: &'a EndpointSet,
     endpoint: &'a Endpoint,
-    transport: Transport,
+    transport: &'a Transport,
     drivers: FuturesUnordered<BoxFuture<'static, (u64, String)>>,
     opening: Option<BoxFuture<'static, Opened>>,
 }
@@ -74,7 +74,7 @@ struct ConnectedEndpoint<'a> {
 // === impl ConnectedEndpoint ===
 
 impl<'a> ConnectedEndpoint<'a> {
-    fn new(set: &'a EndpointSet, endpoint: &'a Endpoint, transport: Transport) -> Self {
+    fn new(set: &'a EndpointSet, endpoint: &'a Endpoint, transport: &'a Transport) -> Self {
         Self { set, endpoint, transport, drivers: FuturesUnordered::new(), opening: None }
     }
 
@@ -132,7 +132,7 @@ impl<'a> ConnectedEndpoint<'a> {
     /// Opens one more connection if calls need it.
     fn grow(&mut self) {
         if self.opening.is_none() && self.endpoint.pool.may_grow() {
-            let (address, transport) = (self.endpoint.address, self.transport);
+            let (address, transport) = (self.endpoint.address, self.transport.clone());
             self.opening = Some(Connection::open(address, transport).boxed());
         }
     }

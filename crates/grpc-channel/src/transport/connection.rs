@@ -17,9 +17,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use grpc_tls::{ClientTls, HandshakeError, ServerName};
 use h2::{Ping, PingPong, client};
 use http::Request;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
 use tonic::Status;
 
 use crate::{
@@ -50,7 +55,7 @@ const SMALL_FRAMES: usize = 32 << 20;
 const MAX_RESET_STREAMS: usize = 10_000;
 
 /// How connections are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Transport {
     /// How long connecting may take.
     pub(crate) connect_timeout: Duration,
@@ -58,6 +63,8 @@ pub(crate) struct Transport {
     pub(crate) keepalive: Duration,
     /// How long the peer may take to answer a ping.
     pub(crate) keepalive_timeout: Duration,
+    /// With what TLS, and to a server of which name. `None` is without.
+    pub(crate) tls: Option<(ClientTls, ServerName<'static>)>,
 }
 
 /// Sends calls over one connection. Clones share it; it closes when the last of them and the last call on it are gone.
@@ -90,6 +97,10 @@ pub(crate) enum ConnectionError {
     TimedOut(Duration),
     #[error("{0}")]
     Http2(#[from] h2::Error),
+    #[error("{0}")]
+    Tls(#[from] HandshakeError),
+    #[error("it does not speak HTTP/2 without TLS: the URL has to begin with https:// if it speaks TLS")]
+    NotHttp2(#[source] h2::Error),
 }
 
 /// The task that drives a connection, and ends with it.
@@ -100,27 +111,36 @@ pub(crate) type Driver = JoinHandle<Result<(), ConnectionError>>;
 impl Connection {
     /// Connects, and waits until the peer has begun to speak HTTP/2.
     pub(crate) async fn open(address: SocketAddr, transport: Transport) -> Result<(Self, Driver), ConnectionError> {
+        let timeout = transport.connect_timeout;
         let connecting = async {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            let (send, mut connection) = client::Builder::new()
-                .initial_max_send_streams(0)
-                .initial_connection_window_size(WINDOW)
-                .initial_window_size(WINDOW)
-                .data_frame_budget(SMALL_FRAMES)
-                .max_concurrent_reset_streams(MAX_RESET_STREAMS)
-                // By default h2 closes a connection after 1,024 streams that ended by an error of ours, with every call
-                // on it: cancelling siblings, hedges and late calls gets there.
-                .max_local_error_reset_streams(None)
-                .enable_push(false)
-                .handshake(stream)
-                .await?;
-            settings(&mut connection).await?;
-            Ok((send, connection))
+            match transport.tls.clone() {
+                None => Self::begin(stream, transport).await.map_err(ConnectionError::without_tls),
+                Some((tls, name)) => Self::begin(tls.connect(&name, stream).await?, transport).await,
+            }
         };
-        let timeout = transport.connect_timeout;
-        let (send, mut connection) =
-            tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(ConnectionError::TimedOut(timeout)))?;
+        tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(ConnectionError::TimedOut(timeout)))
+    }
+
+    /// Begins to speak HTTP/2, and waits until the peer has.
+    async fn begin<T>(stream: T, transport: Transport) -> Result<(Self, Driver), ConnectionError>
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (send, mut connection) = client::Builder::new()
+            .initial_max_send_streams(0)
+            .initial_connection_window_size(WINDOW)
+            .initial_window_size(WINDOW)
+            .data_frame_budget(SMALL_FRAMES)
+            .max_concurrent_reset_streams(MAX_RESET_STREAMS)
+            // By default h2 closes a connection after 1,024 streams that ended by an error of ours, with every call
+            // on it: cancelling siblings, hedges and late calls gets there.
+            .max_local_error_reset_streams(None)
+            .enable_push(false)
+            .handshake(stream)
+            .await?;
+        settings(&mut connection).await?;
         let max_streams = AtomicUsize::new(connection.max_concurrent_send_streams());
         let state = Arc::new(State { closed: AtomicBool::new(false), max_streams, streaming: AtomicUsize::new(0) });
         let pings = connection.ping_pong().expect("it is taken once");
@@ -166,6 +186,18 @@ impl Connection {
     }
 }
 
+// === impl ConnectionError ===
+
+impl ConnectionError {
+    /// Adds what a peer that cannot be understood may speak instead.
+    fn without_tls(self) -> Self {
+        match self {
+            Self::Http2(error) if error.is_library() => Self::NotHttp2(error),
+            other => other,
+        }
+    }
+}
+
 // === impl StreamWindow ===
 
 impl Drop for StreamWindow {
@@ -176,7 +208,10 @@ impl Drop for StreamWindow {
 
 /// Waits for the settings with which the peer begins. They say how many calls it takes at once: without them calls would
 /// wait on this connection for a stream that another one has.
-async fn settings(connection: &mut client::Connection<TcpStream, Bytes>) -> Result<(), ConnectionError> {
+async fn settings<T>(connection: &mut client::Connection<T, Bytes>) -> Result<(), ConnectionError>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
         Poll::Ready(Ok(())) => Poll::Ready(Err(ConnectionError::Closed)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
@@ -187,7 +222,10 @@ async fn settings(connection: &mut client::Connection<TcpStream, Bytes>) -> Resu
 }
 
 /// Drives the connection until it ends.
-async fn drive(connection: &mut client::Connection<TcpStream, Bytes>, state: &State) -> Result<(), h2::Error> {
+async fn drive<T>(connection: &mut client::Connection<T, Bytes>, state: &State) -> Result<(), h2::Error>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let mut window = WINDOW;
     poll_fn(|cx| {
         let wanted = connection_window(state.streaming.load(Ordering::Relaxed));

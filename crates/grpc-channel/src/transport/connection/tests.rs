@@ -32,7 +32,8 @@ async fn connected(length: usize) -> Connection {
         }
     });
     let second = Duration::from_secs(1);
-    let transport = Transport { connect_timeout: second, keepalive: 60 * second, keepalive_timeout: 60 * second };
+    let transport =
+        Transport { connect_timeout: second, keepalive: 60 * second, keepalive_timeout: 60 * second, tls: None };
     Connection::open(address, transport).await.unwrap().0
 }
 
@@ -86,7 +87,7 @@ async fn a_reply_that_streams_gives_back_its_room_as_it_is_read() {
 async fn a_connection_is_open_when_it_knows_how_many_streams_it_has() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let transport = Transport { connect_timeout: MINUTE, keepalive: MINUTE, keepalive_timeout: MINUTE };
+    let transport = Transport { connect_timeout: MINUTE, keepalive: MINUTE, keepalive_timeout: MINUTE, tls: None };
     let mut opening = pin!(Connection::open(address, transport));
     let (stream, _) = tokio::select! {
         _ = &mut opening => panic!("open before the peer has said anything"),
@@ -104,7 +105,7 @@ async fn a_peer_that_says_nothing_is_not_connected_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let timeout = Duration::from_millis(100);
-    let transport = Transport { connect_timeout: timeout, keepalive: MINUTE, keepalive_timeout: MINUTE };
+    let transport = Transport { connect_timeout: timeout, keepalive: MINUTE, keepalive_timeout: MINUTE, tls: None };
     let error = Connection::open(address, transport).await.unwrap_err();
     assert_eq!(error.to_string(), "no answer within 100 ms");
 }

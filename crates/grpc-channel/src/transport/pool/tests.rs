@@ -18,7 +18,7 @@ async fn connection(max_streams: u32) -> (Connection, Driver) {
         while server.accept().await.is_some() {}
     });
     let minute = Duration::from_mins(1);
-    let transport = Transport { connect_timeout: minute, keepalive: minute, keepalive_timeout: minute };
+    let transport = Transport { connect_timeout: minute, keepalive: minute, keepalive_timeout: minute, tls: None };
     Connection::open(address, transport).await.unwrap()
 }
 
