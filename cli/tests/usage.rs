@@ -144,7 +144,7 @@ const ERRORS: &[(&[&str], &str)] = &[
     (
         &["gateway", "--user-service", "users:1"],
         "gateway: invalid value 'users:1' for '--user-service <URL>' or USER_SERVICE_URL: \"users:1\" has no http:// \
-         with a host: expected http://HOST:PORT, such as http://127.0.0.1:50052",
+         or https:// with a host: expected http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:50052",
     ),
     (
         &["gateway", "--deadline", "0"],
@@ -171,6 +171,27 @@ const ERRORS: &[(&[&str], &str)] = &[
     (
         &["gateway", "--hedge", "p0"],
         "gateway: invalid value 'p0' for '--hedge <WHEN>' or GATEWAY_HEDGE: a percentile is between p1 and p99.9: expected off, a delay such as 50ms, or a percentile such as p95",
+    ),
+    (
+        &["gateway", "--listen", "0.0.0.0:0"],
+        "gateway: invalid value '0.0.0.0:0' for '--listen <ADDRESS>' or GATEWAY_LISTEN: other machines can reach it, and nothing \
+         is encrypted: expected --tls-cert and --tls-key too, or --insecure if that is meant",
+    ),
+    (&["gateway", "--tls-cert", "a.pem"], "gateway: missing '--tls-key <FILE>': --help says what it is"),
+    (
+        &["gateway", "--tls-cert", "/nowhere/tls.crt", "--tls-key", "/nowhere/tls.key", "--listen", "127.0.0.1:0"],
+        "gateway: invalid value '/nowhere/tls.crt' for '--tls-cert <FILE>' or GATEWAY_TLS_CERT: no such file: \
+         expected a PEM file with a certificate, then its intermediates (BEGIN CERTIFICATE)",
+    ),
+    (
+        &["gateway", "--user-service", "https://users:1", "--tls-ca", "/nowhere/ca.crt", "--listen", "127.0.0.1:0"],
+        "gateway: invalid value '/nowhere/ca.crt' for '--tls-ca <FILE>' or GATEWAY_TLS_CA: no such file: \
+         expected a PEM file with the certificates of authorities (BEGIN CERTIFICATE)",
+    ),
+    (
+        &["gateway", "--allow-client", "a b", "--tls-client-ca", "ca.pem", "--tls-cert", "a.pem", "--tls-key", "a.key"],
+        "gateway: invalid value 'a b' for '--allow-client <NAME>' or GATEWAY_ALLOW_CLIENT: expected a SPIFFE ID or other URI \
+         such as spiffe://example.org/gateway, or a DNS name such as gateway.example.org",
     ),
     (&["gateway", "--zzz"], "gateway: unknown flag '--zzz': --help lists what there is"),
     (

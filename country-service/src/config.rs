@@ -13,7 +13,7 @@ use crate::{Catalogue, Countries};
     after_help = "\
 Examples:
   country-service --delay 300ms+-30ms
-  country-service --listen 0.0.0.0:50053 --delay 0 --capacity 100
+  country-service --listen 0.0.0.0:50053 --insecure --delay 0 --capacity 100
   country-service healthcheck"
 )]
 pub struct Config {

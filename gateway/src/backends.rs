@@ -10,7 +10,7 @@
 mod args;
 mod method;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use fan_out::{Attempts, Call, Step, call, step};
@@ -19,7 +19,7 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, ready},
 };
-use grpc_channel::{Channel, Config, Descriptors, Target};
+use grpc_channel::{Channel, ClientTls, Config, Descriptors, Target};
 use opentelemetry::metrics::Meter;
 use prost::Message;
 use rpc_layers::CallContext;
@@ -90,6 +90,31 @@ impl Backend {
 
 // === impl BackendUrls ===
 
+impl BackendUrls {
+    /// Returns whether a backend is called with TLS.
+    pub(crate) fn any_https(&self) -> bool {
+        self.0.iter().flatten().any(Target::is_https)
+    }
+
+    /// Logs a warning for each backend that is called without TLS over a network.
+    pub(crate) fn warn_of_plaintext(&self) {
+        for (backend, targets) in BACKENDS.into_iter().zip(&self.0) {
+            if let Some(url) = targets.iter().find(|target| is_plaintext(target)) {
+                tracing::warn!(backend = backend.name, %url, "calls are not encrypted: --insecure says that this is meant");
+            }
+        }
+    }
+}
+
+/// Returns whether calls to this target leave the machine without TLS, as far as its URL shows.
+fn is_plaintext(target: &Target) -> bool {
+    let is_loopback = |host: &str| match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    };
+    !target.is_https() && !is_loopback(target.host())
+}
+
 impl clap::Args for BackendUrls {
     fn augment_args(command: Command) -> Command {
         command.args(BACKENDS.map(Backend::arg))
@@ -117,12 +142,18 @@ impl FromArgMatches for BackendUrls {
 // === impl Backends ===
 
 impl Backends {
-    /// Connects to all backends in the background. `deadline` limits calls whose reply several requests share.
+    /// Connects to all backends in the background, to those with an https:// URL with `tls`. `deadline` limits calls whose reply several requests share.
     ///
     /// # Panics
     ///
     /// Panics outside of a tokio runtime.
-    pub fn connect(urls: &BackendUrls, args: &BackendArgs, deadline: Duration, meter: Option<&Meter>) -> Self {
+    pub fn connect(
+        urls: &BackendUrls,
+        args: &BackendArgs,
+        tls: Option<&ClientTls>,
+        deadline: Duration,
+        meter: Option<&Meter>,
+    ) -> Self {
         let descriptors = Descriptors::decode(FILE_DESCRIPTOR_SET).expect("the contract was compiled with this crate");
         let connect = |(Backend { name, .. }, targets): (Backend, &Vec<Target>)| {
             let config = Config { reply_check: |bytes| Ok(check(bytes)?), ..args.config(name, deadline) };
@@ -131,6 +162,7 @@ impl Backends {
                 .config(config)
                 .service_config(args.service_config.clone().unwrap_or_default())
                 .descriptors(descriptors.clone())
+                .tls(tls.cloned())
                 .meter(meter.cloned())
                 .connect()
         };
@@ -214,10 +246,19 @@ mod tests {
         backends.0[backend.index].method(&PathAndQuery::from_static(path)).is_idempotent()
     }
 
+    #[test]
+    fn calls_leave_the_machine_in_plaintext_unless_their_url_says_otherwise() {
+        let is_plaintext = |url: &str| is_plaintext(&url.parse().unwrap());
+        assert!(is_plaintext("http://user-service:50052") && is_plaintext("http://10.0.0.1:50052"));
+        for fine in ["https://user-service:50052", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"] {
+            assert!(!is_plaintext(fine), "{fine}");
+        }
+    }
+
     #[tokio::test]
     async fn the_contract_allows_reads_to_be_sent_twice_and_creations_only_once() {
         let Flags { urls, args } = Flags::parse_from(["gateway"]);
-        let backends = Backends::connect(&urls, &args, Duration::from_secs(1), None);
+        let backends = Backends::connect(&urls, &args, None, Duration::from_secs(1), None);
         for (backend, read) in [
             (USER, "/fanout.user.v1.UserService/GetUser"),
             (USER, "/fanout.user.v1.UserService/ListUsers"),

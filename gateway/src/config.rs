@@ -7,7 +7,11 @@ use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_se
 use fault_injection::OVERRIDE_KEYS;
 use futures::FutureExt as _;
 use rpc_layers::BaggageKeys;
-use service_kit::{ServeContext, ServeError, Settings, serve::Server, settings::ServiceArgs};
+use service_kit::{
+    ServeContext, ServeError, Settings,
+    serve::Server,
+    settings::{ClientTlsArgs, ServiceArgs},
+};
 
 use crate::{
     backends::{BackendArgs, BackendUrls, Backends},
@@ -21,7 +25,8 @@ use crate::{
     after_help = "\
 Examples:
   gateway --user-service http://users-1:50052,http://users-2:50052
-  gateway --listen 0.0.0.0:50051 --deadline 5s --hedge p95
+  gateway --listen 0.0.0.0:50051 --tls-cert tls.crt --tls-key tls.key --deadline 5s --hedge p95
+  gateway --user-service https://users:50052 --tls-ca ca.crt --client-cert tls.crt --client-key tls.key
   gateway --service-config service-config.json --log-format json
   gateway healthcheck"
 )]
@@ -35,6 +40,9 @@ pub struct Config {
     /// How calls to all of them are treated.
     #[command(flatten)]
     pub backends: BackendArgs,
+    /// Certificates for backends with an https:// URL.
+    #[command(flatten)]
+    pub client_tls: ClientTlsArgs,
     /// Let a request change the delays and error rates of backends that allow it too, through W3C baggage as in
     /// `baggage: user.delay=500ms,*.error-rate=0.5`; an unknown name or a bad value is rejected
     #[arg(long)]
@@ -59,7 +67,12 @@ impl Settings for Config {
     async fn serve(self, context: ServeContext) -> Result<(), ServeError> {
         let ServeContext { listener, shutdown, meter } = context;
         let meter = meter.as_ref();
-        let backends = Backends::connect(&self.urls, &self.backends, self.service.deadline, meter);
+        let load_tls = || self.client_tls.load(Self::NAME, &self.service.tls).map_err(ServeError::Setting);
+        let tls = self.urls.any_https().then(load_tls).transpose()?;
+        if !self.service.tls.insecure {
+            self.urls.warn_of_plaintext();
+        }
+        let backends = Backends::connect(&self.urls, &self.backends, tls.as_ref(), self.service.deadline, meter);
         let gateway = Gateway::new(backends.clone(), baggage_keys(self.baggage_keys, self.allow_overrides), meter)
             .allow_overrides(self.allow_overrides);
         Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)

@@ -165,7 +165,7 @@ mod tests {
 
     fn gateway() -> Gateway {
         let Flags { urls, args } = Flags::parse_from(["gateway"]);
-        let backends = Backends::connect(&urls, &args, Duration::from_secs(1), None);
+        let backends = Backends::connect(&urls, &args, None, Duration::from_secs(1), None);
         Gateway::new(backends, "tenant,*.delay".parse().unwrap(), None)
     }
 

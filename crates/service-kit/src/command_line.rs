@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 
-use crate::{service::Settings, settings::UsageError};
+use crate::{
+    service::Settings,
+    settings::{UsageError, variable},
+};
 
 /// What a process of a service was started for.
 #[derive(Debug)]
@@ -32,7 +35,6 @@ pub fn parse<S: Settings>(
 /// Returns the command line of a service: [`CommandFactory::command`](clap::CommandFactory::command) with the names and
 /// defaults that follow from its [`Settings`].
 pub fn command<S: Settings>() -> clap::Command {
-    let prefix = S::NAME.replace('-', "_").to_uppercase();
     S::command()
         .name(S::NAME)
         .subcommand(
@@ -43,7 +45,7 @@ pub fn command<S: Settings>() -> clap::Command {
         .mut_args(|arg| match arg.get_long() {
             // Every flag has a variable. Flags whose variable is shared with other programs name it themselves.
             Some(long) if arg.get_env().is_none() && long != "help" && long != "version" => {
-                let name = format!("{prefix}_{}", long.replace('-', "_").to_uppercase());
+                let name = variable(S::NAME, long);
                 arg.env(name)
             }
             _ => arg,

@@ -10,6 +10,7 @@
 //! * `admission`: the limits on open connections, of all peers and of each.
 //! * `call_service`: runs the calls of one connection.
 //! * `connection`: one connection, from its preface to its end.
+//! * `handshake`: the TLS handshake, and peers that do not get through it.
 //! * `preface`: reads the first bytes of a connection.
 //! * `fair_read`: reads from a connection no faster than its calls are run.
 //! * `http2`: the limits of HTTP/2 on each connection.
@@ -21,6 +22,7 @@ mod admission;
 mod call_service;
 mod connection;
 mod fair_read;
+mod handshake;
 mod http2;
 mod preface;
 mod reply_timeout;
@@ -29,7 +31,6 @@ mod request_body;
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use rpc_layers::Throttle;
-use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
@@ -38,7 +39,9 @@ use self::{
     acceptor::Acceptor,
     admission::Admission,
     connection::{Connection, Shared},
+    handshake::Handshake,
 };
+use crate::listener::Listener;
 
 /// The limits on a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +62,22 @@ pub struct ConnectionLimits {
 ///
 /// Connections are tasks of their own. Dropping the future stops accepting them, and does not close them.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     routes: Routes,
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
 ) {
+    let Listener { tcp, tls } = listener;
     let shared = Arc::new(Shared {
         routes: routes.prepare(),
         limits,
         draining: CancellationToken::new(),
         abuse: Throttle::default(),
+        handshake: tls.map(Handshake::new),
+        unexpected_tls: Throttle::default(),
     });
     let (admission, connections) = (Admission::new(limits), TaskTracker::new());
-    let mut acceptor = Acceptor::new(listener);
+    let mut acceptor = Acceptor::new(tcp);
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, peer) = tokio::select! {

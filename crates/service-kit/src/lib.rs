@@ -14,9 +14,10 @@
 //! * [`settings`]: the flags that services share, parsers for their values, and the one-line error for a bad one.
 //! * [`domain_error`]: turns errors of a domain into gRPC statuses.
 //! * [`serve`]: listens, serves and drains, with health and reflection beside the services.
+//! * [`listener`]: where a server accepts connections, and whether they are encrypted.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
 //! * [`readiness`]: whether a service that has started can answer.
-//! * [`signals`]: the signals that ask a process to stop.
+//! * [`signals`]: the signals that ask a process to stop, or to read its files again.
 //! * `admin`: health and reflection, with bounds of their own.
 //! * `connections`: accepts connections, and serves HTTP/2 on them.
 //! * `file_descriptors`: raises the limit on open files.
@@ -33,6 +34,7 @@ pub mod domain_error;
 mod drain;
 mod file_descriptors;
 pub mod health;
+pub mod listener;
 pub mod process;
 pub mod readiness;
 pub mod serve;
@@ -43,6 +45,7 @@ pub mod startup_gate;
 pub mod telemetry;
 
 pub use backend_service::{BackendArgs, BackendService, Started};
+pub use listener::Listener;
 pub use readiness::ReadinessCheck;
 pub use serve::{ServeContext, ServeError};
 pub use service::Settings;

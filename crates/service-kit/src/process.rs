@@ -10,15 +10,17 @@ use std::{
     time::Duration,
 };
 
+use grpc_tls::ServerTls;
 use tokio::net::TcpListener;
 
 use crate::{
     command_line::{self, Invocation},
     file_descriptors, health,
+    listener::Listener,
     serve::{ServeContext, ServeError},
     service::Settings,
-    settings::{EX_USAGE, Listen, UsageError},
-    signals::Signals,
+    settings::{EX_USAGE, Listen, TlsArgs, UsageError},
+    signals::{self, Signals},
     telemetry::Telemetry,
 };
 
@@ -80,6 +82,11 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
         Ok(listener) => listener,
         Err(error) => return fail(S::NAME, &error, 1),
     };
+    let tls = match secure::<S>(&listener, &settings.service().tls) {
+        Ok(tls) => tls,
+        Err(error) => return fail(S::NAME, &error, error.exit_code()),
+    };
+    let listener = Listener::new(listener, tls);
     let telemetry = match Telemetry::start(S::NAME, &settings.service().log) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(S::NAME, &error, error.exit_code()),
@@ -97,8 +104,19 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The log has said it.
         Err(ServeError::CutOff { .. }) => ExitCode::from(EX_TEMPFAIL),
-        Err(error) => fail(S::NAME, &error, 1),
+        Err(error) => fail(S::NAME, &error, error.exit_code()),
     }
+}
+
+/// Returns the TLS of a listener. Its files are read again at SIGHUP too.
+fn secure<S: Settings>(listener: &TcpListener, args: &TlsArgs) -> Result<Option<ServerTls>, ServeError> {
+    let address = listener.local_addr().map_err(|error| ServeError::Start(error.into()))?;
+    args.check_address(S::NAME, address).map_err(ServeError::Setting)?;
+    let tls = args.load(S::NAME).map_err(ServeError::Setting)?;
+    if let Some(tls) = tls.clone() {
+        signals::on_hangup(move || tls.reload()).map_err(|error| ServeError::Start(error.into()))?;
+    }
+    Ok(tls)
 }
 
 /// Asks the service with these settings for its health, over the network as any client would.
@@ -108,7 +126,11 @@ async fn check_health<S: Settings>(settings: &S) -> ExitCode {
         return ExitCode::from(EX_USAGE);
     };
     let address = reachable(address);
-    match health::check(&format!("http://{address}"), HEALTH_TIMEOUT).await {
+    let asked = match settings.service().tls.identity() {
+        Some((cert, key)) => health::check_own(address, cert, key, HEALTH_TIMEOUT).await,
+        None => health::check(&format!("http://{address}"), HEALTH_TIMEOUT).await,
+    };
+    match asked {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("{}: {address}: {reason}", S::NAME);

@@ -12,7 +12,6 @@ use rpc_layers::{
     limit::InFlightLimitLayer,
     trace::{KnownMethods, ServerTraceLayer},
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     body::Body,
@@ -27,7 +26,10 @@ use crate::{
     admin::{self, AdminLayer},
     connections::{self, ReplyTimeoutLayer},
     drain::{DrainEnd, drain},
+    listener::Listener,
+    process::EX_TEMPFAIL,
     readiness::Readiness,
+    settings::EX_USAGE,
 };
 
 /// Has an item each time that the process is told to stop: the first starts the drain, the second ends it.
@@ -36,7 +38,7 @@ pub type Shutdown = BoxStream<'static, ()>;
 /// What a process gives a service to serve with.
 pub struct ServeContext {
     /// Where to accept connections.
-    pub listener: TcpListener,
+    pub listener: Listener,
     /// Tells the service to drain and return, and to return at once.
     pub shutdown: Shutdown,
     /// Creates the instruments of the service. `None` if metrics are not exported.
@@ -88,6 +90,9 @@ pub enum ServeError {
     /// The service cannot start, and waiting does not help.
     #[error("cannot start: {0}")]
     Start(#[source] BoxError),
+    /// A setting cannot be used.
+    #[error("{0}")]
+    Setting(String),
     /// The descriptors of the contract cannot be served.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -97,6 +102,19 @@ pub enum ServeError {
         /// How many requests were in flight then: at least one.
         in_flight: usize,
     },
+}
+
+// === impl ServeError ===
+
+impl ServeError {
+    /// Returns the exit code of a process that ended with this error.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setting(_) => EX_USAGE,
+            Self::CutOff { .. } => EX_TEMPFAIL,
+            Self::Start(_) | Self::Reflection(_) => 1,
+        }
+    }
 }
 
 // === impl ServeContext ===
@@ -185,11 +203,11 @@ impl Server {
     /// Returns an error if the descriptors cannot be decoded, `ready` fails, or the end of the drain cuts off requests.
     pub async fn serve<R: Into<Readiness>, E: Into<BoxError>>(
         self,
-        listener: TcpListener,
+        listener: impl Into<Listener>,
         ready: impl Future<Output = Result<R, E>>,
         mut shutdown: impl Stream<Item = ()> + Unpin,
     ) -> Result<(), ServeError> {
-        let routes = self.routes()?;
+        let (routes, listener) = (self.routes()?, listener.into());
         let Self { names, health, draining, limit, drain: bound, connections: limits, cut_off, .. } = self;
         let set = |status: ServingStatus| set_health(&health, &names, status);
         set(ServingStatus::NotServing).await;

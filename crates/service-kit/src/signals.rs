@@ -1,4 +1,4 @@
-//! The signals that ask a process to stop.
+//! The signals that ask a process to stop, or to read its files again.
 
 use std::io;
 
@@ -6,6 +6,25 @@ use futures::{StreamExt as _, stream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::serve::Shutdown;
+
+/// Calls `reload` at each SIGHUP, which ends the process no more, until the runtime ends.
+///
+/// # Errors
+///
+/// Returns an error if the operating system refuses the handler.
+///
+/// # Panics
+///
+/// Panics outside of a tokio runtime.
+pub fn on_hangup(reload: impl Fn() + Send + 'static) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload();
+        }
+    });
+    Ok(())
+}
 
 /// Receives SIGTERM and SIGINT, which end the process no more.
 #[derive(Debug)]

@@ -42,8 +42,10 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let limits = ServerLimits {
             deadline: TIMEOUT,
+            body_timeout: TIMEOUT,
             drain: Duration::from_mins(10),
             max_in_flight: 1,
+            max_share: 100,
             connections: ConnectionLimits::default(),
         };
         let server = Server::new(FILE_DESCRIPTOR_SET, limits, None).reflection(reflection);

@@ -95,7 +95,7 @@ fn config(may_start: oneshot::Receiver<()>) -> Config {
 }
 
 fn context(listener: TcpListener) -> ServeContext {
-    ServeContext { listener, shutdown: stream::pending().boxed(), meter: None }
+    ServeContext { listener: listener.into(), shutdown: stream::pending().boxed(), meter: None }
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn health_follows_what_a_backend_depends_on() {
     let is_there = Arc::new(AtomicBool::new(true));
     let config = Config { dependency: Some(Dependency(Arc::clone(&is_there))), ..config(may_start) };
     let shutdown = stream::once(async { stopped.await.unwrap() }).chain(stream::pending()).boxed();
-    let ended = tokio::spawn(config.serve(ServeContext { listener, shutdown, meter: None }));
+    let ended = tokio::spawn(config.serve(ServeContext { listener: listener.into(), shutdown, meter: None }));
     let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
     let mut client = UserServiceClient::new(channel.clone());
     let mut health = HealthClient::new(channel);

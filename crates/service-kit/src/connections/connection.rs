@@ -12,9 +12,9 @@ use std::{
 
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
-use rpc_layers::{Peer, Throttle, source};
+use rpc_layers::{Peer, Throttle, peer::PeerCertificate, source};
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -26,8 +26,9 @@ use super::{
     admission::ConnectionPermit,
     call_service::CallService,
     fair_read::FairRead,
+    handshake::Handshake,
     http2,
-    preface::{PREFACE, read_preface},
+    preface::{PREFACE, PrefaceError, read_preface},
     reply_timeout::reset_when_expired,
 };
 
@@ -49,6 +50,10 @@ pub(super) struct Shared {
     /// Cancelled when the drain starts.
     pub(super) draining: CancellationToken,
     pub(super) abuse: Throttle,
+    /// `None` if connections are not encrypted.
+    pub(super) handshake: Option<Handshake>,
+    /// For clients that speak TLS all the same.
+    pub(super) unexpected_tls: Throttle,
 }
 
 /// A connection that has been accepted.
@@ -76,7 +81,29 @@ impl Connection {
     ///
     /// A connection that is silent costs a socket and this future: HTTP/2 has buffers for it only after its preface.
     pub(super) async fn run(self, stream: TcpStream) {
-        let (mut read, write) = stream.into_split();
+        let Some(handshake) = &self.shared.handshake else {
+            let (read, write) = stream.into_split();
+            return self.serve(read, write, None).await;
+        };
+        // In a box: it has no part in the size of connections without TLS.
+        let accepted = tokio::select! {
+            biased;
+            accepted = Box::pin(handshake.accept(stream, self.peer)) => accepted,
+            () = self.shared.draining.cancelled() => return,
+        };
+        if let Some((stream, certificate)) = accepted {
+            let (read, write) = tokio::io::split(stream);
+            Box::pin(self.serve(read, write, certificate)).await;
+        }
+    }
+
+    /// Serves calls on the stream, of which nothing has been read.
+    async fn serve(
+        &self,
+        mut read: impl AsyncRead + Unpin + Send + 'static,
+        write: impl AsyncWrite + Unpin + Send + 'static,
+        certificate: Option<PeerCertificate>,
+    ) {
         let preface = tokio::select! {
             biased;
             preface = timeout(PREFACE_TIMEOUT, read_preface(&mut read)) => preface,
@@ -84,11 +111,11 @@ impl Connection {
         };
         match preface {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return tracing::debug!(peer = %self.peer, %error, "a connection failed"),
+            Ok(Err(error)) => return self.log_preface(&error),
             Err(_) => return tracing::debug!(peer = %self.peer, "a connection was closed: it sent nothing"),
         }
         let io = TokioIo::new(tokio::io::join(PREFACE.chain(FairRead::new(read, self.calls.0.clone())), write));
-        let peer = Peer { address: self.peer, connection: next_number(), certificate: None };
+        let peer = Peer { address: self.peer, connection: next_number(), certificate };
         let service = CallService::new(self.shared.routes.clone(), peer);
         let connection = http2::builder(self.calls.clone()).serve_connection(io, service);
         let mut connection = pin!(connection);
@@ -104,6 +131,16 @@ impl Connection {
             () = self.calls.idle() => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
             () = after(grace) => tracing::debug!(peer = %self.peer, "a connection was closed: its time was over"),
         }
+    }
+
+    /// Logs why the connection has no preface.
+    fn log_preface(&self, error: &PrefaceError) {
+        if matches!(error, PrefaceError::Tls)
+            && let Some(others) = self.shared.unexpected_tls.allow(Instant::now())
+        {
+            tracing::warn!(peer = %self.peer, reason = %error, others, "a connection was refused");
+        }
+        tracing::debug!(peer = %self.peer, %error, "a connection failed");
     }
 
     /// Logs how the connection ended.

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use super::{
     connection_args::ConnectionArgs,
     log_args::LogArgs,
+    tls_args::TlsArgs,
     value_parser::{duration, percentage, positive_duration, whole_number},
 };
 use crate::serve::ServerLimits;
@@ -39,6 +40,9 @@ pub struct ServiceArgs {
     /// The limits on connections.
     #[command(flatten)]
     pub connections: ConnectionArgs,
+    /// The certificate, and who may connect.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// What is logged, and how.
     #[command(flatten)]
     pub log: LogArgs,

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use grpc_tls::FileError;
 
 /// BSD's `EX_USAGE`: the exit code of a command that was used wrongly.
 pub const EX_USAGE: u8 = 64;
@@ -29,6 +30,17 @@ impl UsageError {
         }
         Self { message: describe(error, command), exit_code: EX_USAGE }
     }
+}
+
+/// Returns the line for a file that cannot be used, with the flag of the service `name` that names it.
+pub(crate) fn bad_file(name: &str, flag: &str, error: &FileError) -> String {
+    let variable = variable(name, flag);
+    format!("invalid value '{}' for '--{flag} <FILE>' or {variable}: {error}", error.file.display())
+}
+
+/// Returns the name of the environment variable of a service's flag.
+pub(crate) fn variable(service: &str, flag: &str) -> String {
+    format!("{service}_{flag}").replace('-', "_").to_uppercase()
 }
 
 fn describe(error: &clap::Error, command: &clap::Command) -> String {
