@@ -25,8 +25,8 @@ use crate::{
     after_help = "\
 Examples:
   gateway --user-service http://users-1:50052,http://users-2:50052
-  gateway --listen 0.0.0.0:50051 --tls-cert tls.crt --tls-key tls.key --deadline 5s --hedge p95
-  gateway --user-service https://users:50052 --tls-ca ca.crt --client-cert tls.crt --client-key tls.key
+  gateway --listen 0.0.0.0:50051 --tls-cert tls.crt --tls-key tls.key
+  gateway --user-service https://users:50052 --tls-ca ca.crt --hedge p95
   gateway --service-config service-config.json --log-format json
   gateway healthcheck"
 )]

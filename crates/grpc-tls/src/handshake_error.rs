@@ -84,6 +84,7 @@ fn describe_alert(alert: AlertDescription) -> String {
         AlertDescription::CertificateExpired => "it refuses our certificate: expired".to_owned(),
         AlertDescription::CertificateRevoked => "it refuses our certificate: revoked".to_owned(),
         AlertDescription::AccessDenied => "it refuses our certificate: access denied".to_owned(),
+        AlertDescription::DecryptError => "it refuses our certificate: a signature does not fit".to_owned(),
         AlertDescription::BadCertificate
         | AlertDescription::UnsupportedCertificate
         | AlertDescription::CertificateUnknown => format!("it refuses our certificate ({alert:?})"),

@@ -19,7 +19,7 @@ use crate::{
     listener::Listener,
     serve::{ServeContext, ServeError},
     service::Settings,
-    settings::{EX_USAGE, Listen, TlsArgs, UsageError},
+    settings::{EX_USAGE, Listen, ServiceArgs, UsageError},
     signals::{self, Signals},
     telemetry::Telemetry,
 };
@@ -82,7 +82,7 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
         Ok(listener) => listener,
         Err(error) => return fail(S::NAME, &error, 1),
     };
-    let tls = match secure::<S>(&listener, &settings.service().tls) {
+    let tls = match secure::<S>(&listener, settings.service()) {
         Ok(tls) => tls,
         Err(error) => return fail(S::NAME, &error, error.exit_code()),
     };
@@ -109,10 +109,13 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
 }
 
 /// Returns the TLS of a listener. Its files are read again at SIGHUP too.
-fn secure<S: Settings>(listener: &TcpListener, args: &TlsArgs) -> Result<Option<ServerTls>, ServeError> {
-    let address = listener.local_addr().map_err(|error| ServeError::Start(error.into()))?;
-    args.check_address(S::NAME, address).map_err(ServeError::Setting)?;
-    let tls = args.load(S::NAME).map_err(ServeError::Setting)?;
+fn secure<S: Settings>(listener: &TcpListener, args: &ServiceArgs) -> Result<Option<ServerTls>, ServeError> {
+    let address = match args.listen {
+        Listen::Address(address) => address,
+        Listen::Stdin => listener.local_addr().map_err(|error| ServeError::Start(error.into()))?,
+    };
+    args.tls.check_address(S::NAME, address).map_err(ServeError::Setting)?;
+    let tls = args.tls.load(S::NAME).map_err(ServeError::Setting)?;
     if let Some(tls) = tls.clone() {
         signals::on_hangup(move || tls.reload()).map_err(|error| ServeError::Start(error.into()))?;
     }
