@@ -9,8 +9,9 @@ use futures::FutureExt as _;
 use rpc_layers::BaggageKeys;
 use service_kit::{
     ServeContext, ServeError, Settings,
+    identity::Authentication,
     serve::Server,
-    settings::{ClientTlsArgs, ServiceArgs},
+    settings::{ClientTlsArgs, IdentityArgs, ServiceArgs},
 };
 
 use crate::{
@@ -28,12 +29,16 @@ Examples:
   gateway --listen 0.0.0.0:50051 --tls-cert tls.crt --tls-key tls.key
   gateway --user-service https://users:50052 --tls-ca ca.crt --hedge p95
   gateway --service-config service-config.json --log-format json
+  gateway --api-keys keys.txt --policy policy.txt
   gateway healthcheck"
 )]
 pub struct Config {
     /// What every service has.
     #[command(flatten)]
     pub service: ServiceArgs,
+    /// Who may call.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// Where the backends listen.
     #[command(flatten)]
     pub urls: BackendUrls,
@@ -44,7 +49,8 @@ pub struct Config {
     #[command(flatten)]
     pub client_tls: ClientTlsArgs,
     /// Let a request change the delays and error rates of backends that allow it too, through W3C baggage as in
-    /// `baggage: user.delay=500ms,*.error-rate=0.5`; an unknown name or a bad value is rejected
+    /// `baggage: user.delay=500ms,*.error-rate=0.5`; an unknown name or a bad value is rejected, and so are overrides of
+    /// callers whose context does not count
     #[arg(long)]
     pub allow_overrides: bool,
     /// Comma-separated keys of W3C baggage that are passed on to backends, such as tenant,session.*; none for no key, *
@@ -67,6 +73,8 @@ impl Settings for Config {
     async fn serve(self, context: ServeContext) -> Result<(), ServeError> {
         let ServeContext { listener, shutdown, meter } = context;
         let meter = meter.as_ref();
+        let address = listener.local_addr().ok();
+        let authentication = Authentication::start(&self.identity, FILE_DESCRIPTOR_SET, address, meter)?;
         let load_tls = || self.client_tls.load(Self::NAME, &self.service.tls).map_err(ServeError::Setting);
         let tls = self.urls.any_https().then(load_tls).transpose()?;
         if !self.service.tls.insecure {
@@ -76,6 +84,7 @@ impl Settings for Config {
         let gateway = Gateway::new(backends.clone(), baggage_keys(self.baggage_keys, self.allow_overrides), meter)
             .allow_overrides(self.allow_overrides);
         Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
+            .authentication(authentication)
             .reflection(self.service.reflection)
             .service(GatewayServiceServer::new(gateway))
             .serve(listener, backends.ready().map(Ok::<_, Infallible>), shutdown)

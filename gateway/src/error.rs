@@ -52,6 +52,11 @@ impl Error {
     pub fn call(name: String, error: CallError<BackendError>, report: FanOutReport) -> Self {
         Self::Call(Box::new(CallFailure { name, error, report }))
     }
+
+    /// Returns the error for a caller without an identity that asks for delays or faults.
+    pub(crate) fn overrides_without_identity() -> Self {
+        Self::Invalid(vec![FieldViolation::new("baggage", "overrides are for callers with an identity only")])
+    }
 }
 
 /// Describes the first violation, and names the fields of the others. The details of the status describe all, and the

@@ -7,10 +7,10 @@ use fanout_proto::gateway::v1::{
         GetHomeCountryResponse, GetProfileResponse, StreamUsersResponse, gateway_service_server::GatewayService,
     },
 };
-use fault_injection::check_overrides;
+use fault_injection::{OVERRIDE_KEYS, check_overrides};
 use futures::{StreamExt as _, stream::BoxStream};
 use opentelemetry::metrics::Meter;
-use rpc_layers::{Baggage, BaggageKeys, CallContext, deadline::Deadline, trace::SavedTime};
+use rpc_layers::{Baggage, BaggageKeys, CallContext, deadline::Deadline, identity::Caller, trace::SavedTime};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -30,6 +30,7 @@ pub struct Gateway {
     metrics: FanOutMetrics,
     allow_overrides: bool,
     baggage_keys: BaggageKeys,
+    override_keys: BaggageKeys,
 }
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
@@ -42,7 +43,8 @@ impl Gateway {
     /// this meter.
     pub fn new(backends: Backends, baggage_keys: BaggageKeys, meter: Option<&Meter>) -> Self {
         let (profiles, metrics) = (Profiles::new(backends), FanOutMetrics::new(meter));
-        Self { profiles, metrics, allow_overrides: false, baggage_keys }
+        let override_keys = OVERRIDE_KEYS.parse().expect("they are keys");
+        Self { profiles, metrics, allow_overrides: false, baggage_keys, override_keys }
     }
 
     /// Sets whether requests are meant to change the backends' settings. Only then are their overrides checked: other
@@ -58,8 +60,15 @@ impl Gateway {
     /// # Errors
     ///
     /// Returns an error if the request's baggage is too long: with the gateway's own headers it would be more than a
-    /// backend reads. Also if overrides are allowed, and the request has one that no backend would apply.
+    /// backend reads. Also if overrides are allowed, and the request has one that no backend would apply, or its caller's
+    /// context does not count: to ignore it would be a puzzle.
     fn call_context<T>(&self, request: &Request<T>) -> Result<CallContext, Error> {
+        if self.allow_overrides
+            && let Some(caller) = Caller::of(request.extensions())
+            && caller.dropped_baggage.has_any(&self.override_keys)
+        {
+            return Err(Error::overrides_without_identity());
+        }
         let headers = request.metadata().as_ref();
         let mut baggage = Baggage::of(headers);
         if !baggage.is_empty() {
@@ -188,6 +197,22 @@ mod tests {
             assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "baggage");
             assert!(gateway.call_context(&request(Some(&long[1..]))).is_ok());
         }
+    }
+
+    #[tokio::test]
+    async fn overrides_of_a_caller_without_an_identity_are_rejected_if_overrides_are_allowed() {
+        let from_stranger = |baggage: &str| {
+            let dropped_baggage = Baggage::of(request(Some(baggage)).metadata().as_ref());
+            let mut request = request(None);
+            request.extensions_mut().insert(Caller { dropped_baggage, ..Caller::default() });
+            request
+        };
+        let checked = gateway().allow_overrides(true);
+        let status = checked.get_profile(from_stranger("tenant=7,user.delay=1s")).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        assert_eq!(status.message(), "baggage: overrides are for callers with an identity only");
+        assert!(checked.call_context(&from_stranger("tenant=7")).unwrap().baggage().is_empty());
+        assert!(gateway().call_context(&from_stranger("user.delay=1s")).unwrap().baggage().is_empty());
     }
 
     #[tokio::test]

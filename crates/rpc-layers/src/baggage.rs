@@ -59,6 +59,12 @@ impl Baggage {
         self.0.is_empty()
     }
 
+    /// Returns whether it has an entry with one of these keys.
+    pub fn has_any(&self, keys: &BaggageKeys) -> bool {
+        let mut entries = self.0.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+        entries.any(|entry| keys.allows(key(entry)))
+    }
+
     /// Checks that the baggage is not longer than [`MAX_LEN`](Self::MAX_LEN).
     ///
     /// # Errors
@@ -180,7 +186,9 @@ mod tests {
         assert_eq!(retained(given, "*.delay, secret"), baggage(&[b"user.delay=1s", b"secret=\xff"]));
         for nothing in ["none", "ten", "tenant7", "Tenant", "session", "tenant*x"] {
             assert!(retained(given, nothing).is_empty(), "{nothing}");
+            assert!(!baggage(given).has_any(&nothing.parse().unwrap()), "{nothing}");
         }
+        assert!(baggage(given).has_any(&"*.delay".parse().unwrap()));
         assert_eq!(retained(&[b"*.delay=1s"], "*.delay"), baggage(&[b"*.delay=1s"]));
         let both = "none".parse::<BaggageKeys>().unwrap().and("secret".parse().unwrap());
         assert!(both.allows(b"secret") && !both.allows(b"tenant"));

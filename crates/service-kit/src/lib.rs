@@ -17,6 +17,8 @@
 //! * [`listener`]: where a server accepts connections, and whether they are encrypted.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
 //! * [`readiness`]: whether a service that has started can answer.
+//! * [`identity`]: who may call a service at the edge.
+//! * [`watched_file`]: files that are read again when they change.
 //! * [`signals`]: the signals that ask a process to stop, or to read its files again.
 //! * `admin`: health and reflection, with bounds of their own.
 //! * `connections`: accepts connections, and serves HTTP/2 on them.
@@ -34,6 +36,7 @@ pub mod domain_error;
 mod drain;
 mod file_descriptors;
 pub mod health;
+pub mod identity;
 pub mod listener;
 pub mod process;
 pub mod readiness;
@@ -43,6 +46,7 @@ pub mod settings;
 pub mod signals;
 pub mod startup_gate;
 pub mod telemetry;
+pub mod watched_file;
 
 pub use backend_service::{BackendArgs, BackendService, Started};
 pub use listener::Listener;

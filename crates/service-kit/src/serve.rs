@@ -26,6 +26,7 @@ use crate::{
     admin::{self, AdminLayer},
     connections::{self, ReplyTimeoutLayer},
     drain::{DrainEnd, drain},
+    identity::Authentication,
     listener::Listener,
     process::EX_TEMPFAIL,
     readiness::Readiness,
@@ -62,8 +63,9 @@ pub struct ServerLimits {
     pub connections: ConnectionLimits,
 }
 
-/// A gRPC server: services behind the limit, trace, deadline and conformance layers. Health and reflection stand beside
-/// them: they are answered during an overload too, are not traced, and have bounds of their own.
+/// A gRPC server: services behind the identity, limit, trace, deadline and conformance layers. Health and reflection stand
+/// beside them: they are answered during an overload too, are not traced, and have bounds of their own. Reflection needs an
+/// identity if services do.
 pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
@@ -73,6 +75,7 @@ pub struct Server {
     reflects: bool,
     draining: CancellationToken,
     body_timeout: BodyTimeoutLayer,
+    authentication: Authentication,
     limit: InFlightLimitLayer,
     trace: ServerTraceLayer,
     deadline: ServerDeadlineLayer,
@@ -93,6 +96,9 @@ pub enum ServeError {
     /// A setting cannot be used.
     #[error("{0}")]
     Setting(String),
+    /// The settings of who may call cannot be used.
+    #[error(transparent)]
+    Authentication(#[from] crate::identity::AuthenticationError),
     /// The descriptors of the contract cannot be served.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -110,7 +116,7 @@ impl ServeError {
     /// Returns the exit code of a process that ended with this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting(_) => EX_USAGE,
+            Self::Setting(_) | Self::Authentication(_) => EX_USAGE,
             Self::CutOff { .. } => EX_TEMPFAIL,
             Self::Start(_) | Self::Reflection(_) => 1,
         }
@@ -156,6 +162,7 @@ impl Server {
             reflects: false,
             draining,
             body_timeout,
+            authentication: Authentication::default(),
             limit,
             trace,
             deadline,
@@ -167,6 +174,12 @@ impl Server {
         }
     }
 
+    /// Sets who may call the services that are added after this, and reflection. Without it everybody may.
+    #[must_use]
+    pub fn authentication(self, authentication: Authentication) -> Self {
+        Self { authentication, ..self }
+    }
+
     /// Adds a service.
     #[must_use]
     pub fn service<S>(mut self, service: S) -> Self
@@ -175,8 +188,11 @@ impl Server {
         S: NamedService + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
     {
-        let service = self.limit.layer(self.trace.layer(self.deadline.layer(self.conformance.layer(service))));
-        let service = self.reply_timeout.layer(self.body_timeout.layer(service));
+        let authenticate = &self.authentication.layer;
+        let service = self.deadline.layer(self.conformance.layer(service));
+        let service = self.trace.layer(authenticate.audit().layer(service));
+        let service = self.body_timeout.layer(self.limit.layer(service));
+        let service = self.reply_timeout.layer(authenticate.layer(service));
         self.routes.add_service(service);
         self.names.push(S::NAME);
         self
@@ -255,8 +271,9 @@ impl Server {
         // Decodes the descriptors, also if nobody is to read them.
         let (v1, v1alpha) = admin::reflection(self.descriptors, &self.names)?;
         if self.reflects {
-            routes.add_service(self.admin.layer(v1));
-            routes.add_service(self.admin.layer(v1alpha));
+            let authenticate = self.authentication.layer.without_policy();
+            routes.add_service(authenticate.layer(self.admin.layer(v1)));
+            routes.add_service(authenticate.layer(self.admin.layer(v1alpha)));
         }
         Ok(routes.routes())
     }

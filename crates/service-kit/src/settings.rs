@@ -9,6 +9,7 @@
 //! * `connection_args`: [`ConnectionArgs`], the limits on connections.
 //! * `tls_args`: [`TlsArgs`], the service's certificate and who may connect. `client_tls_args`: [`ClientTlsArgs`], the same
 //!   for calls to other services.
+//! * `identity_args`: [`IdentityArgs`], who may call a service at the edge.
 //! * `log_args`: [`LogArgs`], what is logged and how.
 //! * `delay_args`: [`DelayArgs`], simulated latency and faults.
 //! * `value_parser`: parsers for the values of flags.
@@ -17,6 +18,7 @@
 mod client_tls_args;
 mod connection_args;
 mod delay_args;
+mod identity_args;
 mod log_args;
 mod service_args;
 mod tls_args;
@@ -30,6 +32,7 @@ pub use self::{
     client_tls_args::ClientTlsArgs,
     connection_args::ConnectionArgs,
     delay_args::DelayArgs,
+    identity_args::{Audit, IdentityArgs, TrustContext},
     log_args::{LogArgs, LogFormat, parse_filter},
     service_args::{Listen, ServiceArgs},
     tls_args::TlsArgs,

@@ -28,11 +28,11 @@ use std::{
 
 use opentelemetry::{metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_sdk::{error::OTelSdkResult, trace::SdkTracerProvider};
-use rpc_layers::trace::SERVER_SPAN;
+use rpc_layers::{identity::AUDIT_TARGET, trace::SERVER_SPAN};
 use tokio::{sync::oneshot, time::timeout};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    filter::{FilterExt as _, filter_fn},
+    filter::{FilterExt as _, LevelFilter, filter_fn},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -152,6 +152,8 @@ fn start_log(
         let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
         !is_of_h2 && !matches!(metadata.name(), "BatchSpanProcessor.ExportError" | "PeriodicReader.ExportError")
     });
+    // Has a flag of its own.
+    let audit = filter_fn(|metadata| metadata.target() == AUDIT_TARGET).with_max_level_hint(LevelFilter::INFO);
     // Lines need spans only for their ids.
     let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
     let logs = tracing_subscriber::fmt::layer()
@@ -161,7 +163,7 @@ fn start_log(
         .event_format(LogFormatter { service, format: args.log_format })
         // A closed standard output must not end the service.
         .log_internal_errors(false)
-        .with_filter(EnvFilter::new(&args.log).and(once).and(with_ids));
+        .with_filter(EnvFilter::new(&args.log).or(audit).and(once).and(with_ids));
     tracing_subscriber::registry().with(spans).with(logs).init();
     Ok(Some(writer))
 }
