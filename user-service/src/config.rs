@@ -6,7 +6,7 @@ use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, user::v1::user_service_server::UserServiceServer};
 use service_kit::{BackendArgs, BackendService, BoxError, Started};
 
-use crate::{Database, Store, StoreError, Users};
+use crate::{Database, Store, StoreError, Users, store::StoreReadiness};
 
 /// Stores users in a database, and answers after a simulated delay.
 #[derive(Clone, Debug, Parser)]
@@ -50,10 +50,11 @@ impl BackendService for Config {
         &self.backend
     }
 
-    /// Waits until the database is available.
+    /// Waits until the database is available. Health follows it from then on.
     async fn start(self) -> Result<Started<Self::Server>, BoxError> {
         let store = wait_for(&self.database, self.seed).await?;
-        Ok(UserServiceServer::new(Users::new(store)).into())
+        let server = UserServiceServer::new(Users::new(store.clone()));
+        Ok(Started::from(server).ready_while(StoreReadiness::new(store)))
     }
 }
 

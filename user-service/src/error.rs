@@ -38,9 +38,12 @@ impl DomainError for UserError {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::NotFound { .. } => Code::NotFound,
             Self::Store(StoreError::Exists { .. }) => Code::AlreadyExists,
-            Self::Store(StoreError::Unavailable { .. }) => Code::Unavailable,
+            // Also if it waits for somebody to mend it: the service notices, and another replica may answer meanwhile.
+            Self::Store(StoreError::Unavailable { .. } | StoreError::Unusable { .. }) => Code::Unavailable,
+            // It answers, but a caller that tries again gets nowhere until somebody has changed it.
+            Self::Store(StoreError::ReadOnly { .. }) => Code::FailedPrecondition,
             Self::Store(StoreError::Corrupt { .. }) => Code::DataLoss,
-            Self::Store(StoreError::Unusable { .. } | StoreError::Internal { .. }) => Code::Internal,
+            Self::Store(StoreError::Internal { .. }) => Code::Internal,
         }
     }
 
@@ -50,6 +53,7 @@ impl DomainError for UserError {
             Self::NotFound { .. } => "USER_NOT_FOUND",
             Self::Store(StoreError::Exists { .. }) => "USER_EXISTS",
             Self::Store(StoreError::Unavailable { .. }) => "DATABASE_UNAVAILABLE",
+            Self::Store(StoreError::ReadOnly { .. }) => "DATABASE_READ_ONLY",
             Self::Store(StoreError::Corrupt { .. }) => "DATABASE_CORRUPT",
             Self::Store(StoreError::Unusable { .. }) => "DATABASE_UNUSABLE",
             Self::Store(StoreError::Internal { .. }) => "DATABASE_UNEXPECTED",
@@ -61,6 +65,7 @@ impl DomainError for UserError {
         match self {
             Self::Invalid(_) | Self::NotFound { .. } | Self::Store(StoreError::Exists { .. }) => self.to_string(),
             Self::Store(StoreError::Unavailable { .. }) => "the database of users does not answer".to_owned(),
+            Self::Store(StoreError::ReadOnly { .. }) => "the database of users is read-only".to_owned(),
             Self::Store(StoreError::Corrupt { .. }) => "the database of users is damaged".to_owned(),
             Self::Store(StoreError::Unusable { .. }) => "the database of users refuses this service".to_owned(),
             Self::Store(StoreError::Internal { .. }) => "the database of users answered unexpectedly".to_owned(),
@@ -102,7 +107,12 @@ mod tests {
                 Code::Unavailable,
                 "DATABASE_UNAVAILABLE",
             ),
-            (StoreError::Unusable { database: database(), source: source() }, Code::Internal, "DATABASE_UNUSABLE"),
+            (StoreError::Unusable { database: database(), source: source() }, Code::Unavailable, "DATABASE_UNUSABLE"),
+            (
+                StoreError::ReadOnly { database: database(), source: source() },
+                Code::FailedPrecondition,
+                "DATABASE_READ_ONLY",
+            ),
             (StoreError::Corrupt { database: database(), source: source() }, Code::DataLoss, "DATABASE_CORRUPT"),
             (StoreError::Internal { database: database(), source: source() }, Code::Internal, "DATABASE_UNEXPECTED"),
         ] {

@@ -2,16 +2,20 @@
 //!
 //! Each query is written once; `with_pool!` runs it on either database, type-checked for both at compile time. When
 //! [`Store::create`] has returned, the user is on disk: SQLite syncs its log at each commit, and so does PostgreSQL unless
-//! its `synchronous_commit` is turned off.
+//! its `synchronous_commit` is turned off. [`StoreReadiness`] asks whether the database is still there.
 //!
 //! # Layout
 //!
 //! * `connect`: opens a database.
+//! * `files`: whether SQLite's files are still those that are open.
+//! * `readiness`: [`StoreReadiness`].
 //! * `span`: a span for each query.
 //! * `error`: [`StoreError`].
 
 mod connect;
 mod error;
+mod files;
+mod readiness;
 mod span;
 
 use std::{
@@ -20,10 +24,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::RwLock;
 use sqlx::{ColumnIndex, Decode, FromRow, Pool, Postgres, Row, Sqlite, Type, query, query_as, query_scalar};
 
-pub use self::error::StoreError;
-use self::span::Statement;
+use self::{error::OpenError, files::DatabaseFiles, span::Statement};
+pub use self::{error::StoreError, readiness::StoreReadiness};
 use crate::{
     database::Database,
     user::{NewUser, Page, PageSize, User},
@@ -47,12 +52,13 @@ const PING: Statement = Statement::new("SELECT", "SELECT EXISTS (SELECT 1 FROM u
 /// The users. Cloning it costs two reference counts.
 #[derive(Clone)]
 pub struct Store {
-    pools: Arc<Pools>,
+    /// Changes when the database is opened again.
+    pools: Arc<RwLock<Arc<Pools>>>,
     database: Arc<Database>,
 }
 
 enum Pools {
-    Sqlite(ReadWrite<Sqlite>),
+    Sqlite(ReadWrite<Sqlite>, DatabaseFiles),
     Postgres(ReadWrite<Postgres>),
 }
 
@@ -64,12 +70,12 @@ struct ReadWrite<DB: sqlx::Database> {
 
 /// Runs a query in its span, with the pool for reading or the pool for writing.
 macro_rules! with_pool {
-    ($store:ident.$role:ident, $statement:expr, |$pool:ident| $query:expr) => {
+    ($store:ident, $pools:ident.$role:ident, $statement:expr, |$pool:ident| $query:expr) => {
         $store
             .database
             .traced(&$statement, async {
-                match &*$store.pools {
-                    Pools::Sqlite(ReadWrite { $role: $pool, .. }) => Ok($query),
+                match &*$pools {
+                    Pools::Sqlite(ReadWrite { $role: $pool, .. }, _) => Ok($query),
                     Pools::Postgres(ReadWrite { $role: $pool, .. }) => Ok($query),
                 }
             })
@@ -91,7 +97,7 @@ impl Store {
     /// [`Exists`](StoreError::Exists).
     pub async fn open(database: &Database) -> Result<Self, StoreError> {
         let pools = connect::open(database).await.map_err(|error| error.at(database))?;
-        Ok(Self { pools: Arc::new(pools), database: Arc::new(database.clone()) })
+        Ok(Self { pools: Arc::new(RwLock::new(Arc::new(pools))), database: Arc::new(database.clone()) })
     }
 
     /// Returns the user with this id; `None` if there is none.
@@ -100,8 +106,10 @@ impl Store {
     ///
     /// Returns an error if the database does not answer.
     pub async fn get(&self, id: &str) -> Result<Option<User>, StoreError> {
-        with_pool!(self.readers, GET, |pool| query_as(GET.text).bind(id).fetch_optional(pool).await?)
-            .map_err(|error| self.fail(error))
+        let pools = self.pools();
+        let user =
+            with_pool!(self, pools.readers, GET, |pool| query_as(GET.text).bind(id).fetch_optional(pool).await?);
+        self.or_file_error(&pools, user).await
     }
 
     /// Returns the page of users after an id, in the bytewise order of their ids.
@@ -113,31 +121,39 @@ impl Store {
         // One more user than requested shows whether there is another page.
         let limit = i64::from(size.0) + 1;
         let after = after.unwrap_or_default();
-        let mut users: Vec<User> =
-            with_pool!(self.readers, LIST, |pool| query_as(LIST.text).bind(after).bind(limit).fetch_all(pool).await?)
-                .map_err(|error| self.fail(error))?;
+        let pools = self.pools();
+        let users = with_pool!(self, pools.readers, LIST, |pool| {
+            query_as(LIST.text).bind(after).bind(limit).fetch_all(pool).await?
+        });
+        let mut users: Vec<User> = self.or_file_error(&pools, users).await?;
         let more = users.len() > size.get();
         users.truncate(size.get());
         Ok(Page { users, more })
     }
 
-    /// Stores a new user. When this has returned, the user survives a crash of the process or the machine. If the future
-    /// is dropped before that, the user may be stored or not.
+    /// Stores a new user. When this has returned, the user survives a crash of the process or the machine, and is in the
+    /// database that a process finds that starts now. After an error, or if the future is dropped before that, the user
+    /// may be stored or not.
     ///
     /// # Errors
     ///
-    /// Returns [`StoreError::Exists`] if a user has the id already, and another error if the database does not answer.
+    /// Returns [`StoreError::Exists`] if a user has the id already, and another error if the database does not answer, is
+    /// read-only, or is not at its place any more.
     pub async fn create(&self, user: NewUser) -> Result<User, StoreError> {
         let user = user.at(now());
-        let created = with_pool!(self.writer, CREATE, |pool| {
+        let pools = self.pools();
+        self.check_files(&pools).await?;
+        let created = with_pool!(self, pools.writer, CREATE, |pool| {
             let User { id, display_name, email, country_code, create_time } = &user;
             let query = query(CREATE.text).bind(id).bind(display_name).bind(email).bind(country_code);
             query.bind(create_time).execute(pool).await?.rows_affected()
         });
+        // The file that was written may have been removed meanwhile.
+        self.check_files(&pools).await?;
         match created {
             Ok(_) => Ok(user),
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(StoreError::Exists { id: user.id }),
-            Err(error) => Err(self.fail(error)),
+            Err(error) => Err(StoreError::from_sqlx(error, &self.database)),
         }
     }
 
@@ -148,8 +164,11 @@ impl Store {
     ///
     /// Returns an error if the database does not answer.
     pub async fn seed(&self) -> Result<u64, StoreError> {
-        with_pool!(self.writer, SEED, |pool| query(SEED.text).bind(now()).execute(pool).await?.rows_affected())
-            .map_err(|error| self.fail(error))
+        let pools = self.pools();
+        let added = with_pool!(self, pools.writer, SEED, |pool| {
+            query(SEED.text).bind(now()).execute(pool).await?.rows_affected()
+        });
+        self.or_file_error(&pools, added).await
     }
 
     /// Checks that users can be read.
@@ -158,21 +177,60 @@ impl Store {
     ///
     /// Returns an error if they cannot.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let _: bool = with_pool!(self.readers, PING, |pool| query_scalar(PING.text).fetch_one(pool).await?)
-            .map_err(|error| self.fail(error))?;
+        let pools = self.pools();
+        let answer =
+            with_pool!(self, pools.readers, PING, |pool| query_scalar::<_, bool>(PING.text).fetch_one(pool).await?);
+        self.or_file_error(&pools, answer).await?;
         Ok(())
     }
 
     /// Closes all connections after the queries in flight.
     pub async fn close(&self) {
-        match &*self.pools {
-            Pools::Sqlite(pools) => pools.close().await,
-            Pools::Postgres(pools) => pools.close().await,
+        self.pools().close().await;
+    }
+
+    fn pools(&self) -> Arc<Pools> {
+        Arc::clone(&self.pools.read())
+    }
+
+    /// Lets all clones use these pools from now on.
+    fn replace(&self, pools: Pools) {
+        *self.pools.write() = Arc::new(pools);
+    }
+
+    async fn check_files(&self, pools: &Pools) -> Result<(), StoreError> {
+        pools.check_files().await.map_err(|error| error.at(&self.database))
+    }
+
+    /// Converts the error of a query. If SQLite's file is gone, that is the cause, whatever the symptom.
+    async fn or_file_error<T>(&self, pools: &Pools, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                self.check_files(pools).await?;
+                Err(StoreError::from_sqlx(error, &self.database))
+            }
+        }
+    }
+}
+
+// === impl Pools ===
+
+impl Pools {
+    /// Returns an error if SQLite's files are not those that are open, or cannot be written.
+    async fn check_files(&self) -> Result<(), OpenError> {
+        match self {
+            Self::Sqlite(_, files) => Ok(files.check().await?),
+            Self::Postgres(_) => Ok(()),
         }
     }
 
-    fn fail(&self, error: sqlx::Error) -> StoreError {
-        StoreError::from_sqlx(error, &self.database)
+    /// Closes all connections after the queries in flight.
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(pools, _) => pools.close().await,
+            Self::Postgres(pools) => pools.close().await,
+        }
     }
 }
 

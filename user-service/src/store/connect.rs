@@ -2,6 +2,7 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
+use futures::future::try_join_all;
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
@@ -9,7 +10,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Pools, ReadWrite, error::OpenError};
+use super::{
+    Pools, ReadWrite,
+    error::OpenError,
+    files::{DatabaseFiles, FileError, FileId, is_read_only},
+};
 use crate::database::{Database, Kind};
 
 /// How long a request waits for a connection.
@@ -25,16 +30,28 @@ const POSTGRES_CONNECTIONS: u32 = 10;
 
 pub(super) async fn open(database: &Database) -> Result<Pools, OpenError> {
     match &database.0 {
-        Kind::Sqlite(path) => sqlite(path).await,
+        Kind::Sqlite(path) => {
+            if let Some(directory) = path.parent() {
+                fs::create_dir_all(directory).map_err(OpenError::unusable)?;
+            }
+            sqlite(path, true).await
+        }
         Kind::Postgres(options) => postgres(options).await,
     }
 }
 
+/// Opens an SQLite database that was there before: a new one would have no users.
+pub(super) async fn reopen_sqlite(path: &Path) -> Result<Pools, OpenError> {
+    sqlite(path, false).await
+}
+
 /// SQLite has one writer at a time. With one connection for all writes, they wait in a fair queue instead of for each
 /// other's locks. In WAL mode, readers do not wait.
-async fn sqlite(path: &Path) -> Result<Pools, OpenError> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(OpenError::unusable)?;
+async fn sqlite(path: &Path, create: bool) -> Result<Pools, OpenError> {
+    let before = FileId::at(path).map_err(FileError::from)?;
+    // SQLite would open it for reading alone, and fail later.
+    if fs::metadata(path).is_ok_and(|metadata| is_read_only(path, &metadata)) {
+        return Err(FileError::ReadOnly.into());
     }
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     // A file has no network that could fail: connections live as long as the process.
@@ -45,7 +62,7 @@ async fn sqlite(path: &Path) -> Result<Pools, OpenError> {
     // FULL: a commit returns only when the log is on disk.
     let write = options
         .clone()
-        .create_if_missing(true)
+        .create_if_missing(create)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
     let writer = pool(1).connect_with(write).await?;
@@ -59,7 +76,13 @@ async fn sqlite(path: &Path) -> Result<Pools, OpenError> {
         result => result?,
     }
     let readers = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
-    Ok(Pools::Sqlite(ReadWrite { readers, writer }))
+    // All at once: one that is opened later could be to another file.
+    try_join_all((0..SQLITE_READERS).map(|_| readers.acquire())).await?;
+    let files = DatabaseFiles::of(path).map_err(FileError::from)?;
+    if before.is_some() && before != FileId::at(path).map_err(FileError::from)? {
+        return Err(FileError::Replaced("the file".to_owned()).into());
+    }
+    Ok(Pools::Sqlite(ReadWrite { readers, writer }, files))
 }
 
 async fn postgres(options: &PgConnectOptions) -> Result<Pools, OpenError> {
@@ -96,7 +119,8 @@ mod tests {
     #[tokio::test]
     async fn sqlite_syncs_each_commit() {
         let dir = tempfile::tempdir().unwrap();
-        let Pools::Sqlite(ReadWrite { writer, .. }) = sqlite(&dir.path().join("users.db")).await.unwrap() else {
+        let Pools::Sqlite(ReadWrite { writer, .. }, _) = sqlite(&dir.path().join("users.db"), true).await.unwrap()
+        else {
             panic!("not SQLite's pools");
         };
         let mode: String = query_scalar("PRAGMA journal_mode").fetch_one(&writer).await.unwrap();

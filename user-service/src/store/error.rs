@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
 
+use super::files::FileError;
 use crate::database::Database;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -17,6 +18,14 @@ pub enum StoreError {
     /// The database cannot be reached, or is too slow. A later attempt may succeed.
     #[error("{database} does not answer: {source}")]
     Unavailable {
+        /// The database.
+        database: String,
+        /// The driver's error.
+        source: BoxError,
+    },
+    /// The database can be read, but not written, until somebody changes that.
+    #[error("{database} is read-only: {source}")]
+    ReadOnly {
         /// The database.
         database: String,
         /// The driver's error.
@@ -59,6 +68,7 @@ pub enum StoreError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Unavailable,
+    ReadOnly,
     Unusable,
     Corrupt,
     Internal,
@@ -78,7 +88,11 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
-            Self::Unusable { .. } | Self::Corrupt { .. } | Self::Exists { .. } | Self::Internal { .. } => false,
+            Self::ReadOnly { .. }
+            | Self::Unusable { .. }
+            | Self::Corrupt { .. }
+            | Self::Exists { .. }
+            | Self::Internal { .. } => false,
         }
     }
 
@@ -95,11 +109,17 @@ impl OpenError {
         Self { class: Class::Unusable, source: source.into() }
     }
 
+    /// Returns the error for a cause that may go away.
+    pub(super) fn unavailable(source: impl Into<BoxError>) -> Self {
+        Self { class: Class::Unavailable, source: source.into() }
+    }
+
     pub(super) fn at(self, database: &Database) -> StoreError {
         let Self { class, source } = self;
         let database = database.to_string();
         match class {
             Class::Unavailable => StoreError::Unavailable { database, source },
+            Class::ReadOnly => StoreError::ReadOnly { database, source },
             Class::Unusable => StoreError::Unusable { database, source },
             Class::Corrupt => StoreError::Corrupt { database, source },
             Class::Internal => StoreError::Internal { database, source },
@@ -110,6 +130,17 @@ impl OpenError {
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
         Self { class: Class::of(&error), source: error.into() }
+    }
+}
+
+impl From<FileError> for OpenError {
+    fn from(error: FileError) -> Self {
+        let class = match &error {
+            FileError::Unknown(error) if error.kind() == ErrorKind::PermissionDenied => Class::Unusable,
+            FileError::Replaced(_) | FileError::Truncated | FileError::Unknown(_) => Class::Unavailable,
+            FileError::ReadOnly => Class::ReadOnly,
+        };
+        Self { class, source: error.into() }
     }
 }
 
@@ -171,8 +202,12 @@ impl Class {
         match (code, code & 0xff) {
             // CORRUPT, NOTADB, IOERR_DATA, IOERR_CORRUPTFS
             (_, 11 | 26) | (8202 | 8458, _) => Self::Corrupt,
-            // PERM, READONLY, CANTOPEN, AUTH
-            (_, 3 | 8 | 14 | 23) => Self::Unusable,
+            // READONLY_DBMOVED
+            (1032, _) => Self::Unavailable,
+            // READONLY
+            (_, 8) => Self::ReadOnly,
+            // PERM, CANTOPEN, AUTH
+            (_, 3 | 14 | 23) => Self::Unusable,
             // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL
             (_, 5 | 6 | 7 | 9 | 10 | 13 | 15) => Self::Unavailable,
             _ => Self::Internal,
@@ -213,7 +248,8 @@ mod tests {
             (10, Class::Unavailable),
             (13, Class::Unavailable),
             (14, Class::Unusable),
-            (1032, Class::Unusable),
+            (8, Class::ReadOnly),
+            (1032, Class::Unavailable),
             (11, Class::Corrupt),
             (26, Class::Corrupt),
             (8458, Class::Corrupt),

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod failures;
+mod readiness;
 mod spans;
 
 use std::collections::BTreeSet;
