@@ -1,15 +1,18 @@
 //! The database that stores the users: which kind, and where it is.
+//!
+//! # Layout
+//!
+//! * `postgres`: a PostgreSQL URL, with TLS as libpq's parameters say it.
+
+mod postgres;
 
 use std::{
-    fmt,
+    env, fmt,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use sqlx::{
-    ConnectOptions as _,
-    postgres::{PgConnectOptions, PgSslMode},
-};
+pub(crate) use self::postgres::{Certificates, Postgres, Roots};
 
 /// A database, parsed from `--database`.
 ///
@@ -20,7 +23,7 @@ pub struct Database(pub(crate) Kind);
 #[derive(Clone)]
 pub(crate) enum Kind {
     Sqlite(PathBuf),
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<Postgres>),
 }
 
 /// The error for a text that names no database. Repeats only those parts of the text that cannot be secret.
@@ -36,7 +39,9 @@ impl FromStr for Database {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("sqlite", rest)) => sqlite(rest.strip_prefix("//").unwrap_or(rest)).map(Kind::Sqlite),
-            Some(("postgres" | "postgresql", _)) => postgres(text).map(|options| Kind::Postgres(Box::new(options))),
+            Some(("postgres" | "postgresql", _)) => {
+                Postgres::parse(text, |name| env::var(name).ok()).map(|postgres| Kind::Postgres(Box::new(postgres)))
+            }
             Some((scheme, _)) if !scheme.contains('@') => {
                 Err(format!("starts with \"{}:\"", scheme.chars().take(32).collect::<String>().escape_debug()))
             }
@@ -51,7 +56,8 @@ impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Kind::Postgres(options) => {
+            Kind::Postgres(postgres) => {
+                let options = &postgres.options;
                 write!(f, "postgres://{}@", options.get_username())?;
                 match options.get_socket() {
                     Some(socket) => write!(f, "{}", socket.display())?,
@@ -84,22 +90,6 @@ fn sqlite(path: &str) -> Result<PathBuf, String> {
         return Err("\"sqlite:\" takes a plain path, no URI and no parameters".to_owned());
     }
     Ok(Path::new(path).to_owned())
-}
-
-/// Returns the options in a PostgreSQL URL. Those that are missing are taken from `PG*` variables.
-fn postgres(url: &str) -> Result<PgConnectOptions, String> {
-    let options: PgConnectOptions = url.parse().map_err(|error| match error {
-        sqlx::Error::Configuration(cause) => format!("is not a PostgreSQL URL ({cause})"),
-        _ => "is not a PostgreSQL URL".to_owned(),
-    })?;
-    match options.get_ssl_mode() {
-        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => {}
-        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => {
-            return Err("requires TLS by its sslmode, which is not built in (disable, allow and prefer are)".to_owned());
-        }
-    }
-    // Each query has a span; sqlx's log line would repeat it.
-    Ok(options.application_name("fanout-user-service").disable_statement_logging())
 }
 
 #[cfg(test)]
@@ -147,7 +137,7 @@ mod tests {
             ("sqlite:file:users.db", "plain path"),
             ("sqlite:users.db?mode=ro", "plain path"),
             ("postgres://db:99999/users", "not a PostgreSQL URL"),
-            ("postgres://db/users?sslmode=verify-full", "TLS"),
+            ("postgres://db/users?sslmode=verify_full", "sslmode"),
         ] {
             let error = text.parse::<Database>().unwrap_err().to_string();
             assert!(error.contains(wrong) && error.contains("sqlite:PATH"), "{text}: {error}");

@@ -10,6 +10,7 @@
 //! * `files`: whether SQLite's files are still those that are open.
 //! * `readiness`: [`StoreReadiness`].
 //! * `span`: a span for each query.
+//! * `tls`: TLS to PostgreSQL: its files, and what a failed handshake means.
 //! * `error`: [`StoreError`].
 
 mod connect;
@@ -17,6 +18,7 @@ mod error;
 mod files;
 mod readiness;
 mod span;
+mod tls;
 
 use std::{
     fmt,

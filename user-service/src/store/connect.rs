@@ -6,7 +6,7 @@ use futures::future::try_join_all;
 use sqlx::{
     ConnectOptions as _, Connection as _, SqlSafeStr as _,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -14,8 +14,9 @@ use super::{
     Pools, ReadWrite,
     error::OpenError,
     files::{DatabaseFiles, FileError, FileId, is_read_only},
+    tls,
 };
-use crate::database::{Database, Kind};
+use crate::database::{Database, Kind, Postgres};
 
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ pub(super) async fn open(database: &Database) -> Result<Pools, OpenError> {
             }
             sqlite(path, true).await
         }
-        Kind::Postgres(options) => postgres(options).await,
+        Kind::Postgres(settings) => postgres(settings).await,
     }
 }
 
@@ -85,21 +86,51 @@ async fn sqlite(path: &Path, create: bool) -> Result<Pools, OpenError> {
     Ok(Pools::Sqlite(ReadWrite { readers, writer }, files))
 }
 
-async fn postgres(options: &PgConnectOptions) -> Result<Pools, OpenError> {
-    // Connects once without the pool, which would report only "timed out" instead of the cause.
-    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, options.connect());
-    let connection = connecting.await.map_err(|_| sqlx::Error::Io(io::Error::from(io::ErrorKind::TimedOut)))??;
-    connection.close().await?;
-
+async fn postgres(settings: &Postgres) -> Result<Pools, OpenError> {
+    let options = negotiate(tls::options(settings)?).await?;
+    if matches!(options.get_ssl_mode(), PgSslMode::VerifyCa) {
+        // The driver trusts them beside sslrootcert.
+        tracing::warn!(
+            "a certificate of any public authority, for any name, is accepted too: sslmode=verify-full is not so"
+        );
+    }
     // Connections are tested before use (the default), so that those that a restart of the server has closed are replaced
     // and fail no request.
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(options);
     // Holds an advisory lock, so that replicas that start at once migrate one after another.
     migrator(&[(1, "users", include_str!("../../migrations/postgres/0001_users.sql"))]).run(&pool).await?;
     Ok(Pools::Postgres(ReadWrite { readers: pool.clone(), writer: pool }))
+}
+
+/// Connects once, and returns the options with the mode that has succeeded. Without the pool, which would report only
+/// "timed out" instead of the cause.
+async fn negotiate(options: PgConnectOptions) -> Result<PgConnectOptions, OpenError> {
+    let mut failed: Option<sqlx::Error> = None;
+    for mode in tls::attempts(options.get_ssl_mode()) {
+        let options = options.clone().ssl_mode(*mode);
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, options.connect());
+        let timed_out = |_| sqlx::Error::Io(io::Error::from(io::ErrorKind::TimedOut));
+        match connecting.await.map_err(timed_out).flatten() {
+            Ok(connection) => {
+                connection.close().await?;
+                return Ok(options);
+            }
+            Err(error) => {
+                let may_differ = tls::depends_on_encryption(&error);
+                // The one with encryption says more: without it, the server has often just no rule for the client.
+                if failed.is_none() || !matches!(mode, PgSslMode::Disable) {
+                    failed = Some(error);
+                }
+                if !may_differ {
+                    break;
+                }
+            }
+        }
+    }
+    Err(failed.expect("there is at least one mode").into())
 }
 
 /// Returns the migrator. sqlx's macro would do the same, but compile sqlx a second time.

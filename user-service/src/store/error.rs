@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
 
-use super::files::FileError;
+use super::{files::FileError, tls::HandshakeError};
 use crate::database::Database;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -129,7 +129,15 @@ impl OpenError {
 
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
-        Self { class: Class::of(&error), source: error.into() }
+        let handshake = match &error {
+            sqlx::Error::Io(error) => HandshakeError::of(error),
+            _ => None,
+        };
+        match handshake {
+            // Whoever waits does not get another certificate.
+            Some(error) => Self::unusable(error),
+            None => Self { class: Class::of(&error), source: error.into() },
+        }
     }
 }
 

@@ -82,7 +82,10 @@ impl Database {
     fn namespace(&self) -> Cow<'_, str> {
         match &self.0 {
             Kind::Sqlite(path) => path.to_string_lossy(),
-            Kind::Postgres(options) => options.get_database().unwrap_or(options.get_username()).into(),
+            Kind::Postgres(postgres) => {
+                let options = &postgres.options;
+                options.get_database().unwrap_or(options.get_username()).into()
+            }
         }
     }
 
@@ -90,9 +93,9 @@ impl Database {
     fn server(&self) -> (Option<Cow<'_, str>>, Option<u16>) {
         match &self.0 {
             Kind::Sqlite(_) => (None, None),
-            Kind::Postgres(options) => match options.get_socket() {
+            Kind::Postgres(postgres) => match postgres.options.get_socket() {
                 Some(socket) => (Some(socket.to_string_lossy()), None),
-                None => (Some(options.get_host().into()), Some(options.get_port())),
+                None => (Some(postgres.options.get_host().into()), Some(postgres.options.get_port())),
             },
         }
     }

@@ -4,11 +4,11 @@
 //! However the process ends, the pipe is closed, and the shell stops the server and removes its files.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
     io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
     os::unix::{
-        fs::{MetadataExt as _, chown},
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
@@ -123,6 +123,24 @@ impl Cluster {
 
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Writes files to the data directory, appends settings, and restarts the server.
+    pub(crate) fn configure(&self, files: &[(&str, &str)], settings: &str) {
+        self.stop();
+        let data = self.dir.join("data");
+        for (name, text) in files {
+            let path = data.join(name);
+            fs::write(&path, text).unwrap();
+            // The server refuses a key that others may read.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((uid, gid)) = self.owner {
+                chown(&path, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        let mut configuration = OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
+        configuration.write_all(settings.as_bytes()).unwrap();
+        self.start_again();
     }
 
     /// Stops the server like a crash: closes all connections.

@@ -22,7 +22,7 @@ fn at(path: &Path) -> Database {
 }
 
 /// Opens a database that cannot be opened; checks the error and returns it.
-async fn open_error(database: &Database) -> StoreError {
+pub(crate) async fn open_error(database: &Database) -> StoreError {
     let error = Store::open(database).await.unwrap_err();
     let told = error.to_string();
     assert!(told.contains(&database.to_string()) && !told.contains('\n'), "one line that names the database: {told}");

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
+mod authority;
 mod cluster;
 mod failures;
 mod readiness;
 mod spans;
+mod tls;
 
 use std::collections::BTreeSet;
 
