@@ -30,6 +30,12 @@ pub(crate) struct Collected {
 #[derive(Debug)]
 pub(crate) struct Messages {
     stream: RecvStream,
+    received: Deframer,
+}
+
+/// Finds messages in the data of a stream, however it was cut on its way.
+#[derive(Debug, Default)]
+pub(crate) struct Deframer {
     received: BytesMut,
 }
 
@@ -150,7 +156,7 @@ pub(crate) fn no_status() -> Status {
 
 impl Messages {
     pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, received: BytesMut::new() }
+        Self { stream, received: Deframer::default() }
     }
 
     /// Returns the next message.
@@ -160,22 +166,48 @@ impl Messages {
     /// Returns the status that ended the stream, success included.
     pub(crate) async fn next(&mut self) -> Result<Bytes, Status> {
         loop {
-            if let Some(length) = self.received.get(1..PREFIX) {
-                let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
-                if length > MAX_REPLY {
-                    return Err(Status::out_of_range("a message is too long"));
-                }
-                if self.received.len() >= PREFIX + length {
-                    return Ok(self.received.split_to(PREFIX + length).freeze().slice(PREFIX..));
-                }
+            if let Some(message) = self.received.next()? {
+                return Ok(message);
             }
             let Some(chunk) = self.stream.data().await else { break };
             let chunk = chunk.map_err(lost)?;
             let _ = self.stream.flow_control().release_capacity(chunk.len());
-            self.received.extend_from_slice(&chunk);
+            self.received.push(&chunk);
         }
         let trailers = self.stream.trailers().await.map_err(lost)?;
         Err(trailers.as_ref().and_then(Status::from_header_map).unwrap_or_else(no_status))
+    }
+}
+
+// === impl Deframer ===
+
+impl Deframer {
+    /// Adds the next data of the stream.
+    pub(crate) fn push(&mut self, data: &[u8]) {
+        self.received.extend_from_slice(data);
+    }
+
+    /// Takes the next message; `None` if it has not arrived to its end.
+    ///
+    /// # Errors
+    ///
+    /// Returns the status for data that is no message, or a message that is too long. The data stays, so that there is no
+    /// message after it.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        let Some((compressed, length)) = self.received.get(..PREFIX).and_then(<[u8]>::split_first) else {
+            return Ok(None);
+        };
+        if *compressed != 0 {
+            return Err(Status::internal("a message is compressed, or is not gRPC"));
+        }
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
+        if length > MAX_REPLY {
+            return Err(Status::out_of_range("a message is too long"));
+        }
+        if self.received.len() < PREFIX + length {
+            return Ok(None);
+        }
+        Ok(Some(self.received.split_to(PREFIX + length).freeze().slice(PREFIX..)))
     }
 }
 
@@ -197,6 +229,32 @@ mod tests {
             (b"\0\0\0\0\x01hi", "length"),
         ] {
             assert!(message(Bytes::from_static(bad)).unwrap_err().contains(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_found_however_the_stream_is_cut() {
+        let mut deframer = Deframer::default();
+        let mut messages = Vec::new();
+        for byte in b"\0\0\0\0\x02hi\0\0\0\0\0\0\0" {
+            deframer.push(&[*byte]);
+            messages.extend(deframer.next().unwrap());
+        }
+        assert_eq!(messages, ["hi", ""]);
+    }
+
+    #[test]
+    fn no_message_follows_data_that_is_none() {
+        for (bad, code) in [
+            (b"\x01\0\0\0\x02hi", Code::Internal),
+            (b"\x02\0\0\0\x02hi", Code::Internal),
+            (b"\0\0\x40\0\x01hi", Code::OutOfRange),
+        ] {
+            let mut deframer = Deframer::default();
+            deframer.push(bad);
+            for _ in 0..2 {
+                assert_eq!(deframer.next().unwrap_err().code(), code, "{bad:?}");
+            }
         }
     }
 
