@@ -45,7 +45,7 @@
 //!   and gRPC's `framing`.
 //! * `call` with its `request_body`, and `reply`: what the stack carries down and up; `observe`: tells each `observer` how a
 //!   call ended; [`error`]: why a call has no reply; `evidence`: what that shows about the backend; `metrics`: what is
-//!   counted; `backoff`, `code_set`.
+//!   counted; `backoff`, `code_set`, `excerpt`.
 
 mod backoff;
 mod call;
@@ -55,6 +55,7 @@ pub mod config;
 pub mod descriptors;
 pub mod error;
 mod evidence;
+mod excerpt;
 mod method;
 mod method_policy;
 mod methods;

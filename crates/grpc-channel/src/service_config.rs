@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub use self::error::InvalidServiceConfig;
 use self::overrides::MethodOverrides;
 pub(crate) use self::overrides::RetryThrottling;
-use crate::{descriptors::Descriptors, method_policy::MethodPolicy};
+use crate::{descriptors::Descriptors, excerpt::excerpt, method_policy::MethodPolicy};
 
 /// A service config (gRFC A2, A6): `methodConfig` by service and method, and `retryThrottling`.
 ///
@@ -79,13 +79,17 @@ impl ServiceConfig {
                 services.dedup();
                 return Err(InvalidServiceConfig {
                     path: "methodConfig.name.service".to_owned(),
-                    message: format!("{service:?} is no service of the contract: {} are", services.join(", ")),
+                    message: format!(
+                        "{:?} is no service of the contract: {} are",
+                        excerpt(service),
+                        services.join(", ")
+                    ),
                 });
             }
             if !method.is_empty() && !of_service.contains(&method) {
                 return Err(InvalidServiceConfig {
                     path: "methodConfig.name.method".to_owned(),
-                    message: format!("{method:?} is no method of {service}: {} are", of_service.join(", ")),
+                    message: format!("{:?} is no method of {service}: {} are", excerpt(method), of_service.join(", ")),
                 });
             }
         }

@@ -1,9 +1,11 @@
 //! Where a backend can be reached: URLs, checked.
 
-use std::{convert::Infallible, fmt, str::FromStr};
+use std::{convert::Infallible, fmt, net::Ipv6Addr, num::NonZeroU16, str::FromStr};
 
 use grpc_tls::ServerName;
-use http::Uri;
+use http::{Uri, uri::Authority};
+
+use crate::excerpt::excerpt;
 
 /// Shown with every target that cannot be used.
 const ALLOWED: &str = "expected http://HOST:PORT or https://HOST:PORT, such as http://127.0.0.1:50052";
@@ -34,7 +36,13 @@ pub enum InvalidTarget {
     /// The scheme is neither `http` nor `https`, or the host is missing.
     #[error("{0:?} has no http:// or https:// with a host: {ALLOWED}")]
     NotHttp(String),
-    /// There is a path, which gRPC's method paths would replace.
+    /// The host is in brackets, but is no IPv6 address; or there is no number of a port after the colon.
+    #[error("{0:?} has no host that exists or no port from 1 to 65535: {ALLOWED}")]
+    InvalidAuthority(String),
+    /// There is a user name, which HTTP/2 has no place for.
+    #[error("{0:?} has a user name: {ALLOWED}")]
+    HasUser(String),
+    /// There is a path, a query or a fragment, which gRPC's method paths would replace.
     #[error("{0:?} has a path: {ALLOWED}")]
     HasPath(String),
     /// No target was given.
@@ -79,24 +87,48 @@ impl FromStr for Target {
     type Err = InvalidTarget;
 
     fn from_str(target: &str) -> Result<Self, InvalidTarget> {
-        let not_a_uri = |error: http::uri::InvalidUri| InvalidTarget::NotAUri {
-            target: target.to_owned(),
-            error: error.to_string(),
-        };
+        let given = || excerpt(target);
+        let not_a_uri =
+            |error: http::uri::InvalidUri| InvalidTarget::NotAUri { target: given(), error: error.to_string() };
         let uri = target.parse::<Uri>().map_err(not_a_uri)?;
-        let server_name = match (uri.scheme_str(), uri.host()) {
-            (Some("http"), Some(host)) if !host.is_empty() => None,
-            (Some("https"), Some(host)) if !host.is_empty() => {
-                let name = ServerName::try_from(without_brackets(host).to_owned());
-                Some(name.map_err(|_| InvalidTarget::NoServerName(target.to_owned()))?)
-            }
-            _ => return Err(InvalidTarget::NotHttp(target.to_owned())),
+        let is_https = match (uri.scheme_str(), uri.host()) {
+            (Some("http"), Some(host)) if !host.is_empty() => false,
+            (Some("https"), Some(host)) if !host.is_empty() => true,
+            _ => return Err(InvalidTarget::NotHttp(given())),
         };
-        if uri.path_and_query().is_some_and(|path| path != "/") {
-            return Err(InvalidTarget::HasPath(target.to_owned()));
+        // `Uri` leaves out a fragment.
+        if uri.path_and_query().is_some_and(|path| path != "/") || target.contains('#') {
+            return Err(InvalidTarget::HasPath(given()));
         }
+        match uri.authority() {
+            Some(authority) if authority.as_str().contains('@') => return Err(InvalidTarget::HasUser(given())),
+            Some(authority) if is_host_and_port(authority) => {}
+            _ => return Err(InvalidTarget::InvalidAuthority(given())),
+        }
+        let server_name = if is_https {
+            let name = without_brackets(uri.host().unwrap_or_default()).to_owned();
+            Some(ServerName::try_from(name).map_err(|_| InvalidTarget::NoServerName(given()))?)
+        } else {
+            None
+        };
         Ok(Self { uri, server_name })
     }
+}
+
+/// Returns whether there is nothing that [`Uri`] accepts and no connection can be made to.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let host = authority.host();
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => true,
+    };
+    // `Uri` has no port if its number is too large.
+    let is_port = match authority.as_str().strip_prefix(host) {
+        Some("") => true,
+        Some(port) => port.strip_prefix(':').is_some_and(|port| port.parse::<NonZeroU16>().is_ok()),
+        None => false,
+    };
+    is_host && is_port
 }
 
 impl TryFrom<&str> for Target {
@@ -153,10 +185,22 @@ mod tests {
             ("https://-users-:1", "certificate"),
             ("http://users/api", "path"),
             ("http://us ers", "expected http://"),
+            ("http://users#:50052", "path"),
+            ("http://ada@users:1", "user name"),
+            ("http://users:65536", "no port from 1 to 65535"),
+            ("http://users:0", "no port from 1 to 65535"),
+            ("http://users:", "no port from 1 to 65535"),
+            ("http://[users]:1", "no host"),
         ] {
             let error = bad.parse::<Target>().unwrap_err().to_string();
             assert!(error.contains(named) && error.contains(&format!("{bad:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn an_error_repeats_a_part_of_a_long_target() {
+        let error = format!("http://{}/", "x".repeat(100_000)).parse::<Target>().unwrap_err().to_string();
+        assert!(error.len() < 300, "{error}");
     }
 
     #[test]

@@ -9,10 +9,16 @@ use super::{
     error::InvalidServiceConfig,
     overrides::{HedgeSettings, MethodOverrides, RetrySettings, RetryThrottling},
 };
-use crate::code_set::CodeSet;
+use crate::{
+    code_set::CodeSet,
+    excerpt::{cut, escape_hidden, excerpt},
+};
 
 /// gRFC A6 treats larger values as this.
 const MAX_ATTEMPTS: u32 = 5;
+
+/// The longest part of an error, in characters.
+const MAX_ERROR: usize = 500;
 
 /// The names of the status codes, by their numbers.
 const CODES: [&str; 17] = [
@@ -111,7 +117,10 @@ pub(super) fn read(text: &str) -> Result<Settings, InvalidServiceConfig> {
     let mut json = serde_json::Deserializer::from_str(text);
     let document: Document = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        invalid(if path == "." || path == "?" { "the document".to_owned() } else { path }, error.inner().to_string())
+        invalid(
+            if ["", ".", "?"].contains(&path.as_str()) { "the document".to_owned() } else { path },
+            error.inner().to_string(),
+        )
     })?;
     json.end().map_err(|error| invalid("the document".to_owned(), error.to_string()))?;
     let mut methods = HashMap::new();
@@ -128,7 +137,9 @@ pub(super) fn read(text: &str) -> Result<Settings, InvalidServiceConfig> {
 }
 
 fn invalid(path: String, message: String) -> InvalidServiceConfig {
-    InvalidServiceConfig { path, message }
+    // serde's messages, and paths with an unknown entry, repeat the document's text as it is.
+    let shown = |text: &str| cut(&escape_hidden(text), MAX_ERROR);
+    InvalidServiceConfig { path: shown(&path), message: shown(&message) }
 }
 
 // === impl MethodConfig ===
@@ -224,7 +235,8 @@ impl<'de> Deserialize<'de> for Attempts {
 impl<'de> Deserialize<'de> for JsonDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = || D::Error::custom(format!("is {text:?}: seconds with an s are allowed, such as \"1.5s\""));
+        let wrong =
+            || D::Error::custom(format!("is {:?}: seconds with an s are allowed, such as \"1.5s\"", excerpt(&text)));
         let seconds = text.strip_suffix('s').ok_or_else(wrong)?;
         let (whole, decimals) = seconds.split_once('.').unwrap_or((seconds, "0"));
         let digits = |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
@@ -270,8 +282,13 @@ impl<'de> Deserialize<'de> for Codes {
                 }
                 _ => None,
             };
-            let wrong =
-                || D::Error::custom(format!("{value} is no status code: {} or their numbers are", CODES.join(", ")));
+            let wrong = || {
+                D::Error::custom(format!(
+                    "{} is no status code: {} or their numbers are",
+                    excerpt(&value.to_string()),
+                    CODES.join(", ")
+                ))
+            };
             number.and_then(|number| i32::try_from(number).ok()).map(Code::from_i32).ok_or_else(wrong)
         };
         Ok(Self(codes.iter().map(code).collect::<Result<CodeSet, _>>()?))

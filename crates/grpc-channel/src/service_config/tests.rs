@@ -106,6 +106,7 @@ fn what_is_wrong_is_named_with_its_place() {
             r#""DOWN" is no"#,
         ),
         (retry(r#""retryableStatusCodes": [17]"#), "methodConfig[0].retryPolicy.retryableStatusCodes", "17 is no"),
+        (r#"{"": 1}"#.to_owned(), "the document", "unknown field"),
         (
             r#"{"retryThrottling": {"maxTokens": 1001, "tokenRatio": 1}}"#.to_owned(),
             "retryThrottling.maxTokens",
@@ -146,4 +147,18 @@ fn names_are_held_against_the_contract() {
     assert_eq!(error.message, r#""E" is no method of a.B: C, D are"#);
     let error = check(r#"{"service": "a.X"}"#).unwrap_err();
     assert_eq!(error.message, r#""a.X" is no service of the contract: a.B are"#);
+}
+
+#[test]
+fn an_error_repeats_a_part_of_the_document_and_nothing_that_cannot_be_seen() {
+    let long = "x\u{202e}".repeat(10_000);
+    for document in [
+        format!(r#"{{"{long}": 1}}"#),
+        format!(r#"{{"methodConfig": "{long}"}}"#),
+        format!(r#"{{"methodConfig": [{{"name": [{{}}], "timeout": "{long}"}}]}}"#),
+        format!(r#"{{"methodConfig": [{{"name": [], "retryPolicy": {{"retryableStatusCodes": ["{long}"]}}}}]}}"#),
+    ] {
+        let error = ServiceConfig::from_json(&document).unwrap_err().to_string();
+        assert!(error.len() < 4500 && !error.contains('\u{202e}'), "{} bytes: {error:.1000}", error.len());
+    }
 }
