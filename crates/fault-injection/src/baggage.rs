@@ -101,7 +101,7 @@ impl<'a> Override<'a> {
         let Self { key, value, .. } = self;
         let invalid = |given, reason| {
             let problem = Problem::Value { given: excerpt(given), reason };
-            InvalidBaggage { key: Some(excerpt(key)), problem }
+            InvalidBaggage { key: Some(shown(key)), problem }
         };
         let decoded: Cow<'_, str> = percent_decode_str(value.trim())
             .decode_utf8()
@@ -111,8 +111,13 @@ impl<'a> Override<'a> {
 
     /// Returns the error for a name that no service has.
     pub(crate) fn unknown_service(self, reason: String) -> InvalidBaggage {
-        InvalidBaggage { key: Some(excerpt(self.key)), problem: Problem::Service(reason) }
+        InvalidBaggage { key: Some(shown(self.key)), problem: Problem::Service(reason) }
     }
+}
+
+/// Returns a key for an error. Most are tokens of HTTP, but a header may hold any bytes.
+fn shown(key: &str) -> String {
+    excerpt(key).escape_debug().to_string()
 }
 
 // === impl InvalidBaggage ===

@@ -107,6 +107,12 @@ mod tests {
     }
 
     #[test]
+    fn hidden_characters_of_a_key_are_written_out() {
+        let error = check("us\u{202e}er.delay=1s".as_bytes()).unwrap_err();
+        assert!(error.starts_with(r"baggage: us\u{202e}er.delay: no service"), "{error}");
+    }
+
+    #[test]
     fn a_bad_value_is_an_error_before_any_service_reads_it() {
         let wrong = check(b"user.delay=soon").unwrap_err();
         assert!(wrong.starts_with("baggage: user.delay: \"soon\": it is no time: expected 0"), "{wrong}");
