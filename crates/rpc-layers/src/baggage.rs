@@ -7,6 +7,9 @@ use http::{HeaderMap, HeaderValue, header::HeaderName};
 /// The W3C Baggage header.
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
+/// How much of an invalid key an error repeats, in characters.
+const SHOWN_CHARS: usize = 64;
+
 /// W3C Baggage, unparsed: entries that this process cannot read still reach the process they are meant for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Baggage(Vec<HeaderValue>);
@@ -145,7 +148,7 @@ impl KeyPattern {
                 Ok(Self::Around { start: start.to_owned(), end: end.to_owned() })
             }
             None if !text.is_empty() && is_token(text) => Ok(Self::Exact(text.to_owned())),
-            Some(_) | None => Err(InvalidBaggageKeys(text.to_owned())),
+            Some(_) | None => Err(InvalidBaggageKeys(text.chars().take(SHOWN_CHARS).collect())),
         }
     }
 
@@ -209,6 +212,8 @@ mod tests {
             assert_eq!(error, InvalidBaggageKeys(named.to_owned()), "{wrong}");
             assert!(error.to_string().contains("expected *, none, or keys"), "{error}");
         }
+        let error = "=".repeat(10_000).parse::<BaggageKeys>().unwrap_err().to_string();
+        assert!(error.len() < 200, "{error}");
     }
 
     proptest! {
