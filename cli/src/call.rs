@@ -21,7 +21,10 @@ mod screen;
 
 pub use self::args::CallArgs;
 use self::{documents::Documents, exchange::Reader, rpc::Rpc, screen::Screen};
-use crate::completion::{ClientError, Completion};
+use crate::{
+    completion::{ClientError, Completion},
+    gateway_client::connector::Connector,
+};
 
 /// Runs the command: makes the request, and prints each message of its reply as soon as it is there.
 ///
@@ -30,7 +33,7 @@ use crate::completion::{ClientError, Completion};
 /// Returns an error if there is no gateway at the address, if it rejects the request before it makes a call, or if
 /// standard output cannot be written.
 pub async fn call(args: &CallArgs) -> Result<Completion, ClientError> {
-    let channel = args.options.gateway.connect_checked().await?;
+    let channel = Connector::new(&args.options)?.connect_checked().await?;
     let rpc = Rpc::new(args);
     let mut reader: Box<dyn Reader> =
         if args.output.json { Box::new(Documents::new(&rpc)) } else { Box::new(Screen::new(args, &rpc)) };

@@ -1,7 +1,8 @@
 //! `fanout certs`: an authority, and a certificate for each service and client.
 //!
-//! A directory has `ca.pem` and `ca-key.pem`, and `NAME.pem` and `NAME-key.pem` for each name. Each run makes new
-//! certificates with new keys; the authority stays the same until it is replaced with `--force`.
+//! A directory has the authority (`ca.pem`, `ca-key.pem`), and in a directory for each service and client what that needs
+//! and nothing else: `tls.crt`, `tls.key` and `ca.crt`, as in a secret of cert-manager. Each run makes new certificates with
+//! new keys; the authority stays the same until it is replaced with `--force`.
 //!
 //! # Layout
 //!

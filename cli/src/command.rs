@@ -67,7 +67,9 @@ impl Cli {
     pub fn check(&self) -> Result<(), String> {
         match &self.command {
             Command::Call(args) => args.check(),
-            _ => Ok(()),
+            Command::Compare(args) => args.request.options.check(),
+            Command::Load(args) => args.request.options.check(),
+            Command::Up(_) | Command::Certs(_) | Command::Completions(_) | Command::Service(_) => Ok(()),
         }
     }
 

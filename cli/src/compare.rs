@@ -30,7 +30,10 @@ use clap::Args;
 use self::{measurement::measure, presentation::Presentation};
 use crate::{
     completion::{ClientError, Completion},
-    gateway_client::request::{RequestArgs, Strategy},
+    gateway_client::{
+        connector::Connector,
+        request::{RequestArgs, Strategy},
+    },
     terminal::output::OutputArgs,
 };
 
@@ -75,7 +78,7 @@ impl CompareArgs {
 ///
 /// Panics if a request does, which is a bug.
 pub async fn compare(args: &CompareArgs) -> Result<Completion, ClientError> {
-    let channel = args.request.options.gateway.connect_checked().await?;
+    let channel = Connector::new(&args.request.options)?.connect_checked().await?;
     let mut presentation = Presentation::new(args);
     for strategy in args.strategies() {
         // A task of its own: a terminal that blocks does not count as waiting for the reply.

@@ -2,7 +2,10 @@
 
 use std::{io, process::ExitCode};
 
-use crate::{gateway_client::address::Unreachable, terminal::text_layout::printable};
+use crate::{
+    gateway_client::{connector::Unreachable, tls::BadTlsFile},
+    terminal::text_layout::printable,
+};
 
 /// How a command ended that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +24,9 @@ pub enum ClientError {
     /// Nothing answers at the gateway's address.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
+    /// A file for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] BadTlsFile),
     /// The gateway finds the request invalid, for the given reason.
     #[error("the gateway rejects the request: {}", printable(.0))]
     Rejected(String),
@@ -50,7 +56,7 @@ impl ClientError {
     /// Returns the exit code, from BSD's `sysexits.h`.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Rejected(_) => ExitCode::from(64),
+            Self::Rejected(_) | Self::Tls(_) => ExitCode::from(64),
             Self::Unreachable(_) => ExitCode::from(69),
             Self::Json(_) => ExitCode::from(70),
             Self::Output(_) => ExitCode::from(74),

@@ -55,6 +55,7 @@ use self::{
 };
 use crate::{
     completion::{ClientError, Completion},
+    gateway_client::connector::Connector,
     terminal::{live_line::LiveLine, stdout, text_layout::grouped},
 };
 
@@ -97,9 +98,10 @@ pub async fn load(args: &LoadArgs) -> Result<Completion, ClientError> {
 ///
 /// Panics if a worker panics, which is a bug.
 pub async fn measure(workload: &Workload, stopped: watch::Receiver<bool>) -> Result<Measurement, ClientError> {
-    let mut channels = vec![workload.request.options.gateway.connect_checked().await?];
+    let connector = Connector::new(&workload.request.options)?;
+    let mut channels = vec![connector.connect_checked().await?];
     for _ in 1..workload.connections {
-        channels.push(workload.request.options.gateway.connect().await?);
+        channels.push(connector.connect().await?);
     }
     let progress = Arc::new(Progress::default());
     let live = live_line(Arc::clone(&progress));

@@ -4,7 +4,7 @@
 //!
 //! * [`output`]: the flags; [`capabilities`]: what the terminal can show.
 //! * [`style`], [`text_layout`], [`duration_format`], [`scale`], [`bar`]: drawing; pure functions.
-//! * [`program`]: what this program was started as.
+//! * [`program`]: what this program was started as; [`shell`]: commands that can be copied.
 //! * [`stdout`]: prints a result; [`live_line`]: a line of progress on standard error; [`live_region`]: a drawing on
 //!   standard output that is redrawn in place.
 
@@ -16,6 +16,7 @@ pub mod live_region;
 pub mod output;
 pub mod program;
 pub mod scale;
+pub mod shell;
 pub mod stdout;
 pub mod style;
 pub mod text_layout;

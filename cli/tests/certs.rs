@@ -19,16 +19,25 @@ use serde_json::Value;
 use tempfile::TempDir;
 use x509_parser::{extensions::GeneralName, pem::Pem};
 
-const NAMES: [&str; 4] = ["ca", "country-service", "gateway", "user-service"];
+/// The files of a service.
+const OWN: [&str; 3] = ["ca.crt", "tls.crt", "tls.key"];
 
 fn certs(directory: &Path, flags: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fanout")).arg("certs").arg(directory).args(flags).output().unwrap()
 }
 
-/// Returns the files of the directory with their content.
+/// Returns the files of the directory, and of those in it, with their content.
 fn files(directory: &Path) -> BTreeMap<String, String> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap())).collect()
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name().into_string().unwrap())).unwrap();
+        if path.is_dir() {
+            files.extend(self::files(&path).into_iter().map(|(file, content)| (format!("{name}/{file}"), content)));
+        } else {
+            files.insert(name, fs::read_to_string(path).unwrap());
+        }
+    }
+    files
 }
 
 fn pem(content: &str) -> Pem {
@@ -56,8 +65,8 @@ fn assert_refused(directory: &TempDir, message: &str) {
     let output = certs(directory.path(), &["--force"]);
     assert!(output.status.success(), "{output:?}");
     let after = files(directory.path());
-    for name in NAMES {
-        for file in [format!("{name}.pem"), format!("{name}-key.pem")] {
+    for service in ["gateway", "user-service", "country-service"] {
+        for file in OWN.map(|file| format!("{service}/{file}")).into_iter().chain(["ca.pem".to_owned()]) {
             assert_ne!(before.get(&file), Some(&after[&file]), "{file}");
         }
     }
@@ -66,8 +75,10 @@ fn assert_refused(directory: &TempDir, message: &str) {
 #[test]
 fn everybody_reads_certificates_and_the_owner_alone_reads_keys() {
     let directory = made(&["--client", "alice"]);
-    let names = NAMES.into_iter().chain(["alice"]);
-    let expected = names.flat_map(|name| [(format!("{name}.pem"), 0o644), (format!("{name}-key.pem"), 0o600)]);
+    let names = ["country-service", "gateway", "user-service", "alice"];
+    let own = names.into_iter().flat_map(|name| OWN.map(|file| format!("{name}/{file}")));
+    let all = own.chain(["ca.pem", "ca-key.pem"].map(str::to_owned));
+    let expected = all.map(|file| (file.clone(), if file.contains("key") { 0o600 } else { 0o644 }));
     let modes = files(directory.path()).into_keys().map(|file| {
         let mode = fs::metadata(directory.path().join(&file)).unwrap().permissions().mode();
         (file, mode & 0o777)
@@ -93,7 +104,7 @@ fn a_certificate_has_the_names_and_the_purposes_of_its_owner() {
         ),
         ("alice", "URI(spiffe://fanout/alice)", false),
     ] {
-        let certificate = pem(&files[&format!("{name}.pem")]);
+        let certificate = pem(&files[&format!("{name}/tls.crt")]);
         let certificate = certificate.parse_x509().unwrap();
         assert!(!certificate.is_ca() && certificate.verify_signature(Some(ca.public_key())).is_ok());
         let names = certificate.subject_alternative_name().unwrap().unwrap().value.general_names.iter();
@@ -113,7 +124,9 @@ fn the_same_again_renews_everything_but_the_authority() {
     let after = files(directory.path());
     assert!(after.keys().eq(before.keys()), "{:?}", after.keys());
     for (file, content) in &after {
-        assert_eq!(*content == before[file], file.starts_with("ca"), "{file}");
+        let is_of_the_authority = !file.contains("/tls.");
+        assert_eq!(*content == before[file], is_of_the_authority, "{file}");
+        assert!(!file.ends_with("ca.crt") || *content == before["ca.pem"], "{file}");
     }
 }
 
@@ -125,8 +138,8 @@ fn a_reader_never_finds_half_a_file() {
     let mut reads = 0;
     while !renewals.is_finished() || reads == 0 {
         let read = |file: &str| fs::read_to_string(directory.path().join(file)).unwrap();
-        assert!(pem(&read("gateway.pem")).parse_x509().is_ok());
-        assert!(KeyPair::from_pem(&read("gateway-key.pem")).is_ok());
+        assert!(pem(&read("gateway/tls.crt")).parse_x509().is_ok());
+        assert!(KeyPair::from_pem(&read("gateway/tls.key")).is_ok());
         reads += 1;
     }
     assert!(renewals.join().unwrap());
@@ -146,13 +159,14 @@ fn an_authority_that_was_made_elsewhere_is_never_replaced() {
 #[test]
 fn a_certificate_that_another_authority_has_signed_is_never_replaced() {
     let (directory, other) = (made(&[]), made(&[]));
-    fs::copy(other.path().join("gateway.pem"), directory.path().join("gateway.pem")).unwrap();
-    let message = "DIR/gateway.pem was not signed by the authority of its directory: choose another directory, or \
+    fs::copy(other.path().join("gateway/tls.crt"), directory.path().join("gateway/tls.crt")).unwrap();
+    let message = "DIR/gateway/tls.crt was not signed by the authority of its directory: choose another directory, or \
                    replace it with --force";
     assert_refused(&directory, message);
     // There is no authority at all.
     let directory = tempfile::tempdir().unwrap();
-    fs::copy(other.path().join("gateway.pem"), directory.path().join("gateway.pem")).unwrap();
+    fs::create_dir(directory.path().join("gateway")).unwrap();
+    fs::copy(other.path().join("gateway/tls.crt"), directory.path().join("gateway/tls.crt")).unwrap();
     assert_refused(&directory, message);
 }
 
@@ -211,9 +225,10 @@ fn two_authorities_are_trusted_while_one_replaces_the_other() {
     fs::copy(new.path().join("ca-key.pem"), directory.path().join("ca-key.pem")).unwrap();
     assert!(certs(directory.path(), &[]).status.success());
     let after = files(directory.path());
-    let (gateway, new_ca) = (pem(&after["gateway.pem"]), pem(&new_ca));
+    let (gateway, new_ca) = (pem(&after["gateway/tls.crt"]), pem(&new_ca));
     let (gateway, new_ca) = (gateway.parse_x509().unwrap(), new_ca.parse_x509().unwrap());
     assert!(gateway.verify_signature(Some(new_ca.public_key())).is_ok());
+    assert_eq!(after["gateway/ca.crt"], after["ca.pem"], "services trust both");
 }
 
 #[test]

@@ -31,7 +31,22 @@ const ERRORS: &[(&[&str], &str)] = &[
     (
         &["compare", "--gateway", "a b"],
         "fanout: invalid value 'a b' for '--gateway <URL>' or FANOUT_GATEWAY: \
-         expected http://HOST:PORT, HOST:PORT or a PORT of this machine, such as 50051",
+         expected http://HOST:PORT, https://HOST:PORT, HOST:PORT or a PORT of this machine, such as 50051",
+    ),
+    (
+        &["compare", "--tls-ca", "ca.pem"],
+        "fanout: --tls-ca is given, and http://127.0.0.1:50051 is without TLS: expected --gateway https://HOST:PORT",
+    ),
+    (
+        &["load", "--gateway", "https://127.0.0.1:1", "--tls-ca", "/nowhere/ca.pem"],
+        "fanout: invalid value '/nowhere/ca.pem' for '--tls-ca <FILE>': no such file: \
+         expected a PEM file with the certificates of authorities (BEGIN CERTIFICATE)",
+    ),
+    (&["compare", "--tls-cert", "a.pem"], "fanout: missing '--tls-key <FILE>': --help says what it is"),
+    (
+        &["compare", "--tls-server-name", "a b"],
+        "fanout: invalid value 'a b' for '--tls-server-name <NAME>': expected a host name such as gateway.example.com, \
+         or an IP address",
     ),
     (
         &["compare", "--gateway", "0"],
@@ -110,9 +125,8 @@ const ERRORS: &[(&[&str], &str)] = &[
          api.example.com, or an IP address",
     ),
     (
-        &["certs", "x", "--client", "ca"],
-        "fanout: invalid value 'ca' for '--client <NAME>': that name is taken: expected one that neither a service nor the \
-         authority has, not ending in -key",
+        &["certs", "x", "--client", "gateway"],
+        "fanout: invalid value 'gateway' for '--client <NAME>': a service has that name: expected another one",
     ),
     (
         &["certs", "x", "--namespace", "My Shop"],

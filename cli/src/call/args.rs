@@ -63,12 +63,14 @@ pub enum CallMethod {
 // === impl CallArgs ===
 
 impl CallArgs {
-    /// Checks what clap cannot: how many users the method takes.
+    /// Checks what clap cannot.
     ///
     /// # Errors
     ///
-    /// Returns a message for the command line if there are several users and the method takes one.
+    /// Returns a message for the command line if there are several users and the method takes one, or if the flags for TLS
+    /// do not go with the gateway's address.
     pub fn check(&self) -> Result<(), String> {
+        self.options.check()?;
         match (self.method, self.users.len()) {
             (CallMethod::Users, _) | (_, 1) => Ok(()),
             (_, given) => Err(format!("{given} users are given: expected one, or `call users` for several")),

@@ -2,18 +2,21 @@
 
 use std::iter;
 
-use http::Uri;
-
 use crate::{
     call::rpc::Rpc,
-    gateway_client::request::{DEFAULT_TIMEOUT, RequestOptions, positive_duration},
-    terminal::text_layout::width,
+    gateway_client::{
+        request::{DEFAULT_TIMEOUT, RequestOptions, positive_duration},
+        tls::TlsArgs,
+    },
+    terminal::{
+        shell::{quoted, word},
+        text_layout::width,
+    },
 };
 
 /// Returns the commands of grpcurl and buf. A command that is wider than `columns` is continued on further lines.
 pub(super) fn commands(rpc: &Rpc, options: &RequestOptions, columns: usize) -> [String; 2] {
-    let (url, name) = (options.gateway.to_string(), rpc.full_name());
-    let authority = url.parse::<Uri>().ok().and_then(|url| Some(url.authority()?.to_string())).unwrap_or_default();
+    let (gateway, name) = (&options.gateway, rpc.full_name());
     // A header for each entry: buf ends a header at a comma.
     let baggage = options.baggage_entries();
     let headers = baggage.iter().map(|entry| format!("-H {}", quoted(&format!("baggage: {}", entry.encoded()))));
@@ -22,9 +25,38 @@ pub(super) fn commands(rpc: &Rpc, options: &RequestOptions, columns: usize) -> [
     // buf has no flag for it.
     let is_default = positive_duration(DEFAULT_TIMEOUT).is_ok_and(|default| default == options.timeout);
     let timeout = (!is_default).then(|| format!("-max-time {}", options.timeout.as_secs_f64()));
-    let grpcurl = iter::once("grpcurl -plaintext".to_owned()).chain(timeout).chain(shared.iter().cloned());
-    let buf = iter::once("buf curl --protocol grpc --http2-prior-knowledge".to_owned()).chain(shared.iter().cloned());
-    [fill(grpcurl.chain([format!("{authority} {name}")]), columns), fill(buf.chain([format!("{url}/{name}")]), columns)]
+    let authority = gateway.authority();
+    let (grpcurl_tls, buf_tls) = (grpcurl_tls(options), buf_tls(options));
+    let grpcurl = iter::once("grpcurl".to_owned()).chain(grpcurl_tls).chain(timeout).chain(shared.iter().cloned());
+    let buf = iter::once("buf curl --protocol grpc".to_owned()).chain(buf_tls).chain(shared.iter().cloned());
+    [
+        fill(grpcurl.chain([format!("{authority} {name}")]), columns),
+        fill(buf.chain([format!("{gateway}/{name}")]), columns),
+    ]
+}
+
+/// Returns grpcurl's flags for TLS, or for its absence.
+fn grpcurl_tls(options: &RequestOptions) -> Vec<String> {
+    if !options.gateway.is_https() {
+        return vec!["-plaintext".to_owned()];
+    }
+    tls_flags(&options.tls, ["-cacert", "-cert", "-key", "-servername"])
+}
+
+/// Returns buf's flags for TLS, or for its absence.
+fn buf_tls(options: &RequestOptions) -> Vec<String> {
+    if !options.gateway.is_https() {
+        return vec!["--http2-prior-knowledge".to_owned()];
+    }
+    tls_flags(&options.tls, ["--cacert", "--cert", "--key", "--servername"])
+}
+
+/// Returns the flags for TLS by another client's names of them.
+fn tls_flags(tls: &TlsArgs, [ca, cert, key, server_name]: [&str; 4]) -> Vec<String> {
+    let files = [(ca, &tls.tls_ca), (cert, &tls.tls_cert), (key, &tls.tls_key)];
+    let files = files.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?.display().to_string())));
+    let name = tls.tls_server_name.as_ref().map(|name| (server_name, name.to_str().into_owned()));
+    files.chain(name).map(|(flag, value)| format!("{flag} {}", word(&value))).collect()
 }
 
 /// Joins the parts of a command, with an escaped end of line where the next part would not fit.
@@ -46,11 +78,6 @@ fn fill(parts: impl IntoIterator<Item = String>, columns: usize) -> String {
     command
 }
 
-/// Quotes a word for a POSIX shell.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +90,15 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_in_a_word_stays_one() {
-        assert_eq!(quoted("it's"), r"'it'\''s'");
+    fn tls_has_the_flags_of_each_client() {
+        let tls = TlsArgs {
+            tls_ca: Some("ca.pem".into()),
+            tls_cert: Some("a.pem".into()),
+            tls_key: Some("a-key.pem".into()),
+            tls_server_name: Some("gateway".try_into().unwrap()),
+        };
+        let flags = tls_flags(&tls, ["-cacert", "-cert", "-key", "-servername"]).join(" ");
+        assert_eq!(flags, "-cacert ca.pem -cert a.pem -key a-key.pem -servername gateway");
+        assert!(tls_flags(&TlsArgs::default(), [""; 4]).is_empty());
     }
 }

@@ -1,6 +1,9 @@
 //! Signs certificates.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -10,7 +13,7 @@ use x509_parser::{certificate::X509Certificate, pem::Pem};
 
 use crate::certs::{
     CertificateFiles,
-    directory::{AUTHORITY, Directory},
+    directory::{Directory, Files},
     error::CertsError,
     identity::Identity,
 };
@@ -27,7 +30,9 @@ pub(super) struct Authority {
     not_after: SystemTime,
     /// The certificates in its file: its own, and those of authorities before it that are still trusted.
     trusted: Vec<Pem>,
-    directory: std::path::PathBuf,
+    /// The same as the file has them.
+    pem: String,
+    path: PathBuf,
 }
 
 // === impl Authority ===
@@ -41,13 +46,13 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?;
-        directory.write_pair(AUTHORITY, &certificate.pem(), &key.serialize_pem())?;
+        directory.write_authority(&certificate.pem(), &key.serialize_pem())?;
         Self::load(directory)?.ok_or_else(|| rcgen::Error::CouldNotParseCertificate.into())
     }
 
     /// Reads the authority of the directory, or returns `None` if it has none.
     pub(super) fn load(directory: &Directory) -> Result<Option<Self>, CertsError> {
-        let (path, key_path) = (directory.authority(), directory.key(AUTHORITY));
+        let (path, key_path) = (directory.authority(), directory.authority_key());
         let (certificates, key) = match (Directory::read(&path)?, Directory::read(&key_path)?) {
             (None, None) => return Ok(None),
             (Some(_), None) => return Err(CertsError::Incomplete { present: path, missing: key_path }),
@@ -73,15 +78,16 @@ impl Authority {
         let Some((own, not_after)) = own else {
             return Err(CertsError::OtherKey { key: key_path, certificate: path });
         };
+        let pem = String::from_utf8_lossy(&certificates).into_owned();
         let issuer = Issuer::from_ca_cert_der(&own.into(), key)?;
-        Ok(Some(Self { issuer, not_after, trusted, directory: path }))
+        Ok(Some(Self { issuer, not_after, trusted, pem, path }))
     }
 
     /// Returns the authority unless it has expired.
     pub(super) fn valid_at(self, now: SystemTime) -> Result<Self, CertsError> {
         if self.not_after <= now {
             let at = humantime::format_rfc3339_seconds(self.not_after).to_string();
-            return Err(CertsError::Expired { path: self.directory, at });
+            return Err(CertsError::Expired { path: self.path, at });
         }
         Ok(self)
     }
@@ -112,14 +118,9 @@ impl Authority {
         let key = new_key()?;
         let not_after = (now + validity).min(self.not_after);
         let certificate = self.sign(identity, &key, now, not_after)?;
-        directory.write_pair(&identity.name, &certificate.pem(), &key.serialize_pem())?;
-        Ok(CertificateFiles {
-            name: identity.name.clone(),
-            certificate: directory.certificate(&identity.name),
-            key: directory.key(&identity.name),
-            names: identity.names(),
-            not_after,
-        })
+        directory.write(&identity.name, &self.pem, &key.serialize_pem(), &certificate.pem())?;
+        let Files { certificate, key, .. } = directory.files(&identity.name);
+        Ok(CertificateFiles { name: identity.name.clone(), certificate, key, names: identity.names(), not_after })
     }
 
     fn sign(

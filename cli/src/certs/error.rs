@@ -76,6 +76,18 @@ pub enum CertsError {
 // === impl CertsError ===
 
 impl CertsError {
+    /// Returns whether the directory holds something that `--force` replaces.
+    pub fn is_about_content(&self) -> bool {
+        match self {
+            Self::Malformed { .. }
+            | Self::Incomplete { .. }
+            | Self::OtherKey { .. }
+            | Self::Expired { .. }
+            | Self::NotOurs(_) => true,
+            Self::Read { .. } | Self::Signing(_) | Self::Write { .. } | Self::Output(_) => false,
+        }
+    }
+
     /// Returns the exit code, from BSD's `sysexits.h`.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

@@ -10,8 +10,9 @@ use crate::{
     terminal::{
         capabilities::Terminal,
         program,
+        shell::{command_line, word},
         style::Role,
-        text_layout::{command_line, pad, width, wrap},
+        text_layout::{pad, width, wrap},
     },
 };
 
@@ -55,6 +56,7 @@ impl Summary<'_> {
         } else {
             "as before: it has signed the others"
         };
+        let file = |path: &Path| path.strip_prefix(&self.args.directory).unwrap_or(path).display().to_string();
         let first = (file(authority), date(self.issued.authority_not_after), ca_note.to_owned());
         let others = certificates.iter().map(|CertificateFiles { certificate, not_after, names, .. }| {
             (file(certificate), date(*not_after), names.join(" "))
@@ -67,8 +69,8 @@ impl Summary<'_> {
             let start = format!("  {}  until {date}  ", pad(&file, widest));
             let _ = writeln!(text, "{}", wrap(&(start.clone() + &note), columns, width(&start)));
         }
-        let keys = "Each has its key beside it, such as gateway-key.pem, which only you can read. \
-                    ca-key.pem signs new ones: it belongs on no server.";
+        let keys = "Each directory has what one of them needs: the certificate, its key tls.key, which only you can read, \
+                    and ca.crt, a copy of ca.pem. ca-key.pem signs new ones: it belongs on no server.";
         let _ = writeln!(text, "\n{}", style.paint(Role::Quiet, &wrap(keys, columns, 0)));
         let _ = writeln!(text, "\n{}", style.paint(Role::Heading, "What to do with them"));
         for (what, command) in self.steps() {
@@ -80,11 +82,11 @@ impl Summary<'_> {
     /// Returns what to do next: the commands as their words.
     fn steps(&self) -> Vec<(String, Vec<String>)> {
         let (program, directory) = (program::name(), &self.args.directory);
-        let path = |file: &str| directory.join(file).display().to_string();
+        let path = |file: &str| word(&directory.join(file).display().to_string());
         let own = |service: &Service| {
             let name = service.name;
-            let files = [("--tls-cert", ".pem"), ("--tls-key", "-key.pem")];
-            let flags = files.map(|(flag, end)| format!("{flag} {}", path(&format!("{name}{end}"))));
+            let files = [("--tls-cert", "tls.crt"), ("--tls-key", "tls.key")];
+            let flags = files.map(|(flag, file)| format!("{flag} {}", path(&format!("{name}/{file}"))));
             [vec![format!("{program} {name}")], flags.to_vec()].concat()
         };
         let trusted = format!("--tls-ca {}", path("ca.pem"));
@@ -105,17 +107,13 @@ impl Summary<'_> {
             steps.push(("A caller".to_owned(), vec![format!("{program} compare"), address, trusted]));
         }
         if let Some(earliest) = self.issued.certificates.iter().map(|made| made.not_after).min() {
-            let words = std::env::args().skip(1).filter(|word| word != "--force");
+            let words = std::env::args().skip(1).filter(|word| word != "--force").map(|argument| word(&argument));
             let what =
                 format!("Before {}, the same again; running services read the new files by themselves", date(earliest));
             steps.push((what, std::iter::once(program).chain(words).collect()));
         }
         steps
     }
-}
-
-fn file(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Formats a time such as `2026-11-23T03:10:40Z`.

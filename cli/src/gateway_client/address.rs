@@ -1,74 +1,42 @@
-//! Where the gateway is, and connections to it.
+//! Where the gateway is.
 
-use std::{error::Error, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
-use http::Uri;
-use rpc_layers::source;
-use tonic::transport::{Channel, Endpoint};
-
-use crate::{gateway_client::gateway_check, terminal::program};
+use http::{Uri, uri::Authority};
 
 /// The address of a gateway that `fanout up` starts with its default port.
 pub const DEFAULT: &str = "http://127.0.0.1:50051";
 
-/// Longer than any successful connection takes, shorter than a person waits.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Flow-control windows for replies that have arrived and are not read yet. h2 closes a connection, with every request
-/// on it, if many small frames stay unread; how many it allows depends on these windows.
-const CONNECTION_WINDOW: u32 = 64 << 20;
-const STREAM_WINDOW: u32 = 1 << 20;
-
-/// How many reset streams h2 remembers. A frame for a stream that it has forgotten is an error to h2, and by default
-/// 1,024 of those close the connection, with every request on it.
-const MAX_RESET_STREAMS: usize = 10_000;
-
-/// The address of a gateway: `http`, host and port.
+/// The address of a gateway: `http` or, with TLS, `https`, host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayAddress(Uri);
-
-/// There is no gateway at the address.
-#[derive(Debug, thiserror::Error)]
-#[error("no gateway at {address} ({reason}): start one with `{} up`, or name another with --gateway", program::name())]
-pub struct Unreachable {
-    address: String,
-    reason: String,
-}
 
 // === impl GatewayAddress ===
 
 impl GatewayAddress {
-    /// Opens a connection, and checks that it leads to a gateway.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if nothing answers at the address, or something that is not a gateway.
-    pub async fn connect_checked(&self) -> Result<Channel, Unreachable> {
-        let channel = self.connect().await?;
-        gateway_check::check(channel.clone()).await.map_err(|error| self.unreachable(error.to_string()))?;
-        Ok(channel)
+    /// Returns the scheme and the authority as a URI.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.0
     }
 
-    /// Opens a connection.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if nothing answers at the address.
-    pub async fn connect(&self) -> Result<Channel, Unreachable> {
-        Endpoint::from(self.0.clone())
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .http2_max_concurrent_reset_streams(MAX_RESET_STREAMS)
-            .http2_max_local_error_reset_streams(None)
-            .connect()
-            .await
-            .map_err(|error| self.unreachable(innermost(&error)))
+    /// Returns whether connections are encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme_str() == Some("https")
     }
 
-    fn unreachable(&self, reason: String) -> Unreachable {
-        Unreachable { address: self.to_string(), reason }
+    /// Returns the host; an IPv6 address without its brackets.
+    pub(super) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Returns the port: 80, or with TLS 443, if the URL names none.
+    pub(super) fn port(&self) -> u16 {
+        self.0.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
+    }
+
+    /// Returns the host and the port as the URL has them.
+    pub(crate) fn authority(&self) -> &str {
+        self.0.authority().map_or("", Authority::as_str)
     }
 }
 
@@ -76,7 +44,8 @@ impl FromStr for GatewayAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "expected http://HOST:PORT, HOST:PORT or a PORT of this machine, such as 50051";
+        const FORM: &str =
+            "expected http://HOST:PORT, https://HOST:PORT, HOST:PORT or a PORT of this machine, such as 50051";
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let port = text.parse::<u16>().ok().filter(|port| *port > 0).ok_or("expected a port from 1 to 65535")?;
             return format!("http://127.0.0.1:{port}").parse().map(Self).map_err(|_| FORM.to_owned());
@@ -85,8 +54,7 @@ impl FromStr for GatewayAddress {
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = whole.parse().map_err(|_| FORM)?;
         match (uri.scheme_str(), uri.path()) {
-            (Some("http"), "/" | "") if uri.query().is_none() => Ok(Self(uri)),
-            (Some("https"), _) => Err(format!("TLS is not supported: {FORM}")),
+            (Some("http" | "https"), "/" | "") if uri.query().is_none() => Ok(Self(uri)),
             _ => Err(FORM.to_owned()),
         }
     }
@@ -98,33 +66,37 @@ impl fmt::Display for GatewayAddress {
     }
 }
 
-/// Returns the message at the end of the source chain, which is the operating system's.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    // "Connection refused (os error 111)": the number is of no use here.
-    let text = source::root(error).to_string();
-    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_http_with_a_host() {
+    fn addresses_are_http_or_https_with_a_host() {
         for (text, shown) in [
             ("http://127.0.0.1:50051", "http://127.0.0.1:50051"),
             ("http://gateway:50051/", "http://gateway:50051"),
             ("localhost:50051", "http://localhost:50051"),
             ("50051", "http://127.0.0.1:50051"),
             ("http://[::1]:50051", "http://[::1]:50051"),
+            ("https://gateway:50051/", "https://gateway:50051"),
         ] {
             assert_eq!(text.parse::<GatewayAddress>().unwrap().to_string(), shown);
         }
         for wrong in ["0", "65536", "99999999999999999999"] {
             assert_eq!(wrong.parse::<GatewayAddress>().unwrap_err(), "expected a port from 1 to 65535", "{wrong}");
         }
-        for wrong in ["", "http://", "ftp://x", "https://x:1", "http://x/path", "http://x?q", "a b"] {
+        for wrong in ["", "http://", "ftp://x", "https://x/path", "http://x/path", "http://x?q", "a b"] {
             assert!(wrong.parse::<GatewayAddress>().unwrap_err().contains("http://HOST:PORT"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_parts_are_those_of_the_url_or_its_defaults() {
+        let parts = |text: &str| {
+            let address: GatewayAddress = text.parse().unwrap();
+            (address.host().to_owned(), address.port(), address.is_https())
+        };
+        assert_eq!(parts("https://[::1]:1"), ("::1".to_owned(), 1, true));
+        assert_eq!([parts("https://x").1, parts("http://x").1], [443, 80]);
     }
 }

@@ -18,11 +18,11 @@ use tower::ServiceExt as _;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is wrong with the server at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum NotAGateway {
     /// It closes the connection, or answers as another protocol does.
     #[error("what answers there does not speak gRPC")]
-    NotGrpc,
+    NotGrpc(#[source] Option<Box<Status>>),
     /// It is a gRPC server of something else.
     #[error("what answers there is a gRPC server without {SERVICE_NAME}")]
     OtherService,
@@ -52,7 +52,7 @@ pub(super) async fn check(channel: Channel) -> Result<(), NotAGateway> {
 
 fn judge(reply: Result<(), Status>, speaks_grpc: bool) -> Result<(), NotAGateway> {
     match reply {
-        _ if !speaks_grpc => Err(NotAGateway::NotGrpc),
+        reply if !speaks_grpc => Err(NotAGateway::NotGrpc(reply.err().map(Box::new))),
         Err(status) if status.code() == Code::NotFound => Err(NotAGateway::OtherService),
         Ok(()) | Err(_) => Ok(()),
     }
@@ -69,10 +69,11 @@ mod tests {
 
     #[test]
     fn only_another_service_or_protocol_is_no_gateway() {
-        assert_eq!(judge(Ok(()), true), Ok(()));
-        assert_eq!(judge(Err(Status::unimplemented("")), true), Ok(()), "no health service: nobody can tell");
-        assert_eq!(judge(Err(Status::resource_exhausted("")), true), Ok(()), "a gateway may refuse");
-        assert_eq!(judge(Err(Status::not_found("")), true), Err(NotAGateway::OtherService));
-        assert_eq!(judge(Err(Status::unimplemented("")), false), Err(NotAGateway::NotGrpc), "a 404 of HTTP");
+        assert!(judge(Ok(()), true).is_ok());
+        assert!(judge(Err(Status::unimplemented("")), true).is_ok(), "no health service: nobody can tell");
+        assert!(judge(Err(Status::resource_exhausted("")), true).is_ok(), "a gateway may refuse");
+        assert!(matches!(judge(Err(Status::not_found("")), true), Err(NotAGateway::OtherService)));
+        let web_server = judge(Err(Status::unimplemented("")), false);
+        assert!(matches!(web_server, Err(NotAGateway::NotGrpc(Some(_)))), "a 404 of HTTP");
     }
 }

@@ -13,6 +13,7 @@ use crate::gateway_client::{
     address::{self, GatewayAddress},
     baggage::{self, BaggageEntry},
     delay::DelayOverrides,
+    tls::TlsArgs,
 };
 
 /// The default of `--timeout`.
@@ -40,6 +41,10 @@ pub struct RequestOptions {
     /// The address of the gateway
     #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL", default_value = address::DEFAULT)]
     pub gateway: GatewayAddress,
+
+    /// How to speak TLS with it.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// What a failed call does to the others [default: the gateway chooses]
     #[arg(long, value_enum, value_name = "POLICY")]
@@ -124,6 +129,15 @@ impl RequestArgs {
 // === impl RequestOptions ===
 
 impl RequestOptions {
+    /// Checks what clap cannot.
+    ///
+    /// # Errors
+    ///
+    /// Returns a message for the command line if flags do not go together.
+    pub fn check(&self) -> Result<(), String> {
+        self.tls.check(&self.gateway)
+    }
+
     /// Returns the entries of the `baggage` header: the delays, then the others.
     pub fn baggage_entries(&self) -> Vec<BaggageEntry> {
         let delays = self.delay.iter().flat_map(DelayOverrides::entries);

@@ -78,25 +78,6 @@ pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
     lines
 }
 
-/// Joins the words of a command, indented by two columns. One that is wider than `columns` continues in further lines, as
-/// a shell reads them.
-pub fn command_line(words: &[String], columns: usize) -> String {
-    let mut lines = String::from(" ");
-    let mut used = 1;
-    for (index, word) in words.iter().enumerate() {
-        // The last word needs no room for a backslash after it.
-        let end = if index + 1 == words.len() { 0 } else { 2 };
-        if index > 0 && used + 1 + width(word) + end > columns {
-            lines.push_str(" \\\n   ");
-            used = 3;
-        }
-        lines.push(' ');
-        lines.push_str(word);
-        used += 1 + width(word);
-    }
-    lines
-}
-
 /// Aligns rows of cells: the first column to the left, the others to the right.
 pub fn align(rows: &[Vec<String>], gap: usize) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

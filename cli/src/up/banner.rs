@@ -9,8 +9,9 @@ use crate::{
     services::Kind,
     terminal::{
         capabilities::Terminal,
+        shell::command_line,
         style::Role,
-        text_layout::{command_line, cut, pad, width, wrap},
+        text_layout::{cut, pad, width, wrap},
     },
     up::{
         args::{LogView, UpArgs},

@@ -1,4 +1,6 @@
-//! A service of this project that is not a gateway: a gRPC server, and a web server for its metrics.
+//! A service of this project alone: a gRPC server, and a web server for its metrics.
+
+#![allow(dead_code, reason = "every test uses a part of it")]
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -19,8 +21,14 @@ pub(crate) struct OtherServer {
 impl OtherServer {
     /// Starts the service on free ports, and waits until it has logged both.
     pub(crate) fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    /// Starts the service with these flags on free ports, and waits until it has logged both.
+    pub(crate) fn start_with(name: &str, flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_fanout"))
             .args([name, "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(flags)
             .env("OTEL_METRICS_EXPORTER", "prometheus")
             .env("OTEL_EXPORTER_PROMETHEUS_PORT", "0")
             .stdout(Stdio::piped())
