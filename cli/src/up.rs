@@ -9,6 +9,7 @@
 //!
 //! * [`args`], [`error`]: the flags, and what can go wrong.
 //! * `launch`: how each service is started; `child`: its process; `child_exit`: how that ended; `metrics`: its metrics port.
+//! * `tls`: the certificates of `--tls`.
 //! * `banner`: what runs where, for people and as JSON; `users`: which users there are.
 //! * `console`: the one writer of the terminal; `log`: the services' log.
 //! * `stop`: stops the services; `stop_signals`: what asks for it.
@@ -24,6 +25,7 @@ mod log;
 mod metrics;
 mod stop;
 mod stop_signals;
+mod tls;
 mod users;
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -39,10 +41,14 @@ use self::{
     metrics::MetricsPorts,
     stop::{CutOff, Stop},
     stop_signals::StopSignals,
+    tls::Tls,
 };
 
 /// How long the services may take to become healthy.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a service may take to answer a health check.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The service that has the users.
 const USER_SERVICE: &str = "user-service";
@@ -56,9 +62,10 @@ const USER_SERVICE: &str = "user-service";
 pub async fn up(args: &UpArgs) -> Result<(), UpError> {
     let mut signals = StopSignals::new()?;
     let metrics = MetricsPorts::from_env()?;
-    let specs = launch::specs(args)?;
+    let (specs, tls) = launch::specs(args)?;
     let console = Console::start(&args.output);
-    let result = up_on(args, specs, metrics.as_ref(), &console, &mut signals).await;
+    let with = With { metrics: metrics.as_ref(), tls: tls.as_ref() };
+    let result = up_on(args, specs, with, &console, &mut signals).await;
     if result.is_ok() && args.prints_text() {
         console.print("stopped\n").await;
     }
@@ -66,16 +73,23 @@ pub async fn up(args: &UpArgs) -> Result<(), UpError> {
     result
 }
 
+/// What not every `fanout up` has.
+#[derive(Clone, Copy)]
+struct With<'a> {
+    metrics: Option<&'a MetricsPorts>,
+    tls: Option<&'a Tls>,
+}
+
 /// Starts the services, and stops them in the end.
 async fn up_on(
     args: &UpArgs,
     specs: Vec<launch::LaunchSpec>,
-    metrics: Option<&MetricsPorts>,
+    with: With<'_>,
     console: &Console,
     signals: &mut StopSignals,
 ) -> Result<(), UpError> {
     let colour = args.output.terminal().style.colour;
-    let context = SpawnContext { metrics, view: &args.log_view(), colour, console: console.sender() };
+    let context = SpawnContext { metrics: with.metrics, view: &args.log_view(), colour, console: console.sender() };
     let mut children = Vec::new();
     // Backends first: the gateway needs them.
     for spec in specs {
@@ -83,7 +97,7 @@ async fn up_on(
     }
     drop(context);
     let result = tokio::select! {
-        result = run(args, metrics.is_some(), &mut children, console) => result,
+        result = run(args, with, &mut children, console) => result,
         () = signals.recv() => Ok(()),
     };
     console.hide_live().await;
@@ -95,7 +109,7 @@ async fn up_on(
 }
 
 /// Waits until all services are healthy, prints where they are, and then waits until one ends.
-async fn run(args: &UpArgs, has_metrics: bool, children: &mut [Child], console: &Console) -> Result<(), UpError> {
+async fn run(args: &UpArgs, with: With<'_>, children: &mut [Child], console: &Console) -> Result<(), UpError> {
     let begun = Instant::now();
     let terminal = args.output.terminal();
     let ellipsis = terminal.style.glyph("…", "...");
@@ -104,18 +118,20 @@ async fn run(args: &UpArgs, has_metrics: bool, children: &mut [Child], console: 
         let running = children[index].running();
         let (name, address) = (running.service, running.address);
         tokio::select! {
-            healthy = wait_healthy(name, address) => healthy?,
+            healthy = wait_healthy(name, address, with.tls) => healthy?,
             exit = first_exit(children) => return Err(UpError::Exited(exit?)),
         }
     }
     let ready_after = begun.elapsed();
     let running: Vec<Running> = children.iter().map(|child| child.running().clone()).collect();
     let users = match running.iter().find(|running| running.service == USER_SERVICE) {
-        Some(user_service) if !args.output.json => users::list(user_service.address).await,
+        Some(user_service) if !args.output.json => users::list(user_service.address, with.tls).await,
         _ => Vec::new(),
     };
     let program = std::env::args().next().unwrap_or_else(|| "fanout".to_owned());
-    let banner = Banner { args, program: &program, running: &running, users: &users, has_metrics, ready_after };
+    let (has_metrics, authority) = (with.metrics.is_some(), with.tls.map(Tls::authority));
+    let banner =
+        Banner { args, program: &program, running: &running, users: &users, has_metrics, authority, ready_after };
     console.hide_live().await;
     console.print(if args.output.json { banner.json() } else { banner.text(terminal) }).await;
     Err(UpError::Exited(first_exit(children).await?))
@@ -127,10 +143,14 @@ async fn first_exit(children: &mut [Child]) -> io::Result<ChildExit> {
     futures::future::select_all(exits).await.0
 }
 
-async fn wait_healthy(service: &'static str, address: SocketAddr) -> Result<(), UpError> {
+async fn wait_healthy(service: &'static str, address: SocketAddr, tls: Option<&Tls>) -> Result<(), UpError> {
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        match health::check(&format!("http://{address}"), Duration::from_secs(1)).await {
+        let asked = match tls.and_then(|tls| tls.files(service)) {
+            Some((certificate, key)) => health::check_own(address, certificate, key, HEALTH_TIMEOUT).await,
+            None => health::check(&format!("http://{address}"), HEALTH_TIMEOUT).await,
+        };
+        match asked {
             Ok(()) => return Ok(()),
             Err(reason) if Instant::now() >= deadline => {
                 return Err(UpError::Unhealthy { service, after: START_TIMEOUT, reason: reason.to_string() });

@@ -15,19 +15,25 @@ Examples:
   fanout up
   fanout up --delay 500ms --any-port
   fanout up --port gateway=51051 --delay p50=20ms,p99=200ms
+  fanout up --tls
   fanout up --log info")]
 pub struct UpArgs {
     /// How long the backends take to reply: 3s, 300ms±30ms, p50=20ms,p99=200ms, or 0
     #[arg(long, default_value = "3s", value_name = "DELAY")]
     pub delay: Distribution,
 
-    /// The directory for the users' database `users.db`; created if missing
+    /// The directory for the users' database `users.db` and for certificates; created if missing
     #[arg(long, default_value = "fanout-data", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
 
     /// Where the services listen.
     #[command(flatten)]
     pub ports: Ports,
+
+    /// Encrypt everything: makes an authority and certificates in the data directory, and runs every service with them.
+    /// Only the gateway may call the others
+    #[arg(long)]
+    pub tls: bool,
 
     /// How long requests in flight may take to finish after Ctrl-C
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]

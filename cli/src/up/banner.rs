@@ -1,6 +1,6 @@
 //! What runs where, and which commands to try next.
 
-use std::{fmt::Write as _, net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::{
     services::Kind,
     terminal::{
         capabilities::Terminal,
-        shell::command_line,
+        shell::{command_line, word},
         style::Role,
         text_layout::{cut, pad, width, wrap},
     },
@@ -35,6 +35,8 @@ pub(super) struct Banner<'a> {
     pub(super) users: &'a [String],
     /// Whether Prometheus can scrape the services.
     pub(super) has_metrics: bool,
+    /// The file with the authority that callers have to trust, if everything is encrypted.
+    pub(super) authority: Option<&'a Path>,
     pub(super) ready_after: Duration,
 }
 
@@ -44,7 +46,10 @@ impl Banner<'_> {
     /// Returns the message as one line of JSON.
     pub(super) fn json(&self) -> String {
         let ready_ms = u64::try_from(self.ready_after.as_millis()).unwrap_or(u64::MAX);
-        let line = json!({ "message": "up", "ready_ms": ready_ms, "services": self.running });
+        let mut line = json!({ "message": "up", "ready_ms": ready_ms, "services": self.running });
+        if let Some(authority) = self.authority {
+            line["tls_ca"] = json!(authority);
+        }
         format!("{line}\n")
     }
 
@@ -57,6 +62,9 @@ impl Banner<'_> {
             let _ = writeln!(text, "{}", self.service(running, terminal));
         }
         let _ = writeln!(text, "\n  {}{}", pad("data", NAME), self.args.data_dir.join("users.db").display());
+        if let Some(authority) = self.authority {
+            let _ = writeln!(text, "  {}{}", pad("authority", NAME), authority.display());
+        }
         if !self.users.is_empty() {
             let users = format!("  {}{}", pad("users", NAME), self.users.join(" "));
             let _ = writeln!(text, "{}", wrap(&users, terminal.width, 2 + NAME));
@@ -91,16 +99,24 @@ impl Banner<'_> {
     /// Returns the commands to try, as their words.
     fn commands(&self, gateway: SocketAddr) -> [Vec<String>; 3] {
         let is_default = format!("http://{gateway}") == address::DEFAULT;
-        // A number is a port of this machine.
-        let flag = if is_default { vec![] } else { vec![format!("--gateway {}", gateway.port())] };
+        let (flags, grpcurl_flag) = match self.authority {
+            Some(authority) => {
+                let authority = word(&authority.display().to_string());
+                let flags = vec![format!("--gateway https://{gateway}"), format!("--tls-ca {authority}")];
+                (flags, format!("-cacert {authority}"))
+            }
+            None if is_default => (vec![], "-plaintext".to_owned()),
+            // A number is a port of this machine.
+            None => (vec![format!("--gateway {}", gateway.port())], "-plaintext".to_owned()),
+        };
         let has_example = self.users.is_empty() || self.users.iter().any(|user| user == EXAMPLE_USER);
         let user = if has_example { EXAMPLE_USER } else { &self.users[0] };
         let own = |words: &str| {
             let words = format!("{} {words}", self.program);
-            [vec![words], flag.clone()].concat()
+            [vec![words], flags.clone()].concat()
         };
         let grpcurl = [
-            "grpcurl -plaintext",
+            &format!("grpcurl {grpcurl_flag}"),
             &format!(r#"-d '{{"user_id": "{user}"}}'"#),
             &gateway.to_string(),
             "fanout.gateway.v1.GatewayService/GetProfile",
@@ -160,6 +176,7 @@ mod tests {
             running: &running,
             users: &users.map(str::to_owned),
             has_metrics: false,
+            authority: args.tls.then_some(Path::new("fanout-data/tls/ca.pem")),
             ready_after: Duration::from_millis(312),
         };
         banner.text(Terminal { width: columns, style: Style::PLAIN })
@@ -191,5 +208,18 @@ mod tests {
         let text = text(&[], 50999, 50);
         assert!(text.contains("fanout call profile ada \\\n    --gateway 50999\n"), "{text}");
         assert!(text.contains("127.0.0.1:50999 \\\n    fanout.gateway.v1.GatewayService/GetProfile\n"), "{text}");
+    }
+
+    #[test]
+    fn with_tls_every_command_names_the_authority() {
+        let text = text(&["--tls"], 50051, 120);
+        for line in [
+            "  authority         fanout-data/tls/ca.pem",
+            "  target/release/fanout compare --gateway https://127.0.0.1:50051 --tls-ca fanout-data/tls/ca.pem",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line:?} in:\n{text}");
+        }
+        assert!(text.contains("  grpcurl -cacert fanout-data/tls/ca.pem -d "), "{text}");
+        assert!(!text.contains("-plaintext"), "{text}");
     }
 }

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 use service_kit::{process::EX_TEMPFAIL, telemetry::TelemetryError};
 
-use crate::{terminal::text_layout::counted, up::child_exit::ChildExit};
+use crate::{certs::CertsError, terminal::text_layout::counted, up::child_exit::ChildExit};
 
 /// Why `fanout up` ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum UpError {
         /// What the operating system reports.
         source: io::Error,
     },
+    /// There are no certificates for `--tls`.
+    #[error("cannot make the certificates for --tls: {0}")]
+    Certificates(#[from] CertsError),
     /// The environment contains invalid settings for metrics.
     #[error(transparent)]
     Metrics(#[from] TelemetryError),
@@ -64,6 +67,7 @@ impl UpError {
     /// Returns the exit code of the program.
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Certificates(error) => error.exit_code(),
             Self::Metrics(error) => ExitCode::from(error.exit_code()),
             Self::CutOff { .. } => ExitCode::from(EX_TEMPFAIL),
             Self::Port { .. } | Self::DataDir { .. } | Self::Process(_) | Self::Exited(_) | Self::Unhealthy { .. } => {

@@ -12,6 +12,7 @@ use crate::{
     up::{
         args::{LogView, UpArgs},
         error::UpError,
+        tls::Tls,
     },
 };
 
@@ -24,18 +25,22 @@ pub(super) struct LaunchSpec {
     pub(super) args: Vec<String>,
 }
 
-/// Opens all ports, and returns how to start each service: the backends first, the gateway last.
-pub(super) fn specs(args: &UpArgs) -> Result<Vec<LaunchSpec>, UpError> {
+/// Opens all ports, and returns how to start each service: the backends first, the gateway last. Makes the certificates if
+/// everything is encrypted, and returns them too.
+pub(super) fn specs(args: &UpArgs) -> Result<(Vec<LaunchSpec>, Option<Tls>), UpError> {
     let mut specs = SERVICES.iter().map(|service| listen(service, args)).collect::<Result<Vec<_>, _>>()?;
     fs::create_dir_all(&args.data_dir).map_err(|source| UpError::DataDir { path: args.data_dir.clone(), source })?;
+    let tls = args.tls.then(|| Tls::make(&args.data_dir)).transpose()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let backends = specs.iter().filter(|spec| spec.service.kind == Kind::Backend);
-    let backends: Vec<_> = backends.map(|spec| (spec.service.name, format!("http://{}", spec.address))).collect();
+    let backends: Vec<_> = backends.map(|spec| (spec.service.name, format!("{scheme}://{}", spec.address))).collect();
     let context = LaunchContext { delay: &args.delay, data_dir: &args.data_dir, backends: &backends };
     for spec in &mut specs {
         spec.args.extend(spec.service.args(&context));
+        spec.args.extend(tls.iter().flat_map(|tls| tls.args(spec.service)));
     }
     specs.sort_by_key(|spec| spec.service.kind == Kind::Gateway);
-    Ok(specs)
+    Ok((specs, tls))
 }
 
 /// Opens the service's port.

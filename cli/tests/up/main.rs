@@ -7,3 +7,4 @@ mod pipe;
 #[path = "../screen/mod.rs"]
 mod screen;
 mod terminal;
+mod tls;
