@@ -19,6 +19,8 @@ fi
 [ -n "$before" ] || trap 'bash "$engine" down' EXIT
 eval "$(bash "$engine" env)"
 
+# The certificates for Compose with TLS are made by the command.
+need_release
 need_package promtool prometheus
 need_python deploy/tests/requirements.txt
 FANOUT_REQUIRE_PROMETHEUS=1 "$PYTHON/pytest" -q -s deploy/tests

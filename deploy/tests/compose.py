@@ -12,6 +12,21 @@ COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
 # Our own: the ones that are built here.
 SERVICES = [name for name, service in COMPOSE["services"].items() if "build" in service]
 
+# The user of the images: no container runs as root.
+USER = (65532, 65532)
+
+
+def make_certificates(directory):
+    """Makes or renews the certificates, and returns the user who can read them, as `docker run --user` takes it."""
+    # As `fanout_up` of the interop tests has it.
+    fanout = os.environ.get("FANOUT", REPOSITORY / "target/debug/fanout")
+    subprocess.run([fanout, "certs", directory], check=True, capture_output=True, timeout=60)
+    if os.getuid() != 0:
+        return f"{os.getuid()}:{os.getgid()}"
+    for path in pathlib.Path(directory).rglob("*"):
+        os.chown(path, *USER)
+    return "{}:{}".format(*USER)
+
 
 class Compose:
     """`docker compose` with these files and settings. `remove` removes everything it created."""

@@ -1,10 +1,11 @@
 """Builds the images once, and runs docker-compose.yml with them."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from collector import Collector
-from compose import Compose, build, remove_images
+from compose import Compose, build, make_certificates, remove_images
 from reflected_client import ReflectedClient, open_channel
 
 DELAY = 0.5
@@ -25,7 +26,7 @@ def collector():
     collector.stop()
 
 
-def running(project, files, collector):
+def running(project, files, collector, **settings):
     milliseconds = f"{round(DELAY * 1000)}ms"
     compose = Compose(
         project,
@@ -33,6 +34,7 @@ def running(project, files, collector):
         USER_SERVICE_DELAY=milliseconds,
         COUNTRY_SERVICE_DELAY=milliseconds,
         OTEL_EXPORTER_OTLP_ENDPOINT=f"http://host.docker.internal:{collector.port}",
+        **settings,
     )
     compose.remove()  # the leftovers of an interrupted run
     try:
@@ -52,6 +54,19 @@ def compose(images, collector):
 def embedded(images, collector):
     """The same without PostgreSQL."""
     yield from running("fanout-check-embedded", ["deploy/compose.embedded.yml"], collector)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("certs")
+    return SimpleNamespace(directory=directory, user=make_certificates(directory))
+
+
+@pytest.fixture(scope="module")
+def encrypted(images, collector, certificates):
+    """The same with TLS."""
+    settings = {"FANOUT_CERTS": str(certificates.directory), "FANOUT_USER": certificates.user}
+    yield from running("fanout-check-tls", ["deploy/compose.tls.yml"], collector, **settings)
 
 
 @pytest.fixture

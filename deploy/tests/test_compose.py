@@ -20,7 +20,7 @@ BEST_EFFORT = 2
 
 @pytest.mark.parametrize(
     "files",
-    [[], ["embedded"], ["bare"], ["bare", "embedded"]],
+    [[], ["embedded"], ["bare"], ["bare", "embedded"], ["tls"], ["tls", "bare", "embedded"]],
     ids=lambda files: "+".join(files) or "plain",
 )
 def test_every_combination_of_files_is_valid(files):

@@ -1,5 +1,7 @@
 """A gRPC client that knows the contract only by server reflection."""
 
+from pathlib import Path
+
 import grpc
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -14,6 +16,13 @@ GATEWAY = "fanout.gateway.v1.GatewayService"
 
 def open_channel(address: str) -> grpc.Channel:
     return grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+
+
+def open_secure_channel(address: str, certs: Path, client: str | None = None, options=()) -> grpc.Channel:
+    """A channel with TLS that trusts the authority of this directory of `fanout certs`. `client` presents a certificate."""
+    own = [(certs / client / file).read_bytes() for file in ("tls.key", "tls.crt")] if client else [None, None]
+    credentials = grpc.ssl_channel_credentials((certs / "ca.pem").read_bytes(), *own)
+    return grpc.secure_channel(address, credentials, options=[("grpc.enable_http_proxy", 0), *options])
 
 
 class ReflectedClient:
