@@ -1,12 +1,14 @@
 """Both overlays follow the rules, and each rule finds what breaks it. Run by validate.sh, which renders the overlays."""
 
 import copy
+from pathlib import Path
 
 import pytest
+import yaml
 
 from overlay import NAME, generated, load
 from rules import (
-    RULES, complete, connected, data, drained, images, measured, ports, probed, resourced, restricted, selected, settings,
+    RULES, complete, connected, data, drained, encrypted, images, measured, ports, probed, resourced, restricted, selected, settings,
 )
 
 
@@ -14,6 +16,23 @@ from rules import (
 @pytest.mark.parametrize("name", ["laptop", "production"])
 def test_overlay(name, rule):
     assert list(rule(load(name))) == []
+
+
+def test_the_certificates_of_cert_manager_are_those_that_the_pods_take():
+    documents = list(yaml.safe_load_all(Path("deploy/kubernetes/cert-manager.yaml").read_text()))
+    issuers = {each["metadata"]["name"] for each in documents if each["kind"] == "Issuer"}
+    certificates = {each["metadata"]["name"]: each["spec"] for each in documents if each["kind"] == "Certificate"}
+    assert all(each["metadata"]["namespace"] == "fanout" for each in documents)
+    assert all(each["issuerRef"]["name"] in issuers for each in certificates.values())
+    assert certificates.pop("fanout-ca")["isCA"] is True
+    for name, spec in certificates.items():
+        overlay = load("production")
+        (secret,) = [volume["secret"]["secretName"] for volume in pod(overlay, name)["volumes"] if "secret" in volume]
+        assert spec["secretName"] == secret
+        assert spec["uris"] == [f"spiffe://fanout/{name}"]
+        assert {name, f"{name}.fanout.svc.cluster.local"} <= set(spec["dnsNames"])
+        assert {"server auth", "client auth"} <= set(spec["usages"])
+    assert {"gateway", "user-service", "country-service"} <= set(certificates)
 
 
 def pod(overlay, name="gateway"):
@@ -73,7 +92,14 @@ MISTAKES = [
     (connected, lambda o: policy(o, "gateway")["egress"][0]["ports"][0].update(port=50053), "gateway does not reach user-service"),
     (connected, lambda o: policy(o, "database").update(podSelector={}), "lets another pod than the user service out"),
     (ports, lambda o: o.get("Service", "gateway")["spec"]["ports"][0].update(targetPort=50052), "Service/gateway does not lead"),
-    (ports, lambda o: url(o, "http://users:50051"), "another URL for user-service"),
+    (ports, lambda o: url(o, "https://users:50051"), "another URL for user-service"),
+    (ports, lambda o: url(o, "http://user-service:50051"), "another URL for user-service"),
+    (encrypted, lambda o: argument(o, "gateway", "--tls-cert=/tls/tls.crt", "--insecure"), "gateway serves without TLS"),
+    (encrypted, lambda o: argument(o, "user-service", "--allow-client=spiffe://fanout/gateway", "--allow-client=gateway"), "lets in others"),
+    (encrypted, lambda o: pod(o, "user-service")["volumes"][0]["secret"].update(secretName="gateway-tls"), "another secret than its own"),
+    (encrypted, lambda o: pod(o)["containers"][0].pop("volumeMounts"), "gateway does not find its certificate"),
+    (encrypted, lambda o: variable(o, "gateway", "GATEWAY_TLS_CA").update(value="/etc/ca.crt"), "trusts another authority"),
+    (encrypted, lambda o: o.get("Service", "gateway")["spec"]["ports"][0].update(appProtocol="kubernetes.io/h2c"), "without TLS"),
     (ports, lambda o: pod(o)["containers"][0]["ports"].pop(), "gateway declares other ports"),
     (connected, lambda o: policy(o, "metrics")["ingress"][0]["from"].append({"namespaceSelector": {}}), "metrics lets in clients without its label"),
     (measured, lambda o: o.get("Deployment", "gateway")["spec"]["template"]["metadata"].pop("annotations"), "gateway has no annotations for its metrics"),

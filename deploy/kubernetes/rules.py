@@ -9,6 +9,9 @@ from overlay import (
 )
 
 EX_USAGE = 64
+HEALTH_CHECK = [
+    "/usr/local/bin/service", "healthcheck", f"--listen=[::]:{PORT}", "--tls-cert=/tls/tls.crt", "--tls-key=/tls/tls.key",
+]
 PER_SERVICE = {"laptop": ["Deployment", "Service"]}
 PER_SERVICE["production"] = [*PER_SERVICE["laptop"], "HorizontalPodAutoscaler", "PodDisruptionBudget"]
 EXPECTED = {
@@ -110,7 +113,7 @@ def probed(overlay):
                 yield f"{name} is probed on a port that it does not declare: {named}"
         if name not in SERVICES:
             continue
-        if container.get("readinessProbe", {}).get("grpc") != {"port": PORT, "service": ""}:
+        if container.get("readinessProbe", {}).get("exec") != {"command": HEALTH_CHECK}:
             yield f"{name} gets requests without a health check"
         for probe in ("startupProbe", "livenessProbe"):
             if "tcpSocket" not in container.get(probe, {}):
@@ -228,8 +231,32 @@ def ports(overlay):
             yield f"Service/{name} is headless but should not be, or the reverse"
     gateway = environment(overlay, overlay.container("gateway"))
     for name in BACKENDS:
-        if gateway.get(prefix(name) + "_URL") != f"http://{name}:{PORT}":
+        if gateway.get(prefix(name) + "_URL") != f"https://{name}:{PORT}":
             yield f"gateway has another URL for {name}"
+
+
+def encrypted(overlay):
+    """Everybody needs TLS, only the gateway gets into the backends, and each pod has its own key only."""
+    for name, _, spec in overlay.pods():
+        if name not in SERVICES:
+            continue
+        flag = lambda flag: option(overlay, name, flag)
+        if (flag("tls-cert"), flag("tls-key")) != ("/tls/tls.crt", "/tls/tls.key") or flag("insecure") is not None:
+            yield f"{name} serves without TLS"
+        secrets = [volume["secret"]["secretName"] for volume in spec.get("volumes", []) if "secret" in volume]
+        if secrets != [f"{name}-tls"]:
+            yield f"{name} has another secret than its own: {secrets}"
+        mounts = [each for each in spec["containers"][0].get("volumeMounts", []) if each["name"] == "tls"]
+        if mounts != [{"name": "tls", "mountPath": "/tls", "readOnly": True}]:
+            yield f"{name} does not find its certificate"
+        if name == "gateway":
+            if environment(overlay, spec["containers"][0]).get("GATEWAY_TLS_CA") != "/tls/ca.crt":
+                yield "gateway trusts another authority than its backends'"
+        elif (flag("tls-client-ca"), flag("allow-client")) != ("/tls/ca.crt", "spiffe://fanout/gateway"):
+            yield f"{name} lets in others than the gateway"
+        for port in overlay.get("Service", name)["spec"]["ports"]:
+            if port.get("appProtocol") != "https":
+                yield f"Service/{name} is said to be without TLS"
 
 
 def measured(overlay):
@@ -292,4 +319,4 @@ def data(overlay):
             yield f"{name} has another delay than {wanted[0]}, or lets requests change it"
 
 
-RULES = [complete, restricted, resourced, images, probed, drained, selected, connected, ports, measured, settings, data]
+RULES = [complete, restricted, resourced, images, probed, drained, selected, connected, ports, encrypted, measured, settings, data]
