@@ -136,10 +136,10 @@ pub(super) fn read(text: &str) -> Result<Settings, InvalidServiceConfig> {
     Ok((methods, retry_throttling))
 }
 
-fn invalid(path: String, message: String) -> InvalidServiceConfig {
+fn invalid(path: impl AsRef<str>, message: impl AsRef<str>) -> InvalidServiceConfig {
     // serde's messages, and paths with an unknown entry, repeat the document's text as it is.
     let shown = |text: &str| cut(&escape_hidden(text), MAX_ERROR);
-    InvalidServiceConfig { path: shown(&path), message: shown(&message) }
+    InvalidServiceConfig { path: shown(path.as_ref()), message: shown(message.as_ref()) }
 }
 
 // === impl MethodConfig ===
