@@ -10,6 +10,7 @@ use crate::{
     compare::{CompareArgs, compare},
     completion::{ClientError, Completion},
     completions::{CompletionsArgs, completions},
+    key::{KeyArgs, KeyError, key},
     load::{LoadArgs, load},
     services::command::ServiceCommand,
     up::{UpArgs, UpError, up},
@@ -36,6 +37,8 @@ enum Command {
     Load(LoadArgs),
     /// Makes certificates for TLS: an authority, and one for each service
     Certs(CertsArgs),
+    /// Makes, lists and revokes API keys of a gateway
+    Key(KeyArgs),
     /// Prints completions for a shell, or the manual page
     Completions(CompletionsArgs),
     #[command(flatten)]
@@ -54,6 +57,9 @@ pub enum Error {
     /// The services could not be started, or one ended.
     #[error(transparent)]
     Up(#[from] UpError),
+    /// `key` failed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 // === impl Cli ===
@@ -63,13 +69,15 @@ impl Cli {
     ///
     /// # Errors
     ///
-    /// Returns a message for the command line if flags do not go together.
+    /// Returns a message for the command line if flags do not go together, or a variable cannot be used.
     pub fn check(&self) -> Result<(), String> {
         match &self.command {
             Command::Call(args) => args.check(),
             Command::Compare(args) => args.request.options.check(),
             Command::Load(args) => args.request.options.check(),
-            Command::Up(_) | Command::Certs(_) | Command::Completions(_) | Command::Service(_) => Ok(()),
+            Command::Up(_) | Command::Certs(_) | Command::Key(_) | Command::Completions(_) | Command::Service(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -90,6 +98,7 @@ impl Cli {
             Command::Certs(args) => Ok(certs(&args).map(|()| Completion::Success)?),
             Command::Call(args) => Ok(call(&args).await?),
             Command::Load(args) => Ok(load(&args).await?),
+            Command::Key(args) => Ok(key(&args)?),
         }
     }
 }
@@ -103,6 +112,7 @@ impl Error {
             Self::Client(error) => error.exit_code(),
             Self::Certs(error) => error.exit_code(),
             Self::Up(error) => error.exit_code(),
+            Self::Key(error) => error.exit_code(),
         }
     }
 }

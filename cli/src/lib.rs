@@ -8,6 +8,7 @@
 //! * [`load`]: many requests, counted and timed.
 //! * [`up`]: all services, each as a process.
 //! * [`certs`]: an authority and certificates for all services.
+//! * [`key`]: the API keys of a gateway.
 //! * [`completions`]: completions for shells, and the manual page.
 //! * [`services`]: the table of services, and the subcommands that run one. A new backend goes there.
 //! * [`gateway_client`]: what `compare` and `load` share: the request, connections, the gateway's report.
@@ -24,6 +25,7 @@ pub mod compare;
 pub mod completion;
 pub mod completions;
 pub mod gateway_client;
+pub mod key;
 pub mod load;
 pub mod parent_process;
 pub mod services;

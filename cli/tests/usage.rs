@@ -106,6 +106,21 @@ const ERRORS: &[(&[&str], &str)] = &[
         "fanout: invalid value 'profil' for '<METHOD>': expected profile, home-country or users; did you mean 'profile'?",
     ),
     (
+        &["call", "profile", "ada", "--api-key-file", "/dev/null"],
+        "fanout: invalid value '/dev/null' for '--api-key-file <FILE>': expected an API key as `fanout key new` prints it, or a \
+         token, and nothing else",
+    ),
+    (
+        &["key", "new", "a b", "--file", "keys"],
+        "fanout: invalid value 'a b' for '<NAME>': expected a name of 1 to 64 characters: letters, digits, '-', '_' and '.'",
+    ),
+    (&["key", "new", "reports"], "fanout: missing '--file <FILE>': --help says what it is"),
+    (
+        &["gateway", "--jwt-jwks", "ftp://x", "--jwt-issuer", "x", "--jwt-audience", "y"],
+        "gateway: invalid value 'ftp://x' for '--jwt-jwks <FILE|URL>' or GATEWAY_JWT_JWKS: expected the path of a file, or an \
+         address such as https://issuer.example/.well-known/jwks.json",
+    ),
+    (
         &["completions", "tcsh"],
         "fanout: invalid value 'tcsh' for '<SHELL>': expected bash, elvish, fish, powershell, zsh or man; did you mean 'zsh'?",
     ),
@@ -253,9 +268,18 @@ async fn the_help_names_every_command() {
     for columns in [80, 120] {
         let ended = Screen::start(columns, &["--help"]).end().await;
         assert_eq!(ended.code, Some(0));
-        for command in
-            ["up", "compare", "call", "load", "certs", "completions", "gateway", "user-service", "country-service"]
-        {
+        for command in [
+            "up",
+            "compare",
+            "call",
+            "load",
+            "certs",
+            "key",
+            "completions",
+            "gateway",
+            "user-service",
+            "country-service",
+        ] {
             let is_its_line = |line: &String| line.split_whitespace().next() == Some(command);
             assert!(ended.lines.iter().any(is_its_line), "{command} in\n{}", ended.text());
         }

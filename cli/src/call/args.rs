@@ -39,7 +39,7 @@ pub struct CallArgs {
 
     /// Where to send it, and how.
     #[command(flatten)]
-    pub(super) options: RequestOptions,
+    pub(crate) options: RequestOptions,
 
     /// Print the whole reply, not only what fits
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::iter;
 use crate::{
     call::rpc::Rpc,
     gateway_client::{
+        credentials,
         request::{DEFAULT_TIMEOUT, RequestOptions, positive_duration},
         tls::TlsArgs,
     },
@@ -20,8 +21,9 @@ pub(super) fn commands(rpc: &Rpc, options: &RequestOptions, columns: usize) -> [
     // A header for each entry: buf ends a header at a comma.
     let baggage = options.baggage_entries();
     let headers = baggage.iter().map(|entry| format!("-H {}", quoted(&format!("baggage: {}", entry.encoded()))));
+    let authorization = bearer(options).map(|bearer| format!("-H \"authorization: Bearer {bearer}\""));
     let message = format!("-d {}", quoted(&rpc.request_json().to_string()));
-    let shared: Vec<String> = headers.chain([message]).collect();
+    let shared: Vec<String> = headers.chain(authorization).chain([message]).collect();
     // buf has no flag for it.
     let is_default = positive_duration(DEFAULT_TIMEOUT).is_ok_and(|default| default == options.timeout);
     let timeout = (!is_default).then(|| format!("-max-time {}", options.timeout.as_secs_f64()));
@@ -57,6 +59,14 @@ fn tls_flags(tls: &TlsArgs, [ca, cert, key, server_name]: [&str; 4]) -> Vec<Stri
     let files = files.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?.display().to_string())));
     let name = tls.tls_server_name.as_ref().map(|name| (server_name, name.to_str().into_owned()));
     files.chain(name).map(|(flag, value)| format!("{flag} {}", word(&value))).collect()
+}
+
+/// Returns what a shell replaces by the credentials: never the credentials themselves.
+fn bearer(options: &RequestOptions) -> Option<String> {
+    match &options.api_key_file {
+        Some(file) => Some(format!("$(cat {})", quoted(&file.path().to_string_lossy()))),
+        None => options.credentials().map(|_| format!("${}", credentials::VARIABLE)),
+    }
 }
 
 /// Joins the parts of a command, with an escaped end of line where the next part would not fit.

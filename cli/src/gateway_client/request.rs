@@ -12,6 +12,7 @@ use tonic::{
 use crate::gateway_client::{
     address::{self, GatewayAddress},
     baggage::{self, BaggageEntry},
+    credentials::{Credentials, CredentialsFile},
     delay::DelayOverrides,
     tls::TlsArgs,
 };
@@ -60,9 +61,20 @@ pub struct RequestOptions {
     #[arg(long, value_name = "KEY=VALUE")]
     pub baggage: Vec<BaggageEntry>,
 
+    /// A file with the API key to send, or with another token; the variable FANOUT_API_KEY has the key itself
+    #[arg(long, value_name = "FILE", value_parser = CredentialsFile::read)]
+    pub api_key_file: Option<CredentialsFile>,
+
     /// How long to wait for a reply; sent as the request's deadline
     #[arg(long, value_name = "TIME", default_value = DEFAULT_TIMEOUT, value_parser = positive_duration)]
     pub timeout: Duration,
+}
+
+/// What requests carry beside their message.
+#[derive(Clone, Debug, Default)]
+pub struct RequestMetadata {
+    baggage: Option<MetadataValue<Ascii>>,
+    credentials: Option<Credentials>,
 }
 
 /// The RPCs of the gateway that this program calls.
@@ -133,9 +145,10 @@ impl RequestOptions {
     ///
     /// # Errors
     ///
-    /// Returns a message for the command line if flags do not go together.
+    /// Returns a message for the command line if flags do not go together, or a variable cannot be used.
     pub fn check(&self) -> Result<(), String> {
-        self.tls.check(&self.gateway)
+        self.tls.check(&self.gateway)?;
+        if self.api_key_file.is_some() { Ok(()) } else { Credentials::from_env().map(drop) }
     }
 
     /// Returns the entries of the `baggage` header: the delays, then the others.
@@ -149,20 +162,39 @@ impl RequestOptions {
         baggage::header(&self.baggage_entries())
     }
 
-    /// Returns the request with its baggage and its deadline.
+    /// Returns the credentials of the file, else those of the variable.
+    pub fn credentials(&self) -> Option<Credentials> {
+        let of_file = self.api_key_file.as_ref().map(|file| file.credentials().clone());
+        // One that cannot be used was an error of the command line.
+        of_file.or_else(|| Credentials::from_env().ok().flatten())
+    }
+
+    /// Returns what all requests carry.
+    pub fn metadata(&self) -> RequestMetadata {
+        RequestMetadata { baggage: self.baggage_header(), credentials: self.credentials() }
+    }
+
+    /// Returns the request with its metadata and its deadline.
     pub fn request<M>(&self, message: M) -> Request<M> {
-        with_metadata(message, self.baggage_header().as_ref(), self.timeout)
+        self.metadata().request(message, self.timeout)
     }
 }
 
-/// Returns the request with its baggage and its deadline.
-pub fn with_metadata<M>(message: M, baggage: Option<&MetadataValue<Ascii>>, timeout: Duration) -> Request<M> {
-    let mut request = Request::new(message);
-    request.set_timeout(timeout);
-    if let Some(baggage) = baggage {
-        request.metadata_mut().insert("baggage", baggage.clone());
+// === impl RequestMetadata ===
+
+impl RequestMetadata {
+    /// Returns the request with this metadata and its deadline.
+    pub fn request<M>(&self, message: M, timeout: Duration) -> Request<M> {
+        let mut request = Request::new(message);
+        request.set_timeout(timeout);
+        if let Some(baggage) = &self.baggage {
+            request.metadata_mut().insert("baggage", baggage.clone());
+        }
+        if let Some(credentials) = &self.credentials {
+            request.metadata_mut().insert("authorization", credentials.header());
+        }
+        request
     }
-    request
 }
 
 /// Parses a duration above 0.

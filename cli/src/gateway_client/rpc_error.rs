@@ -38,15 +38,21 @@ impl RpcError {
         Self { code, message, report: report.map(Report::from) }
     }
 
-    /// Returns whether the gateway found the request invalid before it made a call: the same request always is.
+    /// Returns whether the gateway refused the request before it made a call, because it is invalid or because of who its
+    /// caller is: it would refuse the same request again.
     pub fn is_rejection(&self) -> bool {
-        self.code == Code::InvalidArgument && self.report.is_none()
+        may_be_rejection(self.code) && self.report.is_none()
     }
 
     /// Returns the error for a reply that did not arrive in time.
     pub fn deadline_exceeded() -> Self {
         Self { code: Code::DeadlineExceeded, message: NO_REPLY.to_owned(), report: None }
     }
+}
+
+/// Returns whether this is a code of [rejections](RpcError::is_rejection), if there is no report.
+pub(crate) fn may_be_rejection(code: Code) -> bool {
+    matches!(code, Code::InvalidArgument | Code::Unauthenticated | Code::PermissionDenied)
 }
 
 /// Returns the code and the message of a status.

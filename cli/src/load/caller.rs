@@ -9,16 +9,11 @@ use fanout_proto::Encoded;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::sync::watch;
-use tonic::{
-    Code, Status,
-    client::Grpc,
-    metadata::{Ascii, MetadataValue},
-    transport::Channel,
-};
+use tonic::{Code, Status, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
 use crate::gateway_client::{
-    request::{Method, RequestArgs, Strategy, with_metadata},
+    request::{Method, RequestArgs, RequestMetadata, Strategy},
     rpc_error::{self, RpcError},
 };
 
@@ -29,7 +24,7 @@ pub struct Caller {
     path: PathAndQuery,
     /// The encoded request; its type is of no importance here.
     message: Encoded<()>,
-    baggage: Option<MetadataValue<Ascii>>,
+    metadata: RequestMetadata,
     timeout: Duration,
     /// Gets the reason if the gateway rejects the request before it makes a call.
     reject: watch::Sender<Option<String>>,
@@ -94,7 +89,7 @@ impl Caller {
             channels,
             path: PathAndQuery::from_static(path),
             message: Encoded::from_bytes(message.into()).expect("what was just encoded is a message"),
-            baggage: request.options.baggage_header(),
+            metadata: request.options.metadata(),
             timeout: request.options.timeout,
             reject,
         }
@@ -119,7 +114,7 @@ impl Caller {
 
     fn failure(&self, status: &Status) -> (Code, String) {
         // Only then is the report decoded.
-        if status.code() == Code::InvalidArgument {
+        if rpc_error::may_be_rejection(status.code()) {
             let error = RpcError::new(status);
             if error.is_rejection() {
                 self.reject.send_replace(Some(error.message));
@@ -133,7 +128,7 @@ impl Caller {
         let channel = self.channels[slot % self.channels.len()].clone();
         let mut client = Grpc::new(channel);
         client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let request = with_metadata(self.message.clone(), self.baggage.as_ref(), timeout);
+        let request = self.metadata.request(self.message.clone(), timeout);
         let codec = ProstCodec::<Encoded<()>, ReplyTimes>::default();
         let reply = client.unary(request, self.path.clone(), codec).await?;
         Ok(reply.into_inner().report)

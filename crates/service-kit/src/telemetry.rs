@@ -152,8 +152,9 @@ fn start_log(
         let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
         !is_of_h2 && !matches!(metadata.name(), "BatchSpanProcessor.ExportError" | "PeriodicReader.ExportError")
     });
-    // Has a flag of its own.
-    let audit = filter_fn(|metadata| metadata.target() == AUDIT_TARGET).with_max_level_hint(LevelFilter::INFO);
+    // The audit log has a flag of its own. The spans of requests are never lines, but give other lines their ids.
+    let always = |metadata: &tracing::Metadata<'_>| metadata.target() == AUDIT_TARGET || is_request(metadata);
+    let always = filter_fn(always).with_max_level_hint(LevelFilter::INFO);
     // Lines need spans only for their ids.
     let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
     let logs = tracing_subscriber::fmt::layer()
@@ -163,7 +164,7 @@ fn start_log(
         .event_format(LogFormatter { service, format: args.log_format })
         // A closed standard output must not end the service.
         .log_internal_errors(false)
-        .with_filter(EnvFilter::new(&args.log).or(audit).and(once).and(with_ids));
+        .with_filter(EnvFilter::new(&args.log).or(always).and(once).and(with_ids));
     tracing_subscriber::registry().with(spans).with(logs).init();
     Ok(Some(writer))
 }

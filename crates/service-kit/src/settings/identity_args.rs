@@ -8,7 +8,7 @@ use super::value_parser::positive_duration;
 use crate::identity::KeySource;
 
 /// The flags that say who may call a service. Without them everybody may.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct IdentityArgs {
     /// Take API keys, whose hashes are in this file: `fanout key new` makes them; read again when it changes
     #[arg(long, value_name = "FILE")]
@@ -95,10 +95,17 @@ fn not_empty(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        args: IdentityArgs,
+    }
+
     #[test]
     fn the_context_of_strangers_counts_on_loopback_only() {
         let trusts = |trust_context, is_on, address: Option<&str>| {
-            let args = IdentityArgs { trust_context, ..IdentityArgs::default() };
+            let Flags { args } = clap::Parser::parse_from(["program"]);
+            let args = IdentityArgs { trust_context, ..args };
             args.trust_anonymous(is_on, address.map(|address| address.parse().unwrap()))
         };
         for (address, expected) in [
