@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! * [`binary`]: the `fanout` executable under test.
-//! * [`process`]: a process of it, which ends with the test; [`wait`]: waits that end.
+//! * [`process`]: a process of it, which ends with the test; [`log`]: its log lines; [`wait`]: waits that end.
 //! * [`up`]: `fanout up` with all services.
 //! * [`service`]: one service by itself; [`backends`]: those that a test needs but does not examine.
 //! * [`collector`]: an OTLP collector that keeps what it receives.
@@ -16,6 +16,7 @@
 pub mod backends;
 pub mod binary;
 pub mod collector;
+pub mod log;
 pub mod process;
 pub mod raw_call;
 pub mod report;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     binary,
+    log::Log,
     process::{Paused, Process},
     wait,
 };
@@ -27,6 +28,8 @@ pub struct Service {
     /// The URL of its metrics; empty if it exports none.
     pub metrics: String,
     counts: Arc<Counts>,
+    /// Its log lines so far.
+    pub log: Arc<Log>,
 }
 
 /// How many lines of a kind it has logged.
@@ -72,15 +75,16 @@ impl Service {
 
     fn spawn_until_all(command: &mut Command, mut awaited: Vec<Value>) -> Self {
         let (sender, lines) = mpsc::channel();
-        let counts = Arc::<Counts>::default();
+        let (counts, log) = (Arc::<Counts>::default(), Arc::<Log>::default());
         let process = Process::start(command, {
-            let counts = Arc::clone(&counts);
+            let (counts, log) = (Arc::clone(&counts), Arc::clone(&log));
             move |line| {
                 counts.add(&line);
+                log.push(line.clone());
                 let _ = sender.send(line);
             }
         });
-        let mut service = Self { process, url: String::new(), metrics: String::new(), counts };
+        let mut service = Self { process, url: String::new(), metrics: String::new(), counts, log };
         let started = wait::first(&lines, |line| {
             service.note_address(&line);
             let has_fields =
@@ -111,6 +115,11 @@ impl Service {
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
     }
 
     /// Stops it as by Ctrl-Z until the returned value is dropped.

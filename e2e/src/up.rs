@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     process::Command,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     thread,
 };
 
@@ -11,14 +11,9 @@ use fanout_cli::services::SERVICES;
 use fanout_proto::gateway::v1::gateway_service_client::GatewayServiceClient;
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::sync::Notify;
 use tonic::transport::Channel;
 
-use crate::{
-    binary, connect,
-    process::Process,
-    wait::{self, within},
-};
+use crate::{binary, connect, log::Log, process::Process, wait};
 
 /// A running `fanout up`, on free ports. It is stopped when this is dropped.
 pub struct Up {
@@ -28,13 +23,6 @@ pub struct Up {
     log: Arc<Log>,
     /// The directory of its database.
     _data: tempfile::TempDir,
-}
-
-/// The log lines so far.
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Vec<Value>>,
-    changed: Notify,
 }
 
 // === impl Up ===
@@ -64,8 +52,7 @@ impl Up {
                 if line["message"] == "up" {
                     let _ = sender.send(line["services"].clone());
                 }
-                log.lines.lock().unwrap().push(line);
-                log.changed.notify_waiters();
+                log.push(line);
             }
         });
         let mut up = Self { process, addresses: HashMap::new(), log, _data: data };
@@ -100,21 +87,12 @@ impl Up {
 
     /// Returns how many log lines match so far.
     pub fn count(&self, matches: impl Fn(&Value) -> bool) -> usize {
-        self.log.lines.lock().unwrap().iter().filter(|line| matches(line)).count()
+        self.log.count(matches)
     }
 
     /// Waits for a log line that matches, and returns it. `what` describes it if it does not come.
     pub async fn wait_for_log(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        let found = async {
-            loop {
-                let changed = self.log.changed.notified();
-                if let Some(line) = self.log.lines.lock().unwrap().iter().find(|line| matches(line)) {
-                    return line.clone();
-                }
-                changed.await;
-            }
-        };
-        within(&format!("a log line: {what}"), found).await
+        self.log.wait_for(what, matches).await
     }
 }
 

@@ -1,0 +1,19 @@
+//! Who may call: a gateway with keys, tokens and policies, over the wire.
+//!
+//! # Layout
+//!
+//! * `edge`: the gateway under test, its files, and calls to it.
+//! * `issuer`: signs tokens, and serves its public keys.
+//! * `keys`, `tokens`, `policy`: credentials that are right and wrong, and that change while the gateway runs.
+//! * `strangers`: what callers without an identity may not do.
+//! * `audit`: the audit log, and that no log has a secret.
+
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
+
+mod audit;
+mod edge;
+mod issuer;
+mod keys;
+mod policy;
+mod strangers;
+mod tokens;
