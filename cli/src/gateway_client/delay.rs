@@ -9,6 +9,9 @@ use crate::gateway_client::baggage::BaggageEntry;
 /// The name that stands for every backend in the key of an override.
 const EVERY_BACKEND: &str = "*";
 
+/// The longest part of an invalid value that an error repeats, in characters.
+const MAX_EXCERPT: usize = 64;
+
 /// The delays that one `--delay` asks for: of all backends (`500ms`), of single ones (`user=500ms,country=1s`), or both.
 ///
 /// Commas separate the delays, and are part of some: `user=p50=20ms,p99=200ms,country=1s` is two delays.
@@ -57,6 +60,11 @@ impl FromStr for DelayOverrides {
     }
 }
 
+/// Returns the part of an invalid value that an error repeats.
+fn excerpt(text: &str) -> String {
+    text.chars().take(MAX_EXCERPT).flat_map(char::escape_debug).collect()
+}
+
 /// Returns whether the name before an equals sign belongs to a delay, not to a backend.
 fn is_percentile(name: &str) -> bool {
     matches!(name.trim(), "p50" | "p99")
@@ -66,13 +74,15 @@ fn is_percentile(name: &str) -> bool {
 
 impl DelayOverride {
     fn new(backend: String, delay: &str) -> Result<Self, String> {
-        if !BaggageEntry::is_key(&backend) {
+        // With a dot it would be the key of another system, and change nothing.
+        if !BaggageEntry::is_key(&backend) || backend.contains('.') {
+            let backend = excerpt(&backend);
             return Err(format!(
                 "'{backend}' is not a backend's name: expected a delay such as 500ms, or user=500ms,country=1s"
             ));
         }
         let delay = delay.trim();
-        let explain = |error| format!("'{delay}': {error}, and for single backends user=500ms,country=1s");
+        let explain = |error| format!("'{}': {error}, and for single backends user=500ms,country=1s", excerpt(delay));
         let delay = delay.parse::<Distribution>().map_err(explain)?;
         Ok(Self { backend, delay })
     }
@@ -137,7 +147,7 @@ mod tests {
             assert!(error.starts_with(wrong), "{error}");
             assert_eq!((error.matches("expected").count(), error.matches("user=500ms").count()), (1, 1), "{error}");
         }
-        for text in ["=1s", "us er=1s"] {
+        for text in ["=1s", "us er=1s", "user.delay=1s"] {
             assert!(entries(text).unwrap_err().contains("is not a backend's name: expected a delay such as 500ms"));
         }
     }
