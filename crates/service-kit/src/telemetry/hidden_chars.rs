@@ -3,20 +3,29 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 /// Returns whether a character changes how text looks without being seen: control characters (C0, DEL, C1), those that
-/// change the direction of text, those without a width, and separators of lines.
+/// change the direction of text, those that are not drawn (Unicode's `Default_Ignorable_Code_Point`), annotations, and
+/// separators of lines.
 pub(super) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
             '\u{ad}'
+                | '\u{34f}'
                 | '\u{61c}'
-                | '\u{180e}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
                 | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
@@ -54,6 +63,7 @@ mod tests {
     #[test]
     fn hidden_characters_are_written_out_and_all_others_stay() {
         assert_eq!(escape(HIDDEN), r"a\u{1b}[2J\u{9b}31m\u{202e}b\u{200b}\u{2066}\u{feff}\u{2028}\u{e0041}\n\u{7f}");
+        assert_eq!(escape("\u{3164}\u{34f}\u{e0100}"), r"\u{3164}\u{34f}\u{e0100}", "fillers, joiners, selectors");
         for plain in ["", "GetUser", "±30ms, käse, 日本, 🦀, \"quoted\" \\n"] {
             assert!(matches!(escape(plain), Cow::Borrowed(_)), "{plain}");
         }
