@@ -26,6 +26,9 @@ mod check_overrides;
 mod distribution;
 mod error_rate;
 mod excerpt;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layer;
 mod overrides;
 mod settings;

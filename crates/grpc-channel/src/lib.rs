@@ -56,6 +56,9 @@ pub mod descriptors;
 pub mod error;
 mod evidence;
 mod excerpt;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod method;
 mod method_policy;
 mod methods;

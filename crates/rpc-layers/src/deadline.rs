@@ -30,6 +30,8 @@ mod received;
 mod server;
 mod timer;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::grpc_timeout::encode as encode_timeout;
 pub use self::{
     client::{ClientDeadline, ClientDeadlineBody, ClientDeadlineFuture, ClientDeadlineLayer},
     grpc_timeout::{GRPC_TIMEOUT, InvalidGrpcTimeout, from_headers as timeout_of},

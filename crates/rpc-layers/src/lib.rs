@@ -27,6 +27,9 @@ pub mod call_context;
 mod caller;
 pub mod conformance;
 pub mod deadline;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod limit;
 pub mod peer;

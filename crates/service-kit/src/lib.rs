@@ -53,6 +53,9 @@ pub use listener::Listener;
 pub use readiness::ReadinessCheck;
 pub use serve::{ServeContext, ServeError};
 pub use service::Settings;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use telemetry::fuzzing;
 pub use tower::BoxError;
 
 #[cfg(doctest)]

@@ -14,6 +14,9 @@
 mod environment;
 mod error;
 mod export;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hidden_chars;
 mod log_format;
 mod log_writer;

@@ -104,7 +104,7 @@ pub(crate) async fn collect_reply(response: Response<RecvStream>) -> Result<Resp
 
 /// Returns both in one piece. What was joined before has room to grow, so that a long reply is not copied for each of its
 /// frames.
-fn joined(data: Bytes, chunk: &[u8]) -> Bytes {
+pub(crate) fn joined(data: Bytes, chunk: &[u8]) -> Bytes {
     let mut whole = data.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
     whole.extend_from_slice(chunk);
     whole.freeze()
@@ -208,6 +208,12 @@ impl Deframer {
             return Ok(None);
         }
         Ok(Some(self.received.split_to(PREFIX + length).freeze().slice(PREFIX..)))
+    }
+
+    /// Returns how many bytes were received that are in no message yet.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn rest(&self) -> usize {
+        self.received.len()
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn parse(value: &[u8]) -> Result<Duration, InvalidGrpcTimeout> {
 /// Encodes `left` in the finest unit that fits into eight digits, rounded down: the peer must not assume more time than
 /// is left. Values above the range of the format become its largest value, 99,999,999 hours; zero becomes one
 /// nanosecond.
-pub(super) fn encode(left: Duration) -> HeaderValue {
+pub(crate) fn encode(left: Duration) -> HeaderValue {
     let nanos = left.as_nanos().max(1);
     let (value, unit) = UNITS
         .iter()

@@ -1,0 +1,31 @@
+//! Where backends are: a target is read as it is written.
+
+use std::net::Ipv6Addr;
+
+use grpc_channel::{Target, fuzzing::host_and_port};
+
+use crate::text::{assert_error, text};
+
+/// Takes the input as a target.
+pub fn run(input: &[u8]) {
+    let Some(text) = text(input) else { return };
+    let target: Target = match text.parse() {
+        Ok(target) => target,
+        Err(error) => return assert_error(&error),
+    };
+    assert_eq!(target.to_string().parse(), Ok(target.clone()), "{target}");
+    let (host, port) = host_and_port(&target);
+    assert!(!host.is_empty() && !host.contains(['@', '/', '?', '#', '[', ']']), "{text:?} has the host {host:?}");
+    let authority = text.split_once("://").expect("a scheme").1.trim_end_matches('/');
+    match authority.strip_suffix(&format!(":{port}")) {
+        Some(name) => assert_eq!(name.trim_start_matches('[').trim_end_matches(']'), host),
+        // Without a port, not with one that cannot be read.
+        None => {
+            let default = if text.starts_with("https") { 443 } else { 80 };
+            assert_eq!((authority.trim_start_matches('[').trim_end_matches(']'), default), (host, port));
+        }
+    }
+    if authority.starts_with('[') {
+        assert!(host.parse::<Ipv6Addr>().is_ok(), "{host:?} is no address");
+    }
+}
