@@ -38,6 +38,8 @@ use crate::{
 pub struct AsCompleted<I, T, E> {
     strategy: Strategy,
     width: usize,
+    /// How many calls may run if that is fewer than the width.
+    room: usize,
     /// The calls that have not started; `None` once all of them have.
     waiting: Option<I>,
     running: FuturesUnordered<BoxFuture<'static, Completed<T, E>>>,
@@ -68,7 +70,7 @@ where
         let recorder = Arc::new(Recorder::new(strategy, policy));
         let guard = FanOutGuard::new(Arc::clone(&recorder), recorder.span(width));
         let (waiting, running) = (Some(calls), FuturesUnordered::new());
-        Self { strategy, width, waiting, running, recorder, guard: Some(guard), report: None }
+        Self { strategy, width, room: usize::MAX, waiting, running, recorder, guard: Some(guard), report: None }
     }
 
     /// Returns the report. Until the stream has ended it shows the state so far, in which
@@ -77,10 +79,25 @@ where
         self.report.clone().unwrap_or_else(|| self.recorder.report())
     }
 
-    /// Starts calls until `width` are running.
+    /// Returns how many calls are running, or have ended and were not yielded yet.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Sets for how many results there is room, and starts calls if there is more of it than before: from now on no call
+    /// starts while this many are running. Those that run go on. By default there is room for all.
+    ///
+    /// While there is no room, the stream is pending after its last running call: it has to be polled again when there is
+    /// room.
+    pub fn set_room(&mut self, room: usize) {
+        self.room = room;
+        self.fill();
+    }
+
+    /// Starts calls until as many are running as may.
     fn fill(&mut self) {
         let Some(guard) = &self.guard else { return };
-        while self.running.len() < self.width && !self.recorder.is_stopped() {
+        while self.running.len() < self.width.min(self.room) && !self.recorder.is_stopped() {
             let Some(Call { label, future }) = self.waiting.as_mut().and_then(Iterator::next) else {
                 self.waiting = None;
                 return;
@@ -132,6 +149,10 @@ where
                 // Stopped by a failure that was yielded before.
                 Some(Completed { result: Err(CallError::Cancelled | CallError::Skipped), .. }) => {}
                 Some(completed) => return Poll::Ready(Some(completed)),
+                // Whether any call is waiting is known when there is room for it.
+                None if this.room == 0 && this.waiting.is_some() && !this.recorder.is_stopped() => {
+                    return Poll::Pending;
+                }
                 None => {
                     this.end();
                     return Poll::Ready(None);

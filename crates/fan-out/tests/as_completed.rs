@@ -98,6 +98,42 @@ async fn a_slow_reader_slows_the_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_run_go_on_without_room_and_others_start_with_it() {
+    for strategy in ALL {
+        let width = if strategy == Strategy::Sequential { 1 } else { 3 };
+        let meter = Meter::default();
+        let calls = (0..10).map(|_| call("x", meter.clone().answer(1)));
+        let mut stream = FanOut::new(strategy).as_completed(3, calls);
+        stream.set_room(8);
+        assert_eq!(stream.running(), width);
+        stream.set_room(0);
+        for _ in 0..width {
+            stream.next().await.unwrap().result.unwrap();
+        }
+        assert!(tokio::time::timeout(Duration::from_secs(1), stream.next()).await.is_err(), "pending, not at its end");
+        assert_eq!((stream.running(), meter.begun()), (0, width), "{strategy}");
+        stream.set_room(2);
+        assert_eq!(stream.running(), width.min(2));
+        assert_eq!(stream.by_ref().count().await, 10 - width, "{strategy}");
+        assert!(stream.is_terminated());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_ends_a_stream_without_room() {
+    for strategy in ALL {
+        let meter = Meter::default();
+        let calls = [13, 500, 500, 500].map(|ms| call("x", meter.clone().answer(ms)));
+        let mut stream = FanOut::new(strategy).as_completed(2, calls);
+        stream.set_room(2);
+        stream.set_room(0);
+        assert!(stream.next().await.unwrap().result.is_err());
+        assert!(stream.next().await.is_none(), "{strategy}");
+        assert_eq!(stream.report().calls.len(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fail_fast_ends_with_the_failure() {
     for strategy in ALL {
         let meter = Meter::default();
