@@ -5,6 +5,7 @@
 //!
 //! * [`identity`]: who makes a request, and whether they may. The outermost layer of a server at the edge.
 //! * [`body_timeout`]: bounds the time in which a request's message arrives. Outside of all others.
+//! * [`rate_limit`]: rejects requests of a caller that makes more than so many a second.
 //! * [`limit`]: rejects requests above a maximum number in flight. Outside of everything that takes time.
 //! * [`trace`]: a span and a duration metric for each request and each call, with W3C Trace Context between processes.
 //! * [`deadline`]: enforces `grpc-timeout` on a server, and sends what is left of it with each call of a client.
@@ -24,7 +25,7 @@ pub mod baggage;
 pub mod blame;
 pub mod body_timeout;
 pub mod call_context;
-mod caller;
+mod caller_key;
 pub mod conformance;
 pub mod deadline;
 #[cfg(feature = "fuzzing")]
@@ -33,6 +34,7 @@ pub mod fuzzing;
 pub mod identity;
 pub mod limit;
 pub mod peer;
+pub mod rate_limit;
 pub mod source;
 mod streaming_methods;
 pub mod throttle;

@@ -41,7 +41,7 @@ use self::{
     share::{Exceeded, Limits},
 };
 use crate::{
-    caller::{Caller, Callers},
+    caller_key::{CallerKey, CallerKeys},
     trace::KnownMethods,
 };
 
@@ -87,7 +87,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Admitted { #[pin] reply: F, permit: Option<Permit> },
-        Rejected { rejection: Arc<Rejection>, exceeded: Exceeded<Caller> },
+        Rejected { rejection: Arc<Rejection>, exceeded: Exceeded<CallerKey> },
     }
 }
 
@@ -117,7 +117,7 @@ impl InFlightLimitLayer {
     ///
     /// Returns the status of a rejected request, and counts it as one.
     pub fn acquire_more(&self, extensions: &Extensions, permits: usize) -> Result<Permit, Status> {
-        self.permits.more(Callers::of(extensions), permits).map_err(|exceeded| {
+        self.permits.more(CallerKeys::of(extensions), permits).map_err(|exceeded| {
             self.rejection.record(exceeded);
             self.rejection.status(exceeded)
         })
@@ -164,7 +164,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let InFlightLimitLayer { permits, rejection } = &self.layer;
-        let state = match permits.begin(Callers::of(request.extensions())) {
+        let state = match permits.begin(CallerKeys::of(request.extensions())) {
             // Called here and not in the future, because the clock of the deadline layer has to start before tonic's own.
             Ok(permit) => State::Admitted { reply: self.inner.call(request), permit: Some(permit) },
             Err(exceeded) => {

@@ -15,6 +15,7 @@
 //! * [`domain_error`]: turns errors of a domain into gRPC statuses.
 //! * [`serve`]: listens, serves and drains, with health and reflection beside the services.
 //! * [`listener`]: where a server accepts connections, and whether they are encrypted.
+//! * `work_budget`: counts requests that are more work than others as several.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
 //! * [`readiness`]: whether a service that has started can answer.
 //! * [`identity`]: who may call a service at the edge.
@@ -47,6 +48,7 @@ pub mod signals;
 pub mod startup_gate;
 pub mod telemetry;
 pub mod watched_file;
+mod work_budget;
 
 pub use backend_service::{BackendArgs, BackendService, Started};
 pub use listener::Listener;

@@ -10,6 +10,7 @@ use rpc_layers::{
     conformance::ConformanceLayer,
     deadline::ServerDeadlineLayer,
     limit::InFlightLimitLayer,
+    rate_limit::{RateLimit, RateLimitLayer},
     trace::{KnownMethods, ServerTraceLayer},
 };
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,6 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
-pub use crate::connections::ConnectionLimits;
 use crate::{
     admin::{self, AdminLayer},
     connections::{self, ReplyTimeoutLayer},
@@ -32,6 +32,7 @@ use crate::{
     readiness::Readiness,
     settings::EX_USAGE,
 };
+pub use crate::{connections::ConnectionLimits, work_budget::WorkBudget};
 
 /// Has an item each time that the process is told to stop: the first starts the drain, the second ends it.
 pub type Shutdown = BoxStream<'static, ()>;
@@ -59,6 +60,8 @@ pub struct ServerLimits {
     pub max_in_flight: usize,
     /// How much of that one caller may have when others need it, in percent.
     pub max_share: u8,
+    /// How many requests each caller may make. `None` is without limit.
+    pub rate: Option<RateLimit>,
     /// The limits on connections.
     pub connections: ConnectionLimits,
 }
@@ -74,6 +77,7 @@ pub struct Server {
     admin: AdminLayer,
     reflects: bool,
     draining: CancellationToken,
+    rate_limit: RateLimitLayer,
     body_timeout: BodyTimeoutLayer,
     authentication: Authentication,
     limit: InFlightLimitLayer,
@@ -137,12 +141,13 @@ impl Server {
     /// Creates a server without services, whose contract is `descriptors`: an encoded
     /// `google.protobuf.FileDescriptorSet`. Metrics are recorded if `meter` is given.
     pub fn new(descriptors: &'static [u8], limits: ServerLimits, meter: Option<&Meter>) -> Self {
-        let ServerLimits { deadline, body_timeout, drain, max_in_flight, max_share, connections } = limits;
+        let ServerLimits { deadline, body_timeout, drain, max_in_flight, max_share, rate, connections } = limits;
         let (health, health_service) = tonic_health::server::health_reporter();
         let draining = CancellationToken::new();
         // `serve` returns the error if the descriptors cannot be decoded.
         let methods = KnownMethods::decode(descriptors).unwrap_or_default();
         let limit = InFlightLimitLayer::new(max_in_flight, max_share, methods.clone(), meter);
+        let rate_limit = RateLimitLayer::new(rate, methods.clone(), meter);
         let body_timeout = BodyTimeoutLayer::decode(body_timeout, descriptors, meter)
             .unwrap_or_else(|_| BodyTimeoutLayer::new(body_timeout, meter));
         let trace = ServerTraceLayer::new(methods, meter);
@@ -161,6 +166,7 @@ impl Server {
             admin,
             reflects: false,
             draining,
+            rate_limit,
             body_timeout,
             authentication: Authentication::default(),
             limit,
@@ -180,6 +186,11 @@ impl Server {
         Self { authentication, ..self }
     }
 
+    /// Returns what a handler counts requests with that are more work than others.
+    pub fn work_budget(&self) -> WorkBudget {
+        WorkBudget::new(self.limit.clone(), self.rate_limit.clone())
+    }
+
     /// Adds a service.
     #[must_use]
     pub fn service<S>(mut self, service: S) -> Self
@@ -191,7 +202,7 @@ impl Server {
         let authenticate = &self.authentication.layer;
         let service = self.deadline.layer(self.conformance.layer(service));
         let service = self.trace.layer(authenticate.audit().layer(service));
-        let service = self.body_timeout.layer(self.limit.layer(service));
+        let service = self.rate_limit.layer(self.body_timeout.layer(self.limit.layer(service)));
         let service = self.reply_timeout.layer(authenticate.layer(service));
         self.routes.add_service(service);
         self.names.push(S::NAME);

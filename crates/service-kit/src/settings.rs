@@ -11,6 +11,7 @@
 //!   for calls to other services.
 //! * `identity_args`: [`IdentityArgs`], who may call a service at the edge.
 //! * `log_args`: [`LogArgs`], what is logged and how.
+//! * `rate_args`: [`RateArgs`], the limit on each caller's requests.
 //! * `delay_args`: [`DelayArgs`], simulated latency and faults.
 //! * `value_parser`: parsers for the values of flags.
 //! * `usage_error`: [`UsageError`], the one-line error for a bad setting.
@@ -20,6 +21,7 @@ mod connection_args;
 mod delay_args;
 mod identity_args;
 mod log_args;
+mod rate_args;
 mod service_args;
 mod tls_args;
 mod usage_error;
@@ -34,6 +36,7 @@ pub use self::{
     delay_args::DelayArgs,
     identity_args::{Audit, IdentityArgs, TrustContext},
     log_args::{LogArgs, LogFormat, parse_filter},
+    rate_args::{Rate, RateArgs},
     service_args::{Listen, ServiceArgs},
     tls_args::TlsArgs,
     usage_error::{EX_USAGE, UsageError},

@@ -46,6 +46,7 @@ impl Running {
             drain: Duration::from_mins(10),
             max_in_flight: 1,
             max_share: 100,
+            rate: None,
             connections: ConnectionLimits::default(),
         };
         let server = Server::new(FILE_DESCRIPTOR_SET, limits, None).reflection(reflection);

@@ -47,6 +47,7 @@ impl Running {
             drain,
             max_in_flight: 1,
             max_share: 25,
+            rate: None,
             body_timeout: Duration::from_secs(5),
             connections,
         };

@@ -65,6 +65,7 @@ async fn every_expired_call_ends_as_deadline_exceeded() {
         drain: Duration::ZERO,
         max_in_flight: 1_000,
         max_share: 25,
+        rate: None,
         body_timeout: Duration::from_secs(5),
         connections,
     };

@@ -45,6 +45,7 @@ fn limits(drain: Duration) -> ServerLimits {
         drain,
         max_in_flight: MAX_IN_FLIGHT,
         max_share: 25,
+        rate: None,
         body_timeout: Duration::from_secs(5),
         connections: ConnectionLimits::default(),
     }

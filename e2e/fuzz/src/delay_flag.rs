@@ -2,7 +2,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use fanout_cli::gateway_client::{baggage::BaggageEntry, delay::DelayOverrides, request::RequestOptions};
+use fanout_cli::gateway_client::{baggage::BaggageEntry, delay::DelayOverrides, request::RequestOptions, tls::TlsArgs};
 use fault_injection::{check_overrides, fuzzing::overrides};
 use http::HeaderMap;
 use rpc_layers::Baggage;
@@ -15,6 +15,8 @@ static OPTIONS: LazyLock<RequestOptions> = LazyLock::new(|| RequestOptions {
     delay: Vec::new(),
     baggage: Vec::new(),
     timeout: Duration::from_secs(1),
+    tls: TlsArgs::default(),
+    api_key_file: None,
 });
 
 /// Takes the input as the flag's value, and as that of `--baggage`.

@@ -8,7 +8,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::share::{Exceeded, Limits};
-use crate::caller::{Caller, Callers};
+use crate::caller_key::{CallerKey, CallerKeys};
 
 /// The permits of a server. Locked for a moment twice for each request.
 #[derive(Debug)]
@@ -22,14 +22,14 @@ pub(super) struct Permits {
 struct Usage {
     requests: usize,
     permits: usize,
-    by_caller: HashMap<Caller, usize>,
+    by_caller: HashMap<CallerKey, usize>,
 }
 
 /// Permits of a request. They are released when this is dropped.
 #[derive(Debug)]
 pub struct Permit {
     all: Arc<Permits>,
-    callers: Callers,
+    callers: CallerKeys,
     permits: usize,
     /// 1 for the permit that a request begins with, 0 for those that it takes later.
     requests: usize,
@@ -58,21 +58,21 @@ impl Permits {
     }
 
     /// Returns the permit of a request.
-    pub(super) fn begin(self: &Arc<Self>, callers: Callers) -> Result<Permit, Exceeded<Caller>> {
+    pub(super) fn begin(self: &Arc<Self>, callers: CallerKeys) -> Result<Permit, Exceeded<CallerKey>> {
         self.acquire(callers, 1, 1)
     }
 
     /// Returns more permits for a request that has begun: this many, or a caller's share if that is fewer.
-    pub(super) fn more(self: &Arc<Self>, callers: Callers, permits: usize) -> Result<Permit, Exceeded<Caller>> {
+    pub(super) fn more(self: &Arc<Self>, callers: CallerKeys, permits: usize) -> Result<Permit, Exceeded<CallerKey>> {
         self.acquire(callers, permits.min(self.limits.share), 0)
     }
 
     fn acquire(
         self: &Arc<Self>,
-        callers: Callers,
+        callers: CallerKeys,
         permits: usize,
         requests: usize,
-    ) -> Result<Permit, Exceeded<Caller>> {
+    ) -> Result<Permit, Exceeded<CallerKey>> {
         self.usage.lock().add(self.limits, callers, permits, requests)?;
         Ok(Permit { all: Arc::clone(self), callers, permits, requests })
     }
@@ -84,10 +84,10 @@ impl Usage {
     fn add(
         &mut self,
         limits: Limits,
-        callers: Callers,
+        callers: CallerKeys,
         permits: usize,
         requests: usize,
-    ) -> Result<(), Exceeded<Caller>> {
+    ) -> Result<(), Exceeded<CallerKey>> {
         let held = |caller| (caller, self.by_caller.get(&caller).copied().unwrap_or_default());
         limits.admit(permits, self.permits, callers.iter().map(held))?;
         if permits > 0 {
@@ -100,7 +100,7 @@ impl Usage {
         Ok(())
     }
 
-    fn remove(&mut self, callers: Callers, permits: usize, requests: usize) {
+    fn remove(&mut self, callers: CallerKeys, permits: usize, requests: usize) {
         for caller in callers.iter() {
             let Entry::Occupied(mut held) = self.by_caller.entry(caller) else { continue };
             *held.get_mut() -= permits;
@@ -116,12 +116,16 @@ impl Usage {
 // === impl Permit ===
 
 impl Permit {
-    /// Releases this many permits, or all if there are fewer.
-    pub fn release(&mut self, permits: usize) {
-        let permits = permits.min(self.permits);
-        if permits > 0 {
-            self.permits -= permits;
-            self.all.usage.lock().remove(self.callers, permits, 0);
+    /// Returns how many there are.
+    pub fn permits(&self) -> usize {
+        self.permits
+    }
+
+    /// Releases all permits but this many.
+    pub fn shrink_to(&mut self, permits: usize) {
+        if let Some(released) = self.permits.checked_sub(permits).filter(|released| *released > 0) {
+            self.permits = permits;
+            self.all.usage.lock().remove(self.callers, released, 0);
         }
     }
 }

@@ -16,7 +16,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{body::LimitedBody, share::Exceeded};
 use crate::{
-    caller::Caller,
+    caller_key::CallerKey,
     throttle::Throttle,
     trace::{CallDuration, KnownMethods},
 };
@@ -48,7 +48,7 @@ struct Metrics {
 impl Rejection {
     pub(super) fn new(max: usize, max_share: u8, methods: KnownMethods, meter: Option<&Meter>) -> Self {
         let headers = |status: Status| status.into_http::<String>().into_parts().0.headers;
-        let share = Caller::KINDS.map(|kind| (kind, headers(share_exceeded(max, max_share, kind))));
+        let share = CallerKey::KINDS.map(|kind| (kind, headers(share_exceeded(max, max_share, kind))));
         Self {
             max,
             all: headers(all_in_flight(max)),
@@ -60,7 +60,7 @@ impl Rejection {
     }
 
     /// Records a request to this address that was rejected before it began.
-    pub(super) fn record_request(&self, exceeded: Exceeded<Caller>, uri: &Uri) {
+    pub(super) fn record_request(&self, exceeded: Exceeded<CallerKey>, uri: &Uri) {
         if let Some(Metrics { duration, .. }) = &self.metrics {
             duration.record(&self.methods.method(uri), Duration::ZERO, Code::ResourceExhausted);
         }
@@ -68,7 +68,7 @@ impl Rejection {
     }
 
     /// Counts a rejected request, and logs a warning if the last one is long ago.
-    pub(super) fn record(&self, exceeded: Exceeded<Caller>) {
+    pub(super) fn record(&self, exceeded: Exceeded<CallerKey>) {
         if let Some(Metrics { shed, .. }) = &self.metrics {
             shed.add(1, &[reason(exceeded)]);
         }
@@ -78,18 +78,18 @@ impl Rejection {
     }
 
     /// Returns the reply. It has no body: its headers are its trailers too.
-    pub(super) fn response<B: Body>(&self, exceeded: Exceeded<Caller>) -> Response<LimitedBody<B>> {
+    pub(super) fn response<B: Body>(&self, exceeded: Exceeded<CallerKey>) -> Response<LimitedBody<B>> {
         let mut response = Response::new(LimitedBody::empty());
         *response.headers_mut() = self.headers(exceeded).clone();
         response
     }
 
     /// Returns the status of the reply.
-    pub(super) fn status(&self, exceeded: Exceeded<Caller>) -> Status {
+    pub(super) fn status(&self, exceeded: Exceeded<CallerKey>) -> Status {
         Status::from_header_map(self.headers(exceeded)).expect("they have a status")
     }
 
-    fn headers(&self, exceeded: Exceeded<Caller>) -> &HeaderMap {
+    fn headers(&self, exceeded: Exceeded<CallerKey>) -> &HeaderMap {
         match exceeded {
             Exceeded::All => &self.all,
             Exceeded::Share(caller) => &self.share[caller.kind()],
@@ -120,7 +120,7 @@ fn share_exceeded(max: usize, max_share: u8, kind: &str) -> Status {
 }
 
 /// Returns why a request was rejected, as an attribute.
-fn reason(exceeded: Exceeded<Caller>) -> KeyValue {
+fn reason(exceeded: Exceeded<CallerKey>) -> KeyValue {
     let reason = match exceeded {
         Exceeded::All => "all",
         Exceeded::Share(_) => "share",

@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// Callers that take permits by the rule.
+    /// CallerKeys that take permits by the rule.
     struct Taken {
         limits: Limits,
         held: HashMap<u8, usize>,

@@ -167,7 +167,7 @@ impl Body for NotesDrop {
 #[test]
 fn the_permit_is_released_after_the_body_is_dropped() {
     let (permits, held) = (Arc::new(Permits::new(Limits::new(1, 25))), Arc::new(AtomicBool::new(false)));
-    let permit = permits.begin(Callers::of(&Extensions::new())).ok();
+    let permit = permits.begin(CallerKeys::of(&Extensions::new())).ok();
     drop(LimitedBody::new(NotesDrop(Arc::clone(&permits), Arc::clone(&held)), permit));
     assert!(held.load(Ordering::Relaxed));
     assert_eq!(permits.used(), 0);
@@ -184,7 +184,7 @@ fn from(connection: u64) -> Extensions {
 #[test]
 fn a_caller_with_more_than_its_share_is_told_so() {
     let layer = InFlightLimitLayer::new(8, 25, KnownMethods::default(), None);
-    let begin = |connection| layer.permits.begin(Callers::of(&from(connection)));
+    let begin = |connection| layer.permits.begin(CallerKeys::of(&from(connection)));
     let mut greedy: Vec<_> = (0..8).map(|_| begin(1).unwrap()).collect();
     let other = begin(2).unwrap();
     let status = layer.acquire_more(&from(1), 1).unwrap_err();
@@ -204,12 +204,14 @@ fn a_caller_with_more_than_its_share_is_told_so() {
 #[test]
 fn a_heavy_request_has_as_many_permits_as_its_caller_may_have() {
     let layer = InFlightLimitLayer::new(8, 25, KnownMethods::default(), None);
-    let request = layer.permits.begin(Callers::of(&from(1))).unwrap();
+    let request = layer.permits.begin(CallerKeys::of(&from(1))).unwrap();
     let mut more = layer.acquire_more(&from(1), 1000).unwrap();
     assert_eq!((layer.in_flight(), layer.permits.used()), (1, 3), "its share is 2");
-    more.release(1);
+    more.shrink_to(999);
+    assert_eq!(layer.permits.used(), 3);
+    more.shrink_to(1);
     assert_eq!(layer.permits.used(), 2);
-    more.release(1000);
+    more.shrink_to(0);
     assert_eq!(layer.permits.used(), 1);
     drop((request, more, layer.acquire_more(&from(1), 0).unwrap()));
     assert_eq!(layer.permits.used(), 0);

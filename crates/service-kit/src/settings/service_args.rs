@@ -5,6 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 use super::{
     connection_args::ConnectionArgs,
     log_args::LogArgs,
+    rate_args::RateArgs,
     tls_args::TlsArgs,
     value_parser::{duration, percentage, positive_duration, whole_number},
 };
@@ -37,6 +38,9 @@ pub struct ServiceArgs {
     /// Let callers read the contract by gRPC server reflection, as grpcurl does
     #[arg(long)]
     pub reflection: bool,
+    /// The limit on each caller's requests.
+    #[command(flatten)]
+    pub rate: RateArgs,
     /// The limits on connections.
     #[command(flatten)]
     pub connections: ConnectionArgs,
@@ -69,6 +73,7 @@ impl ServiceArgs {
             drain: self.drain,
             max_in_flight: self.max_in_flight,
             max_share: self.max_share,
+            rate: self.rate.limit(),
             connections: self.connections.limits(),
         }
     }
