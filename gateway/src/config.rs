@@ -81,9 +81,11 @@ impl Settings for Config {
             self.urls.warn_of_plaintext();
         }
         let backends = Backends::connect(&self.urls, &self.backends, tls.as_ref(), self.service.deadline, meter);
+        let server = Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter);
         let gateway = Gateway::new(backends.clone(), baggage_keys(self.baggage_keys, self.allow_overrides), meter)
-            .allow_overrides(self.allow_overrides);
-        Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter)
+            .allow_overrides(self.allow_overrides)
+            .work_budget(server.work_budget());
+        server
             .authentication(authentication)
             .reflection(self.service.reflection)
             .service(GatewayServiceServer::new(gateway))

@@ -3,14 +3,12 @@
 use fan_out::{FailurePolicy, Outcome, Results};
 use fanout_proto::gateway::v1::{
     FanOutReport, GetHomeCountryRequest, GetProfileRequest, StreamUsersRequest,
-    spliced::{
-        GetHomeCountryResponse, GetProfileResponse, StreamUsersResponse, gateway_service_server::GatewayService,
-    },
+    spliced::{GetHomeCountryResponse, GetProfileResponse, gateway_service_server::GatewayService},
 };
 use fault_injection::{OVERRIDE_KEYS, check_overrides};
-use futures::{StreamExt as _, stream::BoxStream};
 use opentelemetry::metrics::Meter;
 use rpc_layers::{Baggage, BaggageKeys, CallContext, deadline::Deadline, identity::Caller, trace::SavedTime};
+use service_kit::serve::WorkBudget;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -20,7 +18,7 @@ use crate::{
     profile::Profiles,
     report,
     request::{ProfileQuery, UsersQuery},
-    user_stream,
+    user_stream::{MessageStream, UserMessages},
 };
 
 /// The gateway's RPCs.
@@ -31,6 +29,7 @@ pub struct Gateway {
     allow_overrides: bool,
     baggage_keys: BaggageKeys,
     override_keys: BaggageKeys,
+    work_budget: Option<WorkBudget>,
 }
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
@@ -44,7 +43,7 @@ impl Gateway {
     pub fn new(backends: Backends, baggage_keys: BaggageKeys, meter: Option<&Meter>) -> Self {
         let (profiles, metrics) = (Profiles::new(backends), FanOutMetrics::new(meter));
         let override_keys = OVERRIDE_KEYS.parse().expect("they are keys");
-        Self { profiles, metrics, allow_overrides: false, baggage_keys, override_keys }
+        Self { profiles, metrics, allow_overrides: false, baggage_keys, override_keys, work_budget: None }
     }
 
     /// Sets whether requests are meant to change the backends' settings. Only then are their overrides checked: other
@@ -52,6 +51,12 @@ impl Gateway {
     #[must_use]
     pub fn allow_overrides(self, allow_overrides: bool) -> Self {
         Self { allow_overrides, ..self }
+    }
+
+    /// Sets what a stream of users is counted against: as a request for each of them.
+    #[must_use]
+    pub fn work_budget(self, work_budget: WorkBudget) -> Self {
+        Self { work_budget: Some(work_budget), ..self }
     }
 
     /// Returns the context of the calls for a request. Their deadline is a little earlier than the request's, so that
@@ -137,20 +142,33 @@ impl GatewayService for Gateway {
         Ok(reply(GetHomeCountryResponse { user: user.ok(), country: country.ok(), report }, saved))
     }
 
-    type StreamUsersStream = BoxStream<'static, Result<StreamUsersResponse, Status>>;
+    type StreamUsersStream = MessageStream;
 
     async fn stream_users(
         &self,
         request: Request<StreamUsersRequest>,
     ) -> Result<Response<Self::StreamUsersStream>, Status> {
         let ctx = self.call_context(&request)?;
-        let query = UsersQuery::try_from(request.into_inner())?;
-        let (ids, policy) = (query.ids.clone(), query.options.policy);
-        // Known at the end of the stream.
+        let (_, extensions, message) = request.into_parts();
+        let mut query = UsersQuery::try_from(message)?;
+        let budget = self.work_budget.as_ref();
+        let work = budget.map(|budget| budget.count_as(query.ids.len(), &extensions)).transpose()?;
+        if let Some(work) = &work {
+            // It counts as fewer requests than it has ids if the limit is small.
+            query.max_in_flight = query.max_in_flight.min(1 + work.permits());
+        }
         let saved = SavedTime::default();
-        let users = self.profiles.users(query, ctx);
-        let messages = user_stream::messages(users, ids, policy, self.metrics.clone(), saved.clone());
-        Ok(reply(messages.boxed(), saved))
+        let messages = UserMessages {
+            ids: query.ids.clone(),
+            policy: query.options.policy,
+            max_in_flight: query.max_in_flight,
+            work,
+            deadline: extensions.get().copied(),
+            metrics: self.metrics.clone(),
+            saved: saved.clone(),
+            users: self.profiles.users(query, ctx),
+        };
+        Ok(reply(messages.start(), saved))
     }
 }
 

@@ -60,7 +60,13 @@ pub(crate) fn headers(stream: u32, path: &str) -> Vec<u8> {
 
 /// Returns an empty message, and the end of the request.
 pub(crate) fn empty_message(stream: u32) -> Vec<u8> {
-    frame(Kind::Data, END_STREAM, stream, &[0; 5])
+    message(stream, &[])
+}
+
+/// Returns an encoded message, and the end of the request.
+pub(crate) fn message(stream: u32, encoded: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(encoded.len()).unwrap().to_be_bytes();
+    frame(Kind::Data, END_STREAM, stream, &[&[0], &length[..], encoded].concat())
 }
 
 /// Returns a frame that resets a stream with CANCEL.

@@ -6,7 +6,7 @@
 //! * `attacker`: a connection that sends frames as a test needs.
 //! * `honest`: a caller with one call after the other, and what it observes.
 //! * `victim`: the service under attack, and how much memory and processor time it took.
-//! * `floods`, `silence`: attacks; `bursts`: honest callers that look like them.
+//! * `floods`, `silence`, `streams`: attacks; `bursts`: honest callers that look like them.
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
@@ -16,4 +16,5 @@ mod floods;
 mod frames;
 mod honest;
 mod silence;
+mod streams;
 mod victim;
