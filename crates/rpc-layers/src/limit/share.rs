@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// CallerKeys that take permits by the rule.
+    /// Callers that take permits by the rule.
     struct Taken {
         limits: Limits,
         held: HashMap<u8, usize>,

@@ -60,7 +60,7 @@ async fn a_caller_gets_its_burst_and_then_its_rate_and_is_told_when() {
     let metadata = ["rate_limit", "rate_limit_burst", "caller"].map(|key| &*info.metadata[key]);
     assert_eq!(metadata, ["20/s", "10", "address"]);
     let wait = status.get_details_retry_info().unwrap().retry_delay.unwrap();
-    advance(wait - Duration::from_millis(1)).await;
+    advance(wait.checked_sub(Duration::from_millis(1)).unwrap()).await;
     assert_eq!(call(&layer, "192.0.2.1:5000", 1).await.code(), Code::ResourceExhausted);
     advance(Duration::from_millis(1)).await;
     assert_eq!(call(&layer, "192.0.2.1:5000", 1).await.code(), Code::Ok);
