@@ -49,6 +49,18 @@ fn an_invalid_environment_variable_is_named() {
     let named = ["OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4317", "http://"];
     assert_ends(&["gateway", "--listen", "127.0.0.1:0"], &no_scheme, 64, &named);
     let listen = ["country-service", "--listen", "127.0.0.1:0"];
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:9");
+    let key = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+    for (variable, value, named) in [
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "No such file"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "/nowhere/ca.pem", "No such file"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "/nowhere/ca.pem", "No such file"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "Cargo.toml", "no certificate"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "Cargo.toml", key),
+        (key, "Cargo.toml", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+    ] {
+        assert_ends(&listen, &[collector, (variable, value)], 64, &[variable, value, named]);
+    }
     let exporter = ("OTEL_METRICS_EXPORTER", "prometheus");
     let unknown = [("OTEL_METRICS_EXPORTER", "otlp,statsd")];
     assert_ends(&listen, &unknown, 64, &["OTEL_METRICS_EXPORTER", "otlp,statsd", "otlp, prometheus, none"]);
@@ -88,6 +100,25 @@ fn a_password_is_not_repeated() {
     let output = fanout(&["user-service"], &[("DATABASE_URL", "mysql://ada:hunter2@db/users")]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("DATABASE_URL") && !stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
+fn a_header_for_the_collector_is_not_repeated() {
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    for variable in
+        ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"]
+    {
+        for (value, named) in [("a=1,hunter2", "entry 2"), ("api-key=hunter2%00", "api-key")] {
+            let output = fanout(&["country-service", "--listen", "127.0.0.1:0"], &[collector, (variable, value)]);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(64), "{stderr}");
+            assert!(stderr.contains(variable) && stderr.contains(named) && !stderr.contains("hunter2"), "{stderr}");
+        }
+    }
+    let url = [("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://ada:hunter2@collector:4317")];
+    let output = fanout(&["country-service", "--listen", "127.0.0.1:0"], &url);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("collector:4317") && !stderr.contains("hunter2"), "{stderr}");
 }
 
 #[test]

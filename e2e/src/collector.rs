@@ -21,9 +21,13 @@ use opentelemetry_proto::tonic::{
     trace::v1::{Span, span::SpanKind},
 };
 use tokio::{net::TcpListener, sync::Notify};
-use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+use tonic::{
+    Request, Response, Status,
+    metadata::MetadataMap,
+    transport::{Certificate, Identity, ServerTlsConfig, server::TcpIncoming},
+};
 
-use crate::TIMEOUT;
+use crate::{TIMEOUT, wait::within};
 
 /// A collector on a free port.
 pub struct Collector {
@@ -37,6 +41,8 @@ struct Received {
     spans: Mutex<Vec<RecordedSpan>>,
     /// The service and the name of each metric.
     metrics: Mutex<BTreeSet<(String, String)>>,
+    /// What was exported, and the `authorization` that it came with.
+    authorizations: Mutex<BTreeSet<(&'static str, String)>>,
     changed: Notify,
 }
 
@@ -77,19 +83,32 @@ struct Export(Arc<Received>);
 impl Collector {
     /// Starts a collector of traces and metrics.
     pub async fn start() -> Self {
-        Self::start_with(true).await
+        Self::start_with(true, None).await
+    }
+
+    /// Starts a collector with this certificate, for "localhost", and its key. It asks clients for a certificate of this
+    /// authority. All are in PEM format.
+    pub async fn start_with_tls(certificate: &str, key: &str, client_authority: &str) -> Self {
+        let identity = Identity::from_pem(certificate, key);
+        let tls = ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(client_authority));
+        Self::start_with(true, Some(tls)).await
     }
 
     /// Starts a collector of traces alone, such as Jaeger.
     pub async fn start_without_metrics() -> Self {
-        Self::start_with(false).await
+        Self::start_with(false, None).await
     }
 
-    async fn start_with(metrics: bool) -> Self {
+    async fn start_with(metrics: bool, tls: Option<ServerTlsConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let received = Arc::new(Received::default());
-        let server = tonic::transport::Server::builder()
+        let server = tonic::transport::Server::builder();
+        let (endpoint, mut server) = match tls {
+            Some(tls) => (format!("https://localhost:{}", address.port()), server.tls_config(tls).unwrap()),
+            None => (format!("http://{address}"), server),
+        };
+        let server = server
             .add_service(TraceServiceServer::new(Export(Arc::clone(&received))))
             .add_optional_service(metrics.then(|| MetricsServiceServer::new(Export(Arc::clone(&received)))));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
@@ -105,6 +124,21 @@ impl Collector {
     pub fn metrics(&self, service: &str) -> Vec<String> {
         let metrics = self.received.metrics.lock().unwrap();
         metrics.iter().filter(|(of, _)| of == service).map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Waits until both spans and metrics have been exported, and returns the `authorization` that each came with.
+    pub async fn authorizations(&self) -> BTreeSet<(&'static str, String)> {
+        let both = async {
+            loop {
+                let changed = self.received.changed.notified();
+                let found = self.received.authorizations.lock().unwrap().clone();
+                if found.iter().map(|(exported, _)| exported).collect::<BTreeSet<_>>().len() == 2 {
+                    return found;
+                }
+                changed.await;
+            }
+        };
+        within("an export of spans and metrics", both).await
     }
 
     /// Waits until the trace has each of these spans, as often as it is named, and returns all spans of the trace.
@@ -131,6 +165,15 @@ impl Collector {
     }
 }
 
+// === impl Received ===
+
+impl Received {
+    fn note_authorization(&self, exported: &'static str, metadata: &MetadataMap) {
+        let value = metadata.get("authorization").map_or("", |value| value.to_str().unwrap());
+        self.authorizations.lock().unwrap().insert((exported, value.to_owned()));
+    }
+}
+
 // === impl Export ===
 
 #[tonic::async_trait]
@@ -139,6 +182,7 @@ impl TraceService for Export {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.0.note_authorization("spans", request.metadata());
         for resource in request.into_inner().resource_spans {
             let service = service(resource.resource);
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
@@ -155,11 +199,13 @@ impl MetricsService for Export {
         &self,
         request: Request<ExportMetricsServiceRequest>,
     ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.0.note_authorization("metrics", request.metadata());
         for resource in request.into_inner().resource_metrics {
             let service = service(resource.resource);
             let metrics = resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
             self.0.metrics.lock().unwrap().extend(metrics.map(|metric| (service.clone(), metric.name)));
         }
+        self.0.changed.notify_waiters();
         Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }

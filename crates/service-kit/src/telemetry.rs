@@ -8,9 +8,11 @@
 //! * `export`: where spans go.
 //! * `metrics`: where metrics go, and how they are aggregated.
 //! * `log_format`: the format of log lines, with `hidden_chars` written out; `log_writer`: the thread that writes them.
+//! * `collector`: how an OTLP collector is reached: TLS, and headers.
 //! * `environment`: the variables that spans and metrics share.
 //! * `error`: [`TelemetryError`].
 
+mod collector;
 mod environment;
 mod error;
 mod export;

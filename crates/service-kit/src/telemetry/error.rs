@@ -17,6 +17,24 @@ pub enum TelemetryError {
         /// What is allowed.
         allowed: &'static str,
     },
+    /// An environment variable with a secret has an invalid value.
+    #[error("{name} is invalid: {wrong}")]
+    Secret {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong, without the value.
+        wrong: String,
+    },
+    /// An environment variable names a file that cannot be used.
+    #[error("{name} is {path:?}, which {wrong}")]
+    File {
+        /// The variable.
+        name: &'static str,
+        /// The path of the file.
+        path: String,
+        /// What is wrong with it.
+        wrong: String,
+    },
     /// An exporter cannot be created from the environment variables.
     #[error("no exporter can be created from the OTEL_EXPORTER_OTLP_* settings: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -39,7 +57,7 @@ impl TelemetryError {
     /// Returns the exit code: 64 for a bad setting, 1 if the operating system refuses it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting { .. } | Self::Exporter(_) => EX_USAGE,
+            Self::Setting { .. } | Self::Secret { .. } | Self::File { .. } | Self::Exporter(_) => EX_USAGE,
             Self::Listen { .. } | Self::Log(_) => 1,
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -13,6 +13,7 @@ use opentelemetry_sdk::{
 };
 
 use super::{
+    collector::Collector,
     environment::{SPANS, is_disabled, value},
     error::TelemetryError,
 };
@@ -24,8 +25,13 @@ pub(super) fn tracer_provider(resource: Resource) -> Result<(SdkTracerProvider, 
     if !enabled() {
         return Ok((builder.build(), false));
     }
-    SPANS.check()?;
-    let exporter = SpanExporter::builder().with_tonic().with_protocol(opentelemetry_otlp::Protocol::Grpc).build()?;
+    let Collector { endpoint, tls, headers } = Collector::of(SPANS)?;
+    let exporter = SpanExporter::builder().with_tonic().with_protocol(opentelemetry_otlp::Protocol::Grpc);
+    let exporter = exporter.with_endpoint(endpoint).with_interceptor(headers);
+    let exporter = match tls {
+        Some(tls) => exporter.with_tls_config(tls).build()?,
+        None => exporter.build()?,
+    };
     // The batch processor has a bounded queue and a thread of its own: a slow or missing collector costs spans, which
     // are counted, and no time of requests.
     let processor = BatchSpanProcessor::builder(LoggedSpanExporter::new(exporter)).build();

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig as _};
+use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient,
 };
@@ -13,15 +13,13 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     metrics::{PeriodicReader, Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
 };
-use tonic::{
-    Code,
-    transport::{Channel, Endpoint},
+use tonic::{Code, service::interceptor::InterceptedService, transport::Channel};
+
+use super::super::{
+    collector::{Collector, Headers},
+    environment::METRICS,
+    error::TelemetryError,
 };
-
-use super::super::{environment::METRICS, error::TelemetryError};
-
-/// The collector of the specification's default.
-const DEFAULT_COLLECTOR: &str = "http://localhost:4317";
 
 /// How long the collector may take to answer whether it accepts metrics.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,8 +28,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// missing collector costs no time of requests, and only detail, because later values include earlier ones. Has to be
 /// called in a tokio runtime.
 pub(super) fn reader() -> Result<PeriodicReader<LoggedMetricExporter>, TelemetryError> {
-    let collector = METRICS.collector().unwrap_or_else(|| DEFAULT_COLLECTOR.to_owned());
-    Ok(PeriodicReader::builder(LoggedMetricExporter::new(&collector)?).build())
+    Ok(PeriodicReader::builder(LoggedMetricExporter::new(Collector::of(METRICS)?)?).build())
 }
 
 /// Logs the first failure of the exporter, and the next success. Stops exporting to a collector that does not implement
@@ -40,7 +37,7 @@ pub(super) fn reader() -> Result<PeriodicReader<LoggedMetricExporter>, Telemetry
 pub(super) struct LoggedMetricExporter {
     inner: MetricExporter,
     /// `None` if the collector's URL is invalid, which the exporter reports.
-    probe: Option<MetricsServiceClient<Channel>>,
+    probe: Option<MetricsServiceClient<InterceptedService<Channel, Headers>>>,
     state: AtomicU8,
 }
 
@@ -54,11 +51,19 @@ const UNIMPLEMENTED: u8 = 2;
 // === impl LoggedMetricExporter ===
 
 impl LoggedMetricExporter {
-    fn new(collector: &str) -> Result<Self, TelemetryError> {
-        let inner = MetricExporter::builder().with_tonic().with_protocol(Protocol::Grpc).with_endpoint(collector);
-        let endpoint = Endpoint::from_shared(collector.to_owned()).ok();
-        let channel = endpoint.map(|it| it.connect_timeout(PROBE_TIMEOUT).timeout(PROBE_TIMEOUT).connect_lazy());
-        Ok(Self { inner: inner.build()?, probe: channel.map(MetricsServiceClient::new), state: AtomicU8::new(WORKING) })
+    fn new(collector: Collector) -> Result<Self, TelemetryError> {
+        let probe = collector.to_endpoint().map(|endpoint| {
+            let channel = endpoint.connect_timeout(PROBE_TIMEOUT).timeout(PROBE_TIMEOUT).connect_lazy();
+            MetricsServiceClient::with_interceptor(channel, collector.headers.clone())
+        });
+        let Collector { endpoint, tls, headers } = collector;
+        let inner = MetricExporter::builder().with_tonic().with_protocol(Protocol::Grpc);
+        let inner = inner.with_endpoint(endpoint).with_interceptor(headers);
+        let inner = match tls {
+            Some(tls) => inner.with_tls_config(tls).build()?,
+            None => inner.build()?,
+        };
+        Ok(Self { inner, probe, state: AtomicU8::new(WORKING) })
     }
 
     /// Asks the collector whether it implements metrics, with an empty request: the exporter's error has the status
@@ -165,6 +170,10 @@ mod tests {
         }
     }
 
+    fn at(endpoint: String) -> Collector {
+        Collector { endpoint, tls: None, headers: Headers::default() }
+    }
+
     /// Starts a collector of traces alone. Returns its URL and the number of requests that it gets.
     async fn collector() -> (String, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -186,7 +195,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_last_export_to_a_collector_without_metrics_succeeds() {
         let (collector, requests) = collector().await;
-        let reader = PeriodicReader::builder(LoggedMetricExporter::new(&collector).unwrap()).build();
+        let reader = PeriodicReader::builder(LoggedMetricExporter::new(at(collector)).unwrap()).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).build();
         provider.meter("test").u64_counter("calls").build().add(1, &[]);
         tokio::task::spawn_blocking(move || provider.shutdown()).await.unwrap().expect("not an error");
@@ -198,7 +207,7 @@ mod tests {
         let lines = Lines::default();
         let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
         let (collector, requests) = collector().await;
-        let exporter = LoggedMetricExporter::new(&collector).unwrap();
+        let exporter = LoggedMetricExporter::new(at(collector)).unwrap();
         exporter.export(&ResourceMetrics::default()).await.expect("not an error");
         let asked = requests.load(Ordering::Relaxed);
         assert!(asked > 0, "the collector was asked");
