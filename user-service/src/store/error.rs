@@ -210,14 +210,12 @@ impl Class {
         match (code, code & 0xff) {
             // CORRUPT, NOTADB, IOERR_DATA, IOERR_CORRUPTFS
             (_, 11 | 26) | (8202 | 8458, _) => Self::Corrupt,
-            // READONLY_DBMOVED
-            (1032, _) => Self::Unavailable,
+            // READONLY_DBMOVED; BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL
+            (1032, _) | (_, 5 | 6 | 7 | 9 | 10 | 13 | 15) => Self::Unavailable,
             // READONLY
             (_, 8) => Self::ReadOnly,
             // PERM, CANTOPEN, AUTH
             (_, 3 | 14 | 23) => Self::Unusable,
-            // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL
-            (_, 5 | 6 | 7 | 9 | 10 | 13 | 15) => Self::Unavailable,
             _ => Self::Internal,
         }
     }

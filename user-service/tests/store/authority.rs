@@ -29,17 +29,17 @@ impl Authority {
 
     /// Issues a certificate for a host or a user.
     pub(crate) fn issue(&self, name: &str) -> Issued {
-        self.sign(params(name))
+        self.sign(&params(name))
     }
 
     /// Issues a certificate that has expired.
     pub(crate) fn issue_expired(&self, name: &str) -> Issued {
         let mut params = params(name);
         params.not_after = date_time_ymd(2020, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Issued {
+    fn sign(&self, params: &CertificateParams) -> Issued {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Issued { certificate, key: key.serialize_pem() }
