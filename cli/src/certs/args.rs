@@ -14,9 +14,9 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  fanout certs certs                                     make them; the same again renews them
-  fanout certs certs --host gateway=api.example.com
-  fanout certs certs --client alice                      and one for a caller")]
+  fanout certs certs                     make them; the same again renews them
+  fanout certs certs --client alice      and one for a caller
+  fanout certs certs --host gateway=api.example.com")]
 pub struct CertsArgs {
     /// The directory for all files; created if missing
     #[arg(value_name = "DIRECTORY")]
