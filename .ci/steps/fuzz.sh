@@ -36,9 +36,11 @@ if ! printf '%s\n' e2e/fuzz/corpus/* | xargs -P 2 -I '{}' bash -c 'search "$(bas
   for input in "$FOUND"/*/{crash,timeout,oom}-*; do
     [ -f "$input" ] || continue
     target=$(basename "$(dirname "$input")")
-    printf '\n=== %s\n' "$target"
+    printf '\n=== %s: %s\n' "$target" "$input"
     grep -A 4 -E "panicked at|^==[0-9]+== ERROR" "$FOUND/$target/log" || tail -20 "$FOUND/$target/log"
-    echo "reproduce: base64 -d <<<$(base64 -w0 "$input") >input; cargo run -p fuzz --bin $target -- input"
+    printf 'reproduce: cargo run -p fuzz --bin %s -- %s\n' "$target" "$input"
+    # Where there is no file, as after a run in CI.
+    printf 'the input: base64 -d <<<%s\n' "$(base64 -w0 "$input")"
   done
   exit 1
 fi
