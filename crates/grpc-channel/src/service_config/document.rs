@@ -122,13 +122,13 @@ pub(super) fn read(text: &str) -> Result<Settings, InvalidServiceConfig> {
             error.inner().to_string(),
         )
     })?;
-    json.end().map_err(|error| invalid("the document".to_owned(), error.to_string()))?;
+    json.end().map_err(|error| invalid("the document", error.to_string()))?;
     let mut methods = HashMap::new();
     for (index, entry) in document.method_config.into_iter().enumerate() {
         let (names, overrides) = entry.check(index)?;
         for (place, name) in names {
             if methods.insert(name, overrides.clone()).is_some() {
-                return Err(invalid(place, "another entry has the same name: one is allowed".to_owned()));
+                return Err(invalid(place, "another entry has the same name: one is allowed"));
             }
         }
     }
@@ -161,7 +161,7 @@ impl MethodConfig {
             let place = format!("{here}.name[{number}]");
             let name = match (service.as_str(), method.as_str()) {
                 ("", "") => String::new(),
-                ("", _) => return Err(invalid(place, "has a method without its service".to_owned())),
+                ("", _) => return Err(invalid(place, "has a method without its service")),
                 (service, method) => format!("/{service}/{method}"),
             };
             names.push((place, name));
@@ -182,7 +182,7 @@ impl Retry {
     fn check(self, here: &str) -> Result<RetrySettings, InvalidServiceConfig> {
         if self.retryable_status_codes.0.is_empty() {
             let place = format!("{here}.retryPolicy.retryableStatusCodes");
-            return Err(invalid(place, "is empty: at least one code is needed, such as UNAVAILABLE".to_owned()));
+            return Err(invalid(place, "is empty: at least one code is needed, such as UNAVAILABLE"));
         }
         #[expect(clippy::cast_possible_truncation, reason = "a multiplier has few digits")]
         Ok(RetrySettings {
