@@ -96,6 +96,19 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     use super::*;
+    use crate::user::NewUser;
+
+    #[test]
+    fn every_client_can_read_what_is_wrong_with_a_user() {
+        // Escaped, one of them has ten bytes.
+        let hidden = |count| "\u{10fffe}".repeat(count);
+        let user = NewUser::new(hidden(64), format!("\0{}", hidden(63)), hidden(63), hidden(64));
+        let status = UserError::from(user.unwrap_err()).to_status();
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations.len(), 4);
+        let headers = status.into_http::<()>().into_parts().0.headers;
+        let len: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(len <= 8192, "many clients read 8 KiB of metadata: {len} bytes");
+    }
 
     #[test]
     fn errors_of_the_database_are_not_sent_to_callers() {

@@ -11,6 +11,9 @@ use service_kit::domain_error::excerpt;
 const MAX_DISPLAY_NAME: usize = 200;
 /// The maximum length of an email address, in bytes: that of a mail server (RFC 5321, 4.5.3.1.3).
 const MAX_EMAIL: usize = 254;
+/// The longest description of an id that is repeated in full, in bytes.
+const MAX_DESCRIPTION: usize = 400;
+
 /// An invalid field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -67,7 +70,7 @@ impl std::error::Error for Violations {}
 pub(crate) fn user_id(id: &str) -> Result<(), String> {
     fanout_proto::user_id::check(id).map_err(|wrong| {
         // The check repeats an id only if it has at most 64 characters, but escaped they may be many more.
-        if wrong.len() <= 1024 { wrong } else { format!("is {}", excerpt(id)) }
+        if wrong.len() <= MAX_DESCRIPTION { wrong } else { format!("is {}", excerpt(id)) }
     })
 }
 

@@ -106,13 +106,27 @@ pub fn respond<T, E: DomainError>(result: Result<T, E>) -> Result<Response<T>, S
 /// The maximum length of the part of a caller's text that an error repeats, in characters.
 const MAX_EXCERPT: usize = 64;
 
-/// Returns a caller's text for an error message: quoted, with control characters escaped, and cut after 64 characters, so
-/// that a text of megabytes does not come back in the headers of the reply.
+/// The same in bytes, after escaping: as many as 64 characters have that are not escaped.
+const MAX_EXCERPT_LEN: usize = 4 * MAX_EXCERPT;
+
+/// Returns a caller's text for an error message: quoted, with control characters escaped, and cut after 64 characters or
+/// 256 bytes, so that a text of megabytes does not come back in the headers of the reply.
 pub fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(MAX_EXCERPT) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
+    let mut escaped = String::with_capacity(MAX_EXCERPT);
+    let mut left = text.chars();
+    for c in left.by_ref().take(MAX_EXCERPT) {
+        // As `Debug` does for a text.
+        if c == '\'' {
+            escaped.push(c)
+        } else {
+            escaped.extend(c.escape_debug())
+        }
+        if escaped.len() >= MAX_EXCERPT_LEN {
+            break;
+        }
     }
+    let ellipsis = if left.next().is_some() { "…" } else { "" };
+    format!("\"{escaped}\"{ellipsis}")
 }
 
 #[cfg(test)]
@@ -150,6 +164,9 @@ mod tests {
     #[test]
     fn an_excerpt_is_quoted_and_cut() {
         assert_eq!(excerpt("G\n"), "\"G\\n\"");
+        assert_eq!(excerpt("it's \"1\" \u{202e}é\u{301}"), format!("{:?}", "it's \"1\" \u{202e}é\u{301}"));
+        assert_eq!(excerpt(&"🦀".repeat(64)), format!("{:?}", "🦀".repeat(64)));
+        assert!(excerpt(&"\u{10ffff}".repeat(64)).len() < 280, "an escaped character has up to ten bytes");
         assert_eq!(excerpt(&"é".repeat(64)), format!("{:?}", "é".repeat(64)));
         assert_eq!(excerpt(&"é".repeat(65)), format!("{:?}…", "é".repeat(64)));
     }
