@@ -4,7 +4,6 @@ use std::convert::Infallible;
 
 use clap::Parser;
 use fanout_proto::{FILE_DESCRIPTOR_SET, gateway::v1::spliced::gateway_service_server::GatewayServiceServer};
-use fault_injection::OVERRIDE_KEYS;
 use futures::FutureExt as _;
 use rpc_layers::BaggageKeys;
 use service_kit::{
@@ -16,7 +15,7 @@ use service_kit::{
 
 use crate::{
     backends::{BackendArgs, BackendUrls, Backends},
-    service::Gateway,
+    service::{Gateway, override_keys},
 };
 
 /// Answers each request from several services, and reports how much the calls to them overlapped.
@@ -96,7 +95,7 @@ impl Settings for Config {
 
 /// Returns the keys of baggage that are passed on: these, and those of overrides if they are allowed.
 fn baggage_keys(keys: BaggageKeys, allow_overrides: bool) -> BaggageKeys {
-    if allow_overrides { keys.and(OVERRIDE_KEYS.parse().expect("they are keys")) } else { keys }
+    if allow_overrides { keys.and(override_keys()) } else { keys }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Gateway {
     /// this meter.
     pub fn new(backends: Backends, baggage_keys: BaggageKeys, meter: Option<&Meter>) -> Self {
         let (profiles, metrics) = (Profiles::new(backends), FanOutMetrics::new(meter));
-        let override_keys = OVERRIDE_KEYS.parse().expect("they are keys");
+        let override_keys = override_keys();
         Self { profiles, metrics, allow_overrides: false, baggage_keys, override_keys, work_budget: None }
     }
 
@@ -87,6 +87,11 @@ impl Gateway {
         ctx.deadline = ctx.deadline.map(Deadline::less_reserve);
         Ok(ctx)
     }
+}
+
+/// Returns the keys of baggage that change the backends' settings.
+pub(crate) fn override_keys() -> BaggageKeys {
+    OVERRIDE_KEYS.parse().expect("they are keys")
 }
 
 /// Returns the reply with the time that its fan-out saved, for its log line.

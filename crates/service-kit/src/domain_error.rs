@@ -117,9 +117,9 @@ pub fn excerpt(text: &str) -> String {
     for c in left.by_ref().take(MAX_EXCERPT) {
         // As `Debug` does for a text.
         if c == '\'' {
-            escaped.push(c)
+            escaped.push(c);
         } else {
-            escaped.extend(c.escape_debug())
+            escaped.extend(c.escape_debug());
         }
         if escaped.len() >= MAX_EXCERPT_LEN {
             break;
