@@ -1,6 +1,8 @@
 //! Requests as protobuf: what passes the checks has the form that the contract promises, and an error names every field
 //! that is wrong in the space that a reply has.
 
+#![expect(clippy::needless_pass_by_value, reason = "checks take what a service takes")]
+
 use std::sync::LazyLock;
 
 use country_service::{Catalogue, Countries};
