@@ -61,7 +61,7 @@ pub struct RequestOptions {
     #[arg(long, value_name = "KEY=VALUE")]
     pub baggage: Vec<BaggageEntry>,
 
-    /// A file with the API key to send, or with another token; the variable FANOUT_API_KEY has the key itself
+    /// A file with the API key to send, or with another token; the variable `FANOUT_API_KEY` has the key itself
     #[arg(long, value_name = "FILE", value_parser = CredentialsFile::read)]
     pub api_key_file: Option<CredentialsFile>,
 

@@ -89,8 +89,7 @@ impl KeyFile {
         };
         let removed = self.text.lines().filter(is_meant).count();
         if removed > 0 {
-            let rest: String =
-                self.text.lines().filter(|line| !is_meant(line)).map(|line| format!("{line}\n")).collect();
+            let rest: String = self.text.split_inclusive('\n').filter(|line| !is_meant(line)).collect();
             self.replace(&rest).map_err(io_error(&self.path))?;
         }
         Ok(removed)

@@ -1,6 +1,6 @@
 //! Tokens that were right.
 //!
-//! To check a signature takes 16 µs of a core for RS256, 59 µs for ES256 and 105 µs for `EdDSA` (`openssl speed`), which may be
+//! To check a signature takes 16 µs of a core for RS256, 59 µs for ES256 and 105 µs for Ed25519 (`openssl speed`), which may be
 //! as much as all the rest that a gateway does for a request. To find a token here takes about 1 µs: see
 //! `the_cost_of_a_check` in `tokens`.
 
