@@ -186,6 +186,21 @@ const ERRORS: &[(&[&str], &str)] = &[
          expected a time with its unit, such as 500ms, 30s or 2m",
     ),
     (
+        &["gateway", "--max-share", "25"],
+        "gateway: invalid value '25' for '--max-share <PERCENT>' or GATEWAY_MAX_SHARE: \
+         expected a whole percentage from 1% to 100%, such as 25%",
+    ),
+    (
+        &["gateway", "--rate-limit", "100"],
+        "gateway: invalid value '100' for '--rate-limit <RATE>' or GATEWAY_RATE_LIMIT: \
+         expected 1/s to 1000000/s, such as 100/s, or off",
+    ),
+    (
+        &["gateway", "--rate-limit-burst", "0"],
+        "gateway: invalid value '0' for '--rate-limit-burst <N>' or GATEWAY_RATE_LIMIT_BURST: \
+         expected a whole number from 1 to 1000000",
+    ),
+    (
         &["gateway", "--retries", "11"],
         "gateway: invalid value '11' for '--retries <N>' or GATEWAY_RETRIES: expected a whole number from 0 to 10",
     ),

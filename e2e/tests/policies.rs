@@ -240,6 +240,23 @@ async fn a_stream_goes_on_or_ends_with_a_failure_as_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_counts_as_a_request_for_each_user() {
+    let limit = [("GATEWAY_RATE_LIMIT", "1/s"), ("GATEWAY_RATE_LIMIT_BURST", "50")];
+    let up = Up::start_with(&["--delay", "0"], &limit);
+    let request = || StreamUsersRequest { user_ids: vec!["ada".to_owned(); 40], ..StreamUsersRequest::default() };
+    let (messages, error) = stream(&up, request()).await;
+    assert_eq!((messages.len(), error.map(|status| status.code())), (41, None));
+    let status = up.gateway().await.stream_users(request()).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.metadata["rate_limit"]), ("RATE_LIMIT_EXCEEDED", "1/s"));
+    let wait = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait <= Duration::from_secs(30), "{wait:?}: 30 are missing at most");
+    // What is left is enough for others.
+    up.gateway().await.get_profile(GetProfileRequest { user_id: "ada".into(), ..Default::default() }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_too_long_for_a_trailer_names_the_failure() {
     let up = Up::start(&["--delay", "0"]);
     let mut user_ids = vec!["ada".to_owned(); 999];
