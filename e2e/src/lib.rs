@@ -6,6 +6,7 @@
 //! * [`process`]: a process of it, which ends with the test; [`log`]: its log lines; [`wait`]: waits that end.
 //! * [`up`]: `fanout up` with all services.
 //! * [`service`]: one service by itself; [`backends`]: those that a test needs but does not examine.
+//! * [`certificates`]: certificates for services.
 //! * [`collector`]: an OTLP collector that keeps what it receives.
 //! * [`scrape`]: reads metrics as Prometheus does.
 //! * [`report`]: reads a gateway's report.
@@ -15,6 +16,7 @@
 
 pub mod backends;
 pub mod binary;
+pub mod certificates;
 pub mod collector;
 pub mod log;
 pub mod process;
