@@ -8,7 +8,7 @@ use crate::service::Service;
 /// Flags of processes whose requests nobody counts: their log has no line for each.
 pub const NO_REQUEST_LINES: [&str; 2] = ["--log", "info,rpc_layers::trace=warn"];
 
-/// Backends that reply without delay, each a process. They are killed when this is dropped.
+/// Backends, each a process. They are killed when this is dropped.
 pub struct Backends {
     services: Vec<(&'static str, Service)>,
     _data: TempDir,
@@ -19,8 +19,13 @@ pub struct Backends {
 impl Backends {
     /// Starts every backend of the table of services, except those that the test starts itself.
     pub fn start_except(excluded: &[&str]) -> Self {
+        Self::start_with_delay("0", excluded)
+    }
+
+    /// Starts every backend with this delay, except those that the test starts itself.
+    pub fn start_with_delay(delay: &str, excluded: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let context = LaunchContext { delay: &"0".parse().unwrap(), data_dir: data.path(), backends: &[] };
+        let context = LaunchContext { delay: &delay.parse().unwrap(), data_dir: data.path(), backends: &[] };
         let needed = services::backends().filter(|backend| !excluded.contains(&backend.name));
         let start = |backend: &services::Service| {
             let args = backend.args(&context);

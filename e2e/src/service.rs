@@ -4,7 +4,7 @@ use std::{
     fs,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -36,7 +36,8 @@ pub struct Service {
 #[derive(Default)]
 struct Counts {
     served: AtomicUsize,
-    warnings: AtomicUsize,
+    warnings: Mutex<Vec<Value>>,
+    lines: AtomicUsize,
 }
 
 fn command(name: &str, address: &str, args: &[&str]) -> Command {
@@ -157,11 +158,21 @@ impl Service {
         self.served()
     }
 
+    /// Returns how many lines it has logged, according to those read so far.
+    pub fn lines(&self) -> usize {
+        self.counts.lines.load(Ordering::Relaxed)
+    }
+
     /// Stops it, and returns how many warnings it has logged.
     pub fn stop_and_count_warnings(&mut self) -> usize {
+        self.stop_and_take_warnings().len()
+    }
+
+    /// Stops it, and returns the warnings that it has logged.
+    pub fn stop_and_take_warnings(&mut self) -> Vec<Value> {
         self.terminate();
         self.wait();
-        self.counts.warnings.load(Ordering::Relaxed)
+        std::mem::take(&mut self.counts.warnings.lock().unwrap())
     }
 
     /// Waits for it to end, and returns its exit code.
@@ -179,11 +190,12 @@ impl Service {
 
 impl Counts {
     fn add(&self, line: &Value) {
+        self.lines.fetch_add(1, Ordering::Relaxed);
         if line["message"] == "request finished" {
             self.served.fetch_add(1, Ordering::Relaxed);
         }
         if line["level"] == "WARN" {
-            self.warnings.fetch_add(1, Ordering::Relaxed);
+            self.warnings.lock().unwrap().push(line.clone());
         }
     }
 }

@@ -109,7 +109,7 @@ where
         let request = if self.streaming.contains(request.uri()) {
             request
         } else {
-            let is_compressed = request.headers().contains_key("grpc-encoding");
+            let is_compressed = request.headers().get("grpc-encoding").is_some_and(|encoding| encoding != "identity");
             request.map(|body| Body::new(OneMessage::new(body, is_compressed)))
         };
         ConformanceFuture { state: State::Called { call: self.inner.call(request) } }

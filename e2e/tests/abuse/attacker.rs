@@ -1,8 +1,11 @@
 //! A connection that sends frames as a test needs.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use e2e::wait::within;
@@ -16,7 +19,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::frames::{Kind, PREFACE, settings, stream};
+use crate::frames::{END_STREAM, Kind, PREFACE, settings, stream, window_update};
 
 /// The error code `ENHANCE_YOUR_CALM`.
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
@@ -29,9 +32,30 @@ pub(crate) struct Attacker {
     write: OwnedWriteHalf,
     /// The error code of the last GOAWAY frame.
     go_away: Arc<AtomicU32>,
-    resets: watch::Receiver<usize>,
-    replies: watch::Receiver<usize>,
+    /// How many calls the server has reset, and how many it has answered.
+    ends: watch::Receiver<Ends>,
     reader: JoinHandle<()>,
+}
+
+/// How calls ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// Calls with headers from the server.
+    pub(crate) begun: usize,
+    pub(crate) reset: usize,
+    pub(crate) answered: usize,
+    /// The error code of the last reset.
+    pub(crate) code: Option<u32>,
+}
+
+/// What came of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Answered,
+    /// The server has reset the call with this error code.
+    Reset(u32),
+    /// The server has closed the connection, with this error code in a GOAWAY frame.
+    Closed(Option<u32>),
 }
 
 // === impl Attacker ===
@@ -40,11 +64,13 @@ impl Attacker {
     /// Connects to a server with these settings.
     pub(crate) async fn connect(address: &str, own: &[(u16, u32)]) -> Self {
         let (read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
-        write.write_all(&[PREFACE, &settings(own)].concat()).await.unwrap();
+        // The window of the connection is no limit.
+        let window = window_update(0, (1 << 31) - 1 - 65_535);
+        write.write_all(&[PREFACE, &settings(own), &window].concat()).await.unwrap();
         let go_away = Arc::new(AtomicU32::new(NONE));
-        let ((reset, resets), (reply, replies)) = (watch::channel(0), watch::channel(0));
-        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away), reset, reply));
-        Self { write, go_away, resets, replies, reader }
+        let (end, ends) = watch::channel(Ends::default());
+        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away), end));
+        Self { write, go_away, ends, reader }
     }
 
     /// Sends these bytes. Returns whether the connection was still open.
@@ -54,14 +80,31 @@ impl Attacker {
 
     /// Waits until the server has reset this many calls.
     pub(crate) async fn reset(&mut self, calls: usize) {
-        let reset = self.resets.wait_for(|resets| *resets >= calls);
+        let reset = self.ends.wait_for(|ends| ends.reset >= calls);
         within("the server resets the attacker's calls", reset).await.unwrap();
     }
 
     /// Waits until the server has sent the headers of this many replies.
     pub(crate) async fn answered(&mut self, calls: usize) {
-        let answered = self.replies.wait_for(|replies| *replies >= calls);
-        within("the server answers the attacker's calls", answered).await.unwrap();
+        let begun = self.ends.wait_for(|ends| ends.begun >= calls);
+        within("the server answers the attacker's calls", begun).await.unwrap();
+    }
+
+    /// Waits until the server has reset or answered this many calls. Returns how they ended.
+    pub(crate) async fn ended(&mut self, calls: usize) -> Ends {
+        let ended = self.ends.wait_for(|ends| ends.reset + ends.answered >= calls);
+        *within("the server ends the attacker's calls", ended).await.expect("the connection is open")
+    }
+
+    /// Waits until the server has ended a call, or closed the connection.
+    pub(crate) async fn outcome(&mut self) -> Outcome {
+        let ended = self.ends.wait_for(|ends| ends.reset + ends.answered > 0);
+        let ends = within("an answer", ended).await.ok().map(|ends| *ends);
+        match ends {
+            Some(Ends { code: Some(code), .. }) => Outcome::Reset(code),
+            Some(_) => Outcome::Answered,
+            None => Outcome::Closed(self.closed().await),
+        }
     }
 
     /// Waits until the server closes the connection. Returns the error code of its GOAWAY frame.
@@ -78,14 +121,9 @@ impl Drop for Attacker {
 }
 
 /// Reads to the end of the connection.
-async fn read_frames(
-    read: OwnedReadHalf,
-    go_away: Arc<AtomicU32>,
-    resets: watch::Sender<usize>,
-    replies: watch::Sender<usize>,
-) {
+async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>, ends: watch::Sender<Ends>) {
     let mut read = BufReader::new(read);
-    let mut head = [0; 9];
+    let (mut head, mut begun, mut over) = ([0; 9], HashSet::new(), HashSet::new());
     while read.read_exact(&mut head).await.is_ok() {
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
         if read.read_exact(&mut payload).await.is_err() {
@@ -94,17 +132,36 @@ async fn read_frames(
         if head[3] == Kind::GoAway as u8 {
             let code = payload[4..8].try_into().unwrap();
             go_away.store(u32::from_be_bytes(code), Ordering::Relaxed);
-        } else if head[3] == Kind::ResetStream as u8 {
-            resets.send_modify(|resets| *resets += 1);
-        } else if head[3] == Kind::Headers as u8 {
-            replies.send_modify(|replies| *replies += 1);
+            continue;
+        }
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let is_answered = head[4] & END_STREAM != 0 && [Kind::Data as u8, Kind::Headers as u8].contains(&head[3]);
+        if head[3] == Kind::Headers as u8 && begun.insert(stream) {
+            ends.send_modify(|ends| ends.begun += 1);
+        }
+        let is_reset = head[3] == Kind::ResetStream as u8;
+        // A call that is answered before its end may be reset too.
+        if (is_answered || is_reset) && over.insert(stream) {
+            ends.send_modify(|ends| {
+                if is_reset {
+                    ends.code = Some(u32::from_be_bytes(payload[..4].try_into().unwrap()));
+                    ends.reset += 1;
+                } else {
+                    ends.answered += 1;
+                }
+            });
         }
     }
 }
 
 /// Makes this many calls of the bytes that `call` returns for each stream, as fast as the server reads them. Connects
-/// again each time that the server closes the connection. Returns the error codes with which it did.
-pub(crate) async fn flood(address: &str, calls: u32, call: impl Fn(u32) -> Vec<u8>) -> Vec<Option<u32>> {
+/// again each time that the server closes the connection. Returns the error codes with which it did, and the last
+/// connection.
+pub(crate) async fn flood(
+    address: &str,
+    calls: u32,
+    call: impl Fn(u32) -> Vec<u8>,
+) -> (Vec<Option<u32>>, Option<Attacker>) {
     /// How many calls are sent at once.
     const BATCH: u32 = 5_000;
     let (mut sent, mut codes) = (0, Vec::new());
@@ -120,9 +177,9 @@ pub(crate) async fn flood(address: &str, calls: u32, call: impl Fn(u32) -> Vec<u
                 break;
             }
             if sent >= calls {
-                break;
+                return (codes, Some(attacker));
             }
         }
     }
-    codes
+    (codes, None)
 }

@@ -11,7 +11,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::victim::Victim;
+use crate::{
+    target::Target,
+    victim::{Victim, Warned},
+};
 
 /// Connects to the service with one connection, as any user of tonic does who cancels calls.
 async fn channel(victim: &Victim) -> Channel {
@@ -50,38 +53,38 @@ async fn count<T: Eq + Hash>(calls: usize, at_once: usize, outcome: impl AsyncFn
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_at_once() {
-    let victim = Victim::start("20ms").await;
+    let victim = Victim::start(Target::CountryService, "20ms").await;
     let channel = channel(&victim).await;
     let counts = count(10_000, 10_000, async || call(channel.clone(), None).await).await;
     assert_eq!(counts, HashMap::from([((Code::Ok, String::new()), 10_000)]));
-    victim.assert_held("10,000 calls at once", false);
+    victim.assert_held("10,000 calls at once", Warned::Never);
 }
 
 /// The service replies before it has read the message, which arrives when it has forgotten the call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_at_once_above_the_limit() {
-    let victim = Victim::start_with("20ms", &["--max-in-flight", "10"]).await;
+    let victim = Victim::start_with(Target::CountryService, "20ms", &["--max-in-flight", "10"]).await;
     let channel = channel(&victim).await;
     let counts = count(10_000, 10_000, async || call(channel.clone(), None).await).await;
     let rejected = |status: &str| status.contains("too many requests in flight: the limit is 10");
     assert!(counts.keys().all(|(code, status)| *code == Code::Ok || rejected(status)), "{counts:?}");
     // The limit's own.
-    victim.assert_held("10,000 calls at once above the limit", true);
+    victim.assert_held("10,000 calls at once above the limit", Warned::Throttled(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_thousand_short_deadlines() {
-    let victim = Victim::start("500ms").await;
+    let victim = Victim::start(Target::CountryService, "500ms").await;
     let channel = channel(&victim).await;
     let deadline = Some(Duration::from_millis(50));
     let counts = count(4_000, 4_000, async || call(channel.clone(), deadline).await).await;
     assert_eq!(counts, HashMap::from([((Code::DeadlineExceeded, String::new()), 4_000)]));
-    victim.assert_held("4,000 short deadlines", false);
+    victim.assert_held("4,000 short deadlines", Warned::Never);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_thousand_cancellations() {
-    let victim = Victim::start("500ms").await;
+    let victim = Victim::start(Target::CountryService, "500ms").await;
     let channel = channel(&victim).await;
     let cancelled = async || {
         let call = tokio::time::timeout(Duration::from_millis(5), call(channel.clone(), None));
@@ -89,5 +92,5 @@ async fn fifty_thousand_cancellations() {
     };
     let counts = count(50_000, 500, cancelled).await;
     assert_eq!(counts, HashMap::from([(None, 50_000)]), "the others have a status");
-    victim.assert_held("50,000 cancellations", false);
+    victim.assert_held("50,000 cancellations", Warned::Never);
 }

@@ -1,10 +1,9 @@
 //! HTTP/2 frames, and gRPC requests in them.
 
+use crate::target::Target;
+
 /// What a client sends first.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// A method that takes an empty request, and answers after the service's delay.
-pub(crate) const LIST_COUNTRIES: &str = "/fanout.country.v1.CountryService/ListCountries";
 
 /// The setting `SETTINGS_INITIAL_WINDOW_SIZE`.
 pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -14,16 +13,18 @@ pub(crate) const INITIAL_WINDOW_SIZE: u16 = 4;
 pub(crate) enum Kind {
     Data = 0,
     Headers = 1,
+    Priority = 2,
     ResetStream = 3,
     Settings = 4,
     GoAway = 7,
     WindowUpdate = 8,
+    Continuation = 9,
 }
 
 /// The flag `END_STREAM` of DATA and HEADERS.
-const END_STREAM: u8 = 1;
-/// The flag `END_HEADERS` of HEADERS.
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+/// The flag `END_HEADERS` of HEADERS and CONTINUATION.
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// Returns a frame.
 pub(crate) fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -41,32 +42,68 @@ pub(crate) fn settings(settings: &[(u16, u32)]) -> Vec<u8> {
     frame(Kind::Settings, 0, 0, &payload)
 }
 
-/// Returns the headers of a request, whose message is to follow.
-pub(crate) fn headers(stream: u32, path: &str) -> Vec<u8> {
-    let fields = [
+/// The header fields of a call of this method.
+pub(crate) fn fields(path: &str) -> [(&str, &str); 6] {
+    [
         (":method", "POST"),
         (":scheme", "http"),
         (":path", path),
         (":authority", "service"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
-    ];
-    // HPACK: literal header fields without indexing, neither compressed.
-    let literal = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    let block: Vec<_> =
-        fields.iter().flat_map(|(name, value)| [vec![0], literal(name), literal(value)].concat()).collect();
-    frame(Kind::Headers, END_HEADERS, stream, &block)
+    ]
 }
 
-/// Returns an empty message, and the end of the request.
-pub(crate) fn empty_message(stream: u32) -> Vec<u8> {
-    message(stream, &[])
+/// Returns header fields as HPACK has them: literals without indexing, not compressed.
+pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let literal = |text: &str| {
+        // An integer with a prefix of seven bits.
+        let mut length = Vec::new();
+        match u8::try_from(text.len()) {
+            Ok(short @ ..=126) => length.push(short),
+            _ => {
+                length.push(127);
+                let mut rest = text.len() - 127;
+                while rest >= 128 {
+                    length.push(u8::try_from(rest % 128).unwrap() | 128);
+                    rest /= 128;
+                }
+                length.push(u8::try_from(rest).unwrap());
+            }
+        }
+        [&length, text.as_bytes()].concat()
+    };
+    fields.iter().flat_map(|(name, value)| [vec![0], literal(name), literal(value)].concat()).collect()
 }
 
-/// Returns an encoded message, and the end of the request.
-pub(crate) fn message(stream: u32, encoded: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(encoded.len()).unwrap().to_be_bytes();
-    frame(Kind::Data, END_STREAM, stream, &[&[0], &length[..], encoded].concat())
+/// Returns the headers of a request, whose message is to follow.
+pub(crate) fn headers(stream: u32, path: &str) -> Vec<u8> {
+    headers_with(stream, path, &[])
+}
+
+/// Returns the headers of a request with more fields.
+pub(crate) fn headers_with(stream: u32, path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    frame(Kind::Headers, END_HEADERS, stream, &block(&[&fields(path), more].concat()))
+}
+
+/// Returns a message with gRPC's prefix.
+pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+    [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
+}
+
+/// Returns a part of a request.
+pub(crate) fn data(stream: u32, bytes: &[u8]) -> Vec<u8> {
+    frame(Kind::Data, 0, stream, bytes)
+}
+
+/// Returns the message of a request, and its end.
+pub(crate) fn message(stream: u32, message: &[u8]) -> Vec<u8> {
+    frame(Kind::Data, END_STREAM, stream, &framed(message))
+}
+
+/// Returns a call of the target's method.
+pub(crate) fn call(stream: u32, target: Target) -> Vec<u8> {
+    [headers(stream, target.path()), message(stream, target.message())].concat()
 }
 
 /// Returns a frame that resets a stream with CANCEL.
@@ -77,6 +114,11 @@ pub(crate) fn reset(stream: u32) -> Vec<u8> {
 /// Returns a frame that enlarges the window of a stream.
 pub(crate) fn window_update(stream: u32, increment: u32) -> Vec<u8> {
     frame(Kind::WindowUpdate, 0, stream, &increment.to_be_bytes())
+}
+
+/// Returns a frame that makes a stream depend on another one.
+pub(crate) fn priority(stream: u32, on: u32) -> Vec<u8> {
+    frame(Kind::Priority, 0, stream, &[&on.to_be_bytes()[..], &[16]].concat())
 }
 
 /// Returns the number of the stream of the call with this index.

@@ -1,8 +1,7 @@
 //! Attackers that send little, and keep what they take.
 
-use std::time::Instant;
-
 use e2e::wait::within;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -10,13 +9,14 @@ use tokio::{
 
 use crate::{
     attacker::Attacker,
-    frames::{INITIAL_WINDOW_SIZE, LIST_COUNTRIES, PREFACE, empty_message, headers, stream},
+    frames::{INITIAL_WINDOW_SIZE, PREFACE, call, headers, stream},
     honest::Honest,
-    victim::Victim,
+    target::{Target, against_all, against_each},
+    victim::{Victim, Warned},
 };
 
 /// Opens connections that send these bytes and then nothing.
-async fn open(address: &str, connections: usize, bytes: &[u8]) -> Vec<TcpStream> {
+pub(crate) async fn open(address: &str, connections: usize, bytes: &[u8]) -> Vec<TcpStream> {
     let mut open = Vec::new();
     for _ in 0..connections {
         let mut connection = TcpStream::connect(address).await.unwrap();
@@ -27,7 +27,7 @@ async fn open(address: &str, connections: usize, bytes: &[u8]) -> Vec<TcpStream>
 }
 
 /// Waits until the server has closed all of them.
-async fn all_closed(connections: Vec<TcpStream>) {
+pub(crate) async fn all_closed(connections: Vec<TcpStream>) {
     for mut connection in connections {
         // The end of the stream, or a reset if the server has not read all.
         let closed = within("a silent connection is closed", connection.read(&mut [0; 64])).await;
@@ -37,65 +37,71 @@ async fn all_closed(connections: Vec<TcpStream>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_preface() {
-    let victim = Victim::start("0").await;
-    let honest = Honest::start(victim.url()).await;
-    all_closed(open(victim.address(), 400, &PREFACE[..12]).await).await;
-    honest.finish().await;
-    victim.assert_held("half a preface", false);
+    against_all(async |target| {
+        let victim = Victim::start(target, "0").await;
+        let honest = Honest::start(&victim).await;
+        all_closed(open(victim.address(), 200, &PREFACE[..12]).await).await;
+        honest.finish().await;
+        victim.assert_held("half a preface", Warned::Never);
+    })
+    .await;
 }
 
-/// More connections than the process has file descriptors for. They wait until others are closed.
+/// More connections than the process may have file descriptors. They wait until others are closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_file_descriptors() {
-    let victim = Victim::start_with_files(96).await;
-    let (begun, before) = (Instant::now(), victim.processor_seconds());
-    let silent = open(victim.address(), 150, &[]).await;
-    // It waits in the queue of the operating system behind all of them.
-    Honest::start(victim.url()).await.finish().await;
-    all_closed(silent).await;
-    let share = (victim.processor_seconds() - before) / begun.elapsed().as_secs_f64();
-    assert!(share < 0.5, "the service used {share} of a core");
-    victim.assert_held("no file descriptors", true);
+    against_all(async |target| {
+        let victim = Victim::start_after(target, "ulimit -n 96").await;
+        let silent = open(victim.address(), 150, &[]).await;
+        // It waits in the queue of the operating system behind all of them.
+        Honest::start(&victim).await.finish().await;
+        all_closed(silent).await;
+        victim.assert_idle("no file descriptors");
+        victim.assert_held("no file descriptors", Warned::Throttled(1));
+    })
+    .await;
 }
 
+/// The limit that most systems set is raised to the one that they allow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_without_a_message() {
-    let victim = Victim::start("20ms").await;
-    let honest = Honest::start(victim.url()).await;
+async fn more_connections_than_the_soft_limit() {
+    // This process opens them too.
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    against_all(async |target| {
+        let victim = Victim::start_after(target, "ulimit -S -n 256").await;
+        let silent = open(victim.address(), 1_200, &[]).await;
+        Honest::start(&victim).await.finish().await;
+        victim.assert_held("more connections than the soft limit", Warned::Never);
+        all_closed(silent).await;
+    })
+    .await;
+}
+
+async fn headers_without_a_message(target: Target) {
+    let victim = Victim::start(target, "20ms").await;
+    let honest = Honest::start(&victim).await;
     let mut attacker = Attacker::connect(victim.address(), &[]).await;
-    let calls = 0..20_000;
-    let frames: Vec<_> = calls.flat_map(|call| headers(stream(call), LIST_COUNTRIES)).collect();
+    let frames: Vec<_> = (0..20_000).flat_map(|call| headers(stream(call), target.path())).collect();
     attacker.send(&frames).await;
     // The first 1,024 are in flight, as many others are refused.
     attacker.closed().await;
     honest.finish().await;
-    victim.assert_held("headers without a message", true);
+    victim.assert_held("headers without a message", Warned::Throttled(1));
 }
 
-/// More calls than there are permits: they take none.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_whose_message_is_late() {
-    const CALLS: u32 = 1_000;
-    let victim = Victim::start_with("20ms", &["--max-in-flight", "100", "--body-timeout", "2s"]).await;
-    let mut attacker = Attacker::connect(victim.address(), &[]).await;
-    let frames: Vec<_> = (0..CALLS).flat_map(|call| headers(stream(call), LIST_COUNTRIES)).collect();
-    assert!(attacker.send(&frames).await);
-    Honest::start(victim.url()).await.finish().await;
-    attacker.reset(CALLS as usize).await;
-    victim.assert_held("headers whose message is late", false);
-}
-
-/// An attacker whose window is empty has every permit until its calls' deadline, but not those of the others.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replies_that_are_never_read() {
+/// An attacker whose window is empty holds its permits, but only until its calls' deadline.
+async fn replies_that_are_never_read(target: Target) {
     const PERMITS: u32 = 500;
-    let victim = Victim::start_with("0", &["--deadline", "3s", "--max-in-flight", "500"]).await;
+    let victim = Victim::start_with(target, "0", &["--deadline", "1s", "--max-in-flight", "500"]).await;
     let mut attacker = Attacker::connect(victim.address(), &[(INITIAL_WINDOW_SIZE, 0)]).await;
-    let call = |call| [headers(stream(call), LIST_COUNTRIES), empty_message(stream(call))].concat();
-    let frames: Vec<_> = (0..2 * PERMITS).flat_map(call).collect();
+    let frames: Vec<_> = (0..PERMITS).flat_map(|index| call(stream(index), target)).collect();
     assert!(attacker.send(&frames).await);
-    attacker.answered((2 * PERMITS) as usize).await;
-    Honest::start(victim.url()).await.finish().await;
-    attacker.reset(PERMITS as usize).await;
-    victim.assert_held("replies that are never read", true);
+    // Replies are reset; a call that was late itself is answered without a body.
+    attacker.ended(PERMITS as usize).await;
+    Honest::start(&victim).await.finish().await;
+    victim.assert_held("replies that are never read", Warned::Maybe(1));
 }
+
+against_each!(headers_without_a_message, replies_that_are_never_read);

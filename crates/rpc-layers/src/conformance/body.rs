@@ -95,7 +95,7 @@ impl Framing {
             match flag {
                 0 => {}
                 1 if self.is_compressed => {}
-                1 => return Err("the request's message is compressed, but grpc-encoding is missing"),
+                1 => return Err("the request's message is compressed, but grpc-encoding names no compression"),
                 _ => return Err("the request's message does not begin with gRPC's prefix"),
             }
             if self.read == PREFIX {

@@ -77,7 +77,7 @@ async fn a_request_has_one_message() {
         (b"\0\0\0\0\x03hi", "ended before"),
         (b"\0\0\0\0\x02hi\0", "more than one"),
         (b"\0\0\0\0\0\0\0\0\0\0", "more than one"),
-        (b"\x01\0\0\0\x02hi", "grpc-encoding is missing"),
+        (b"\x01\0\0\0\x02hi", "names no compression"),
         (b"\x07\0\0\0\x02hi", "prefix"),
     ] {
         let (response, _) = call(request(wrong)).await;
