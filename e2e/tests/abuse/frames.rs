@@ -59,17 +59,16 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let literal = |text: &str| {
         // An integer with a prefix of seven bits.
         let mut length = Vec::new();
-        match u8::try_from(text.len()) {
-            Ok(short @ ..=126) => length.push(short),
-            _ => {
-                length.push(127);
-                let mut rest = text.len() - 127;
-                while rest >= 128 {
-                    length.push(u8::try_from(rest % 128).unwrap() | 128);
-                    rest /= 128;
-                }
-                length.push(u8::try_from(rest).unwrap());
+        if let Ok(short @ ..=126) = u8::try_from(text.len()) {
+            length.push(short);
+        } else {
+            length.push(127);
+            let mut rest = text.len() - 127;
+            while rest >= 128 {
+                length.push(u8::try_from(rest % 128).unwrap() | 128);
+                rest /= 128;
             }
+            length.push(u8::try_from(rest).unwrap());
         }
         [&length, text.as_bytes()].concat()
     };

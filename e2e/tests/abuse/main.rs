@@ -11,7 +11,7 @@
 //! * `attacker`: a connection that sends frames as a test needs.
 //! * `honest`: a caller with one call after the other, and what it observes.
 //! * `target`: the services that are attacked; `victim`: one of them under attack.
-//! * `floods`, `silence`, `streams`, `admin`, `process`: attacks; `bursts`: honest callers that look like them.
+//! * `floods`, `silence`, `shares`, `streams`, `admin`, `process`: attacks; `bursts`: honest callers that look like them.
 //! * `malformed`: requests that are not gRPC, with the answer to each.
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
@@ -24,6 +24,7 @@ mod frames;
 mod honest;
 mod malformed;
 mod process;
+mod shares;
 mod silence;
 mod streams;
 mod target;

@@ -40,7 +40,7 @@ impl Unread {
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stdout.take().unwrap());
         let (mut url, mut line) = (String::new(), String::new());
-        while !(line.contains("serving") && !url.is_empty()) {
+        while !line.contains("serving") || url.is_empty() {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "{target:?} has ended");
             if let Some((_, port)) = line.split_once("127.0.0.1:").filter(|_| line.contains("listening")) {

@@ -37,8 +37,7 @@ fn malformed_headers(target: Target) -> Vec<Case> {
     let less = |name| call(&right.iter().copied().filter(|(field, _)| *field != name).collect::<Vec<_>>());
     let instead = |name, value| call(&right.map(|(field, old)| (field, if field == name { value } else { old })));
     let late = |name| {
-        let (mut fields, mut last) = (Vec::new(), Vec::new());
-        right.iter().for_each(|field| if field.0 == name { last.push(*field) } else { fields.push(*field) });
+        let (last, fields): (Vec<_>, Vec<_>) = right.iter().copied().partition(|(field, _)| *field == name);
         call(&[fields, last].concat())
     };
     vec![
