@@ -58,10 +58,10 @@ impl Authority {
         let mut params = params(names);
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
-        self.sign_params(params)
+        self.sign_params(&params)
     }
 
-    fn sign_params(&self, params: CertificateParams) -> Identity {
+    fn sign_params(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         Identity { cert: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }

@@ -17,13 +17,12 @@ pub fn run(input: &[u8]) {
     let (host, port) = host_and_port(&target);
     assert!(!host.is_empty() && !host.contains(['@', '/', '?', '#', '[', ']']), "{text:?} has the host {host:?}");
     let authority = text.split_once("://").expect("a scheme").1.trim_end_matches('/');
-    match authority.strip_suffix(&format!(":{port}")) {
-        Some(name) => assert_eq!(name.trim_start_matches('[').trim_end_matches(']'), host),
+    if let Some(name) = authority.strip_suffix(&format!(":{port}")) {
+        assert_eq!(name.trim_start_matches('[').trim_end_matches(']'), host);
+    } else {
         // Without a port, not with one that cannot be read.
-        None => {
-            let default = if text.starts_with("https") { 443 } else { 80 };
-            assert_eq!((authority.trim_start_matches('[').trim_end_matches(']'), default), (host, port));
-        }
+        let default = if text.starts_with("https") { 443 } else { 80 };
+        assert_eq!((authority.trim_start_matches('[').trim_end_matches(']'), default), (host, port));
     }
     if authority.starts_with('[') {
         assert!(host.parse::<Ipv6Addr>().is_ok(), "{host:?} is no address");
