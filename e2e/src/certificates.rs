@@ -45,7 +45,7 @@ impl Authority {
 
     /// Signs a certificate for these names: hosts, addresses, and with `://` URIs.
     pub fn sign(&self, names: &[&str]) -> Identity {
-        self.sign_params(params(names))
+        self.sign_params(&params(names))
     }
 
     /// Signs a certificate of a service of this machine, with a SPIFFE ID.
