@@ -5,6 +5,8 @@ set -euo pipefail
 # How long each target is searched, in seconds; or how many inputs are tried, whatever time that takes.
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 FUZZ_RUNS=${FUZZ_RUNS:-}
+# The same inputs in each run, as far as the time goes: whether a change passes is no matter of luck. 0 is another each time.
+FUZZ_SEED=${FUZZ_SEED:-1}
 # With dev the dependencies are those of the tests: nothing more to build, and a tenth of the inputs in a minute.
 FUZZ_PROFILE=${FUZZ_PROFILE:-release}
 FOUND=$TOOLS/fuzz
@@ -20,7 +22,7 @@ search() {
   [ -z "$FUZZ_RUNS" ] || limit=-runs=$FUZZ_RUNS
   mkdir -p "$found/corpus"
   # Inputs that reach new code are added to the first directory; the second one is only read.
-  if ! "$PROGRAMS/$1" "$limit" -timeout=10 -rss_limit_mb=1024 -artifact_prefix="$found/" \
+  if ! "$PROGRAMS/$1" "$limit" -seed="$FUZZ_SEED" -timeout=10 -rss_limit_mb=1024 -artifact_prefix="$found/" \
     "$found/corpus" "e2e/fuzz/corpus/$1" >"$found/log" 2>&1; then
     echo "$1: FAILED"
     return 1
@@ -28,7 +30,7 @@ search() {
   sed -n "s/^#\([0-9]*\)[[:space:]]*DONE *cov: \([0-9]*\) .*/$1: \1 inputs in $((SECONDS - begun)) s, \2 edges/p" "$found/log"
 }
 export -f search
-export FOUND FUZZ_RUNS FUZZ_SECONDS PROGRAMS
+export FOUND FUZZ_RUNS FUZZ_SECONDS FUZZ_SEED PROGRAMS
 
 rm -rf "$FOUND"
 # Two at a time, as there are two processors.
