@@ -27,7 +27,7 @@ type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send>;
 
 /// A file whose parsed contents can change while the process runs.
 ///
-/// [`keep_current`] reads it again. While it cannot be read or parsed, what it held before stays in force.
+/// [`WatchedFiles::keep_current`] reads it again. While it cannot be read or parsed, what it held before stays in force.
 pub struct WatchedFile<T> {
     path: PathBuf,
     parse: Parse<T>,

@@ -60,7 +60,7 @@ async fn a_bad_file_changes_nothing_and_is_one_warning() {
 async fn health_is_open_and_reflection_is_not() {
     let files = Files::new();
     let key = files.new_key("reports", "keys");
-    let edge = Edge::start(&["--api-keys", files.path("keys").to_str().unwrap()]).await;
+    let edge = Edge::start(&["--reflection", "--api-keys", files.path("keys").to_str().unwrap()]).await;
     let mut health = HealthClient::new(connect(&edge.service.url).await);
     health.check(HealthCheckRequest::default()).await.unwrap();
     for version in ["v1", "v1alpha"] {
