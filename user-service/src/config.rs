@@ -15,7 +15,7 @@ use crate::{Database, Store, StoreError, Users, store::StoreReadiness};
     after_help = "\
 Examples:
   user-service --database sqlite:users.db --seed --delay 0
-  user-service --database 'postgres://fanout:secret@db:5432/users?sslmode=verify-full'
+  user-service --database 'postgres://fanout:pass@db/users?sslmode=verify-full'
   user-service --delay 300ms+-30ms --error-rate 1% --allow-overrides
   user-service healthcheck"
 )]
