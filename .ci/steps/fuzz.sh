@@ -7,8 +7,8 @@ FUZZ_SECONDS=${FUZZ_SECONDS:-60}
 FUZZ_RUNS=${FUZZ_RUNS:-}
 # The same inputs in each run, as far as the time goes: whether a change passes is no matter of luck. 0 is another each time.
 FUZZ_SEED=${FUZZ_SEED:-1}
-# With dev the dependencies are those of the tests: nothing more to build, and a tenth of the inputs in a minute.
-FUZZ_PROFILE=${FUZZ_PROFILE:-release}
+# With dev the dependencies are those of the tests, and there is little more to build; release tries more inputs in a minute.
+FUZZ_PROFILE=${FUZZ_PROFILE:-dev}
 FOUND=$TOOLS/fuzz
 
 need_package c++ g++
