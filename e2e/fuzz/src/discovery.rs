@@ -17,13 +17,13 @@ pub fn run(input: &[u8]) {
     let (host, port) = host_and_port(&target);
     assert!(!host.is_empty() && !host.contains(['@', '/', '?', '#', '[', ']']), "{text:?} has the host {host:?}");
     let authority = text.split_once("://").expect("a scheme").1.trim_end_matches('/');
-    if let Some(name) = authority.strip_suffix(&format!(":{port}")) {
-        assert_eq!(name.trim_start_matches('[').trim_end_matches(']'), host);
-    } else {
-        // Without a port, not with one that cannot be read.
-        let default = if text.starts_with("https") { 443 } else { 80 };
-        assert_eq!((authority.trim_start_matches('[').trim_end_matches(']'), default), (host, port));
-    }
+    let default = if text.starts_with("https") { 443 } else { 80 };
+    let (name, given) = match authority.rsplit_once(':') {
+        // Without a port, not with one that cannot be read; with zeros in front of it, maybe.
+        Some((name, digits)) if !digits.ends_with(']') => (name, digits.parse().expect("a port")),
+        _ => (authority, default),
+    };
+    assert_eq!((name.trim_start_matches('[').trim_end_matches(']'), given), (host, port));
     if authority.starts_with('[') {
         assert!(host.parse::<Ipv6Addr>().is_ok(), "{host:?} is no address");
     }
