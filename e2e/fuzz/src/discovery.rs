@@ -17,7 +17,7 @@ pub fn run(input: &[u8]) {
     let (host, port) = host_and_port(&target);
     assert!(!host.is_empty() && !host.contains(['@', '/', '?', '#', '[', ']']), "{text:?} has the host {host:?}");
     let authority = text.split_once("://").expect("a scheme").1.trim_end_matches('/');
-    let default = if text.starts_with("https") { 443 } else { 80 };
+    let default = if text.to_ascii_lowercase().starts_with("https:") { 443 } else { 80 };
     let (name, given) = match authority.rsplit_once(':') {
         // Without a port, not with one that cannot be read; with zeros in front of it, maybe.
         Some((name, digits)) if !digits.ends_with(']') => (name, digits.parse().expect("a port")),
