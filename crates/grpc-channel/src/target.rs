@@ -120,7 +120,7 @@ fn is_host_and_port(authority: &Authority) -> bool {
     let host = authority.host();
     let is_host = match host.strip_prefix('[') {
         Some(address) => address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-        None => true,
+        None => !host.contains(['[', ']']),
     };
     // `Uri` has no port if its number is too large.
     let is_port = match authority.as_str().strip_prefix(host) {
@@ -191,6 +191,7 @@ mod tests {
             ("http://users:0", "no port from 1 to 65535"),
             ("http://users:", "no port from 1 to 65535"),
             ("http://[users]:1", "no host"),
+            ("http://2[]:1", "no host"),
         ] {
             let error = bad.parse::<Target>().unwrap_err().to_string();
             assert!(error.contains(named) && error.contains(&format!("{bad:?}")), "{error}");
