@@ -5,6 +5,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -18,6 +19,13 @@ use tokio::{
 /// How often files are read. Their contents are compared, not their times: Kubernetes replaces a directory by a symbolic
 /// link, and copies may keep the time of the original.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a changed file has to stay as it is before its contents are used: a program that writes it in place empties it
+/// first, and an empty file of keys would keep everybody out.
+const SETTLE_TIME: Duration = Duration::from_millis(100);
+
+/// How often a file is read for that. Then it is left for the next time.
+const MAX_READS: usize = 10;
 
 /// The longest file that is read, in bytes.
 const MAX_LEN: u64 = 1 << 20;
@@ -85,6 +93,11 @@ impl<T: Send + Sync> ReadAgain for WatchedFile<T> {
         if read == self.last {
             return;
         }
+        let read_later = || {
+            thread::sleep(SETTLE_TIME);
+            self::read(&self.path)
+        };
+        let Some(read) = settled(read, read_later).filter(|read| *read != self.last) else { return };
         let parsed = read
             .clone()
             .and_then(|text| (self.parse)(&text).map_err(|problem| FileError { path: self.path.clone(), problem }));
@@ -105,6 +118,19 @@ impl<T> fmt::Debug for WatchedFile<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WatchedFile").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// Returns the first reading that is like the one before it. `None` if there is none for now.
+fn settled<R: PartialEq>(first: R, mut read_later: impl FnMut() -> R) -> Option<R> {
+    let mut last = first;
+    for _ in 0..MAX_READS {
+        let next = read_later();
+        if next == last {
+            return Some(next);
+        }
+        last = next;
+    }
+    None
 }
 
 fn read(path: &Path) -> Result<String, FileError> {
@@ -183,6 +209,8 @@ impl fmt::Debug for WatchedFiles {
 
 #[cfg(test)]
 mod tests {
+    use std::iter::repeat_with;
+
     use super::*;
 
     fn number(text: &str) -> Result<u32, String> {
@@ -221,6 +249,24 @@ mod tests {
         fs::write(&path, "1").unwrap();
         file.read_again();
         assert!(!contents.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_used_when_it_is_there() {
+        let settled = |readings: &[&'static str]| {
+            let mut rest = readings[1..].iter().copied().chain(repeat_with({
+                let mut number = 0;
+                move || {
+                    number += 1;
+                    if number % 2 == 0 { "even" } else { "odd" }
+                }
+            }));
+            super::settled(readings[0], || rest.next().unwrap())
+        };
+        assert_eq!(settled(&["", "whole", "whole"]), Some("whole"));
+        assert_eq!(settled(&["", "wh", "whole", "whole"]), Some("whole"));
+        assert_eq!(settled(&["", ""]), Some(""), "emptied for good");
+        assert_eq!(settled(&["never the same twice"]), None);
     }
 
     #[test]

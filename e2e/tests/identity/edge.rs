@@ -38,9 +38,11 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// Writes a file, and returns its path.
+    /// Puts a file in place at once, as a program does that is careful with files in use, and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.path(name), text).unwrap();
+        let new = self.path(&format!("{name}.new"));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.path(name)).unwrap();
         self.path(name).to_str().unwrap().to_owned()
     }
 
