@@ -12,6 +12,7 @@
 //! * `connection`: one connection, from its preface to its end.
 //! * `handshake`: the TLS handshake, and peers that do not get through it.
 //! * `preface`: reads the first bytes of a connection.
+//! * `refusal`: what a client is told that is refused.
 //! * `fair_read`: reads from a connection no faster than its calls are run.
 //! * `http2`: the limits of HTTP/2 on each connection.
 //! * `reply_timeout`: resets calls whose replies their callers do not read.
@@ -25,6 +26,7 @@ mod fair_read;
 mod handshake;
 mod http2;
 mod preface;
+mod refusal;
 mod reply_timeout;
 mod request_body;
 

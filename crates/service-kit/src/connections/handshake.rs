@@ -7,24 +7,16 @@ use std::{
 
 use grpc_tls::{HandshakeError, Refused, ServerTls, server::RefusedStream};
 use rpc_layers::{Throttle, peer::PeerCertificate};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::preface::PREFACE;
+use super::{
+    preface::PREFACE,
+    refusal::{linger, tell},
+};
 
 /// How long a peer may take for the TLS handshake.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a peer that is refused may take to read why.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How much of what a refused peer has sent is read: a connection that is closed with unread data is reset, and what was
-/// said on it may be lost.
-const LINGER_BYTES: u64 = 64 << 10;
 
 /// The first byte that a client sends with TLS: the type of a record with a handshake message.
 pub(super) const TLS_HANDSHAKE: u8 = 0x16;
@@ -108,32 +100,4 @@ fn reason(error: &HandshakeError) -> &'static str {
         HandshakeError::NoHttp2 => "ALPN h2 is required",
         _ => "the client's certificate is no longer valid",
     }
-}
-
-/// Tells a client of HTTP/2 why it is refused, and waits until it has gone: clients of gRPC show the reason to their users.
-async fn tell(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), reason: &str) {
-    // A client that does not read does not hold the connection: the time of the whole handshake bounds it.
-    if stream.write_all(&goaway(reason)).await.is_ok() {
-        linger(stream).await;
-    }
-}
-
-/// Waits until the peer has closed the connection, for a moment at most.
-async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let closed = async {
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
-    };
-    // How it ended is of no use to anybody.
-    let _ = timeout(LINGER, closed).await;
-}
-
-/// Returns the frames with which a server of HTTP/2 begins and ends a connection without a single call.
-fn goaway(reason: &str) -> Vec<u8> {
-    let settings = [0, 0, 0, 0x4, 0, 0, 0, 0, 0];
-    let length = u8::try_from(8 + reason.len()).expect("a reason is short");
-    let head = [0, 0, length, 0x7, 0, 0, 0, 0, 0];
-    let last_stream = [0; 4];
-    let code = u32::from(h2::Reason::INADEQUATE_SECURITY).to_be_bytes();
-    [&settings[..], &head, &last_stream, &code, reason.as_bytes()].concat()
 }
