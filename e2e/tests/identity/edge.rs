@@ -2,15 +2,19 @@
 
 use std::{
     fs,
+    net::IpAddr,
     path::PathBuf,
     process::{Command, Output},
 };
 
-use e2e::{binary, connect, service::Service};
+use e2e::{binary, connect, service::Service, wait::within};
 use fanout_proto::gateway::v1::{GetProfileRequest, StreamUsersRequest, gateway_service_client::GatewayServiceClient};
 use serde_json::Value;
 use tempfile::TempDir;
-use tonic::{Code, Request, Status, transport::Channel};
+use tonic::{
+    Code, Request, Status,
+    transport::{Channel, Endpoint},
+};
 use tonic_types::StatusExt as _;
 
 /// A message of a gateway that has read a file again.
@@ -88,6 +92,12 @@ impl Edge {
         outcome(&self.call(&[("authorization", &format!("Bearer {bearer}"))]).await)
     }
 
+    /// Connects from this address, which is one of the loopback's.
+    pub(crate) async fn stranger(&self, from: IpAddr) -> GatewayServiceClient<Channel> {
+        let endpoint = Endpoint::from_shared(self.service.url.clone()).unwrap().local_address(Some(from));
+        GatewayServiceClient::new(within("a connection", endpoint.connect()).await.unwrap())
+    }
+
     /// Waits until the gateway has read a file again that has changed.
     pub(crate) async fn changed(&mut self) {
         self.changes += 1;
@@ -113,7 +123,7 @@ pub(crate) fn request<T>(message: T, headers: &[(&'static str, &str)]) -> Reques
 
 /// Returns whether a request was let in, or its code and the reason why not.
 pub(crate) fn outcome(status: &Status) -> Result<(), String> {
-    let info = status.get_details_error_info().unwrap();
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("{status:?}"));
     match (status.code(), info.domain.as_str()) {
         (Code::InvalidArgument, "fanout.gateway.v1") => Ok(()),
         (code, "fanout") => Err(format!("{code:?} {}", info.reason)),
