@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, date_time_ymd};
@@ -58,6 +59,13 @@ impl Authority {
         let mut params = params(names);
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
+        self.sign_params(&params)
+    }
+
+    /// Signs a certificate for these names that expires at this time, to the second before.
+    pub fn sign_until(&self, names: &[&str], not_after: SystemTime) -> Identity {
+        let mut params = params(names);
+        params.not_after = not_after.into();
         self.sign_params(&params)
     }
 

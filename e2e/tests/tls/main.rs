@@ -4,7 +4,7 @@
 //!
 //! * `fleet`: a gateway and its backends with certificates of one authority, each a process.
 //! * `caller`: a caller of the gateway with a certificate.
-//! * `mutual`, `rotation`, `refused`, `offered`, `stalled`: the cases.
+//! * `mutual`, `rotation`, `refused`, `resumed`, `offered`, `stalled`: the cases.
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
@@ -13,5 +13,6 @@ mod fleet;
 mod mutual;
 mod offered;
 mod refused;
+mod resumed;
 mod rotation;
 mod stalled;
