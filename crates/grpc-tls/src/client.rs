@@ -12,7 +12,7 @@ use std::{
 use pin_project_lite::pin_project;
 use rustls::{
     ClientConfig, RootCertStore,
-    client::ResolvesClientCert,
+    client::{ResolvesClientCert, Resumption},
     pki_types::ServerName,
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -152,6 +152,9 @@ impl Source for ClientFiles {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![ALPN.to_vec()];
+        // A resumed session does without the server's certificate, which may have expired since. Connections are few here,
+        // and live long.
+        config.resumption = Resumption::disabled();
         Ok(config)
     }
 }
