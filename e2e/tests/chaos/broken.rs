@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    callers::{CALLERS, Rpc, call_many},
+    callers::{CALLERS, Callers, Rpc, call_many},
     fake::{FakeBackend, FakeReply, not_http2, resetting_proxy},
     fleet::{Fleet, Replica},
 };
@@ -23,6 +23,21 @@ async fn connections_are_reset_in_mid_reply() {
     let observed = call_many(&fleet.gateway.url, Rpc::HomeCountry, 1000).await;
     observed.report("one of two replicas: each connection is reset after 20 kB of replies", &["OK"]);
     assert!(fleet.countries[0].service.served() > 100, "it still gets calls");
+}
+
+/// No call fails, and none waits for long: an endpoint whose connections end soon after they have begun is connected to again
+/// without a back-off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_live_for_a_moment() {
+    let fleet = Fleet::start(1, &["--delay", "2ms", "--max-connection-age", "300ms"], &[]);
+    let callers = Callers::start(&fleet.gateway.url, Rpc::HomeCountry).await;
+    let country = fleet.countries[0].service.address();
+    let is_connected = |line: &serde_json::Value| line["message"] == "replica is ready" && line["replica"] == country;
+    fleet.gateway.log.wait_for_number(20, "new connections", is_connected).await;
+    let observed = callers.stop().await;
+    observed.report("the only replica closes each connection after 300 ms", &["OK"]);
+    let longest = observed.percentile(1.0);
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
 
 /// No call fails: a server that does not speak HTTP/2 is never called.

@@ -20,8 +20,8 @@ const CALLERS: usize = 4;
 /// How many calls there are after each step.
 const CALLS: usize = 100;
 
-/// How long a connection lives: long enough not to count as one that fails at once.
-const CONNECTION_AGE: &str = "1500ms";
+/// How long a connection lives.
+const CONNECTION_AGE: &str = "300ms";
 
 /// Callers without a pause, each with connections of its own.
 struct Load {

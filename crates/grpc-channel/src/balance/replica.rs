@@ -98,6 +98,9 @@ impl Observer for OutcomeGuard {
     fn ended(&mut self, result: Result<(), &Failure>) {
         self.ended = true;
         let Err(failure) = result else { return self.set.succeeded(&self.endpoint, self.epoch) };
+        if failure.cause == Cause::Unsent {
+            self.set.notice_loss(&self.endpoint);
+        }
         match Evidence::of(failure) {
             Evidence::Success => self.set.succeeded(&self.endpoint, self.epoch),
             Evidence::Failure => self.set.failed(&self.endpoint, self.epoch),

@@ -8,7 +8,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use http::Uri;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     backoff::Backoff,
@@ -23,8 +23,9 @@ use crate::{
 /// The waits between attempts to connect.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(3));
 
-/// How long an endpoint has to have been ready for its loss to reset the back-off.
-const STEADY: Duration = Duration::from_secs(1);
+/// How far apart attempts to connect begin at least if the endpoint was ready in between. Calls wait for the next one, so it
+/// has no back-off: some servers close each connection soon, gracefully.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 type Opened = Result<(Connection, Driver), ConnectionError>;
 
@@ -36,28 +37,32 @@ type Opened = Result<(Connection, Driver), ConnectionError>;
 pub(crate) async fn connect_loop(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transport: Transport, origin: Uri) {
     let mut failures = 0;
     loop {
-        let (state, was_ready) = match Connection::open(endpoint.address, transport.clone()).await {
+        let begun = Instant::now();
+        let (why, was_open, was_ready) = match Connection::open(endpoint.address, transport.clone()).await {
             Ok((connection, driver)) => {
                 let connected = ConnectedEndpoint::new(&set, &endpoint, &transport);
-                let (why, ready_since) = connected.run(connection, driver, &origin).await;
+                let (why, was_ready) = connected.run(connection, driver, &origin).await;
                 endpoint.pool.clear();
-                match ready_since {
-                    Some(since) => (ConnectivityState::Connecting, since.elapsed() >= STEADY),
-                    None => (ConnectivityState::TransientFailure(why), false),
-                }
+                (why, true, was_ready)
             }
-            Err(error) => (ConnectivityState::TransientFailure(error.to_string()), false),
+            Err(error) => (error.to_string(), matches!(error, ConnectionError::Closed), false),
         };
+        // A peer that limits the age of connections may close one before it is ready, if either is slow.
+        let is_expected = was_ready || (was_open && failures == 0);
+        let state = if is_expected { ConnectivityState::Connecting } else { ConnectivityState::TransientFailure(why) };
         let wanted = set.reconnect_wanted();
         set.set_connectivity(&endpoint, state);
         set.request_resolution();
-        failures = if was_ready { 0 } else { failures + 1 };
-        if failures > 0 {
-            tokio::select! {
-                () = tokio::time::sleep(BACKOFF.wait(failures)) => {}
-                // No other endpoint is left for the calls.
-                () = wanted => {}
-            }
+        if was_ready {
+            failures = 0;
+            sleep_until(begun + MIN_INTERVAL).await;
+            continue;
+        }
+        failures += 1;
+        tokio::select! {
+            () = sleep(BACKOFF.wait(failures)) => {}
+            // No other endpoint is left for the calls.
+            () = wanted => {}
         }
     }
 }
@@ -78,31 +83,31 @@ impl<'a> ConnectedEndpoint<'a> {
         Self { set, endpoint, transport, drivers: FuturesUnordered::new(), opening: None }
     }
 
-    /// Runs until the first connection is lost. Returns why, and since when the endpoint had been ready.
-    async fn run(mut self, connection: Connection, driver: Driver, origin: &Uri) -> (String, Option<Instant>) {
+    /// Runs until the first connection is lost. Returns why, and whether the endpoint had been ready.
+    async fn run(mut self, connection: Connection, driver: Driver, origin: &Uri) -> (String, bool) {
         let health = health(connection.clone(), origin.clone());
         tokio::pin!(health);
         let first = self.add(connection, driver);
-        let mut ready_since = None;
+        let mut was_ready = false;
         loop {
             tokio::select! {
                 Some((number, why)) = self.drivers.next() => {
                     if number == first {
-                        return (why, ready_since);
+                        return (why, was_ready);
                     }
                     self.endpoint.pool.remove(number);
                 }
                 serving = health.next() => match serving {
                     Some(true) => {
-                        ready_since = ready_since.or_else(|| Some(Instant::now()));
+                        was_ready = true;
                         self.set.set_connectivity(self.endpoint, ConnectivityState::Ready);
                     }
-                    Some(false) if ready_since.is_none() => self.set.set_connectivity(self.endpoint, ConnectivityState::NotServing),
-                    Some(false) | None => return ("it stopped serving".to_owned(), ready_since),
+                    Some(false) if !was_ready => self.set.set_connectivity(self.endpoint, ConnectivityState::NotServing),
+                    Some(false) | None => return ("it stopped serving".to_owned(), was_ready),
                 },
                 () = self.endpoint.pool.wanted() => {
                     if self.endpoint.pool.is_closed() {
-                        return ("it closed the connection".to_owned(), ready_since);
+                        return ("it closed the connection".to_owned(), was_ready);
                     }
                     self.grow();
                 }

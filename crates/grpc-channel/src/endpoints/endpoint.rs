@@ -103,6 +103,20 @@ impl Endpoint {
         before
     }
 
+    /// Takes an endpoint that is ready back to connecting if its connections are closed, so that calls wait until it is
+    /// connected again: its connect loop may not have noticed yet. Returns whether that is so.
+    pub(crate) fn notice_loss(&self) -> bool {
+        let mut status = self.status.lock();
+        // Under the lock: a connection is added before its endpoint becomes ready.
+        let is_lost = status.connectivity == ConnectivityState::Ready && self.pool.is_closed();
+        if is_lost {
+            status.connectivity = ConnectivityState::Connecting;
+            status.since = Instant::now();
+            self.pool.request_connection();
+        }
+        is_lost
+    }
+
     /// Marks the endpoint as being retried if its last attempt to connect failed at least `age` ago, so that calls wait
     /// for the next one. Returns whether that is so.
     pub(crate) fn retry_if_failed_for(&self, age: Duration) -> bool {

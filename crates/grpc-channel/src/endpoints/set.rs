@@ -68,7 +68,20 @@ impl EndpointSet {
     }
 
     pub(crate) fn set_connectivity(&self, endpoint: &Endpoint, connectivity: ConnectivityState) {
-        if endpoint.set_connectivity(connectivity) == ConnectivityState::Ready && !self.is_ready() {
+        let was_ready = endpoint.set_connectivity(connectivity) == ConnectivityState::Ready;
+        self.connectivity_changed(was_ready);
+    }
+
+    /// Notices that a call was not sent because the connections of its endpoint are closed: the next one does not try it
+    /// again before it is connected.
+    pub(crate) fn notice_loss(&self, endpoint: &Endpoint) {
+        if endpoint.notice_loss() {
+            self.connectivity_changed(true);
+        }
+    }
+
+    fn connectivity_changed(&self, was_ready: bool) {
+        if was_ready && !self.is_ready() {
             // The last ready endpoint is lost. Those that failed may have come back since.
             self.reconnect_after(Duration::ZERO);
         }

@@ -166,6 +166,11 @@ impl Pool {
         drop(state);
     }
 
+    /// Notifies the connect loop that calls want a connection.
+    pub(crate) fn request_connection(&self) {
+        self.wanted.notify_one();
+    }
+
     /// Waits until a connection is wanted, or found closed. Cancel safe.
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;

@@ -44,6 +44,20 @@ async fn the_loss_of_the_last_gives_the_others_another_chance() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_wait_for_an_endpoint_whose_loss_they_notice_first() {
+    let (set, endpoints) = set(&[ConnectivityState::Ready, failed()]);
+    let wanted = set.reconnect_wanted();
+    // It has no connection.
+    set.notice_loss(&endpoints[0]);
+    assert_eq!(set.admits(&endpoints[0]), Err(None));
+    assert_eq!(set.unreachable(), None, "it is worth waiting");
+    endpoints[0].pool.wanted().await;
+    wanted.await;
+    set.notice_loss(&endpoints[1]);
+    assert_eq!(endpoints[1].connectivity(), failed(), "it was not ready");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_has_those_tried_again_that_failed_a_while_ago() {
     let (set, endpoints) = set(&[failed(), failed()]);
     let wanted = set.reconnect_wanted();
