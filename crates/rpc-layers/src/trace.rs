@@ -13,7 +13,7 @@
 //! * `span_guard`: the open span of a call, which is ended exactly once.
 //! * `end_reason`: how a call ended, on its span.
 //! * `duration`: the duration metric.
-//! * `line_sample`: limits the log lines of requests that are refused or cancelled.
+//! * `line_sample`: limits the log lines of requests that are refused, cancelled or late.
 //! * `saved_time`: [`SavedTime`], which a handler adds to the log line of its request.
 //! * `method`: the method of a request; bounds the names that callers can create.
 //! * `attempt`: which attempt of a call a request is.

@@ -43,8 +43,8 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 /// The trace of a [`Caller`] that is not trusted is not continued: the span begins one, with a link to it.
 ///
 /// Adds `traceresponse` to the reply, and logs one line when the reply has ended or was dropped, with the [`SavedTime`]
-/// that the reply has as an extension. Of requests that are refused or cancelled, 50 in a second have a line; one more
-/// line says how many others there were.
+/// that the reply has as an extension. Of requests that are refused, cancelled, or late by a deadline that their caller
+/// set, 50 in a second have a line; one more line says how many others there were.
 #[derive(Clone, Debug)]
 pub struct ServerTraceLayer {
     methods: KnownMethods,

@@ -120,7 +120,7 @@ impl Drop for SpanGuard {
 
 impl ServerCall {
     fn log(&self, reason: EndReason, took: Duration, span: &Span) {
-        if !self.lines.includes(reason) {
+        if !self.lines.includes(reason, self.is_due()) {
             return;
         }
         let (method, code) = (self.method.original(), code_name(reason.code()));
