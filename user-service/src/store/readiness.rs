@@ -34,6 +34,9 @@ enum NotWritable {
     NoTable,
 }
 
+/// Whether the server accepts writes, and whether there is a table of users.
+type CanWrite = (bool, bool);
+
 // === impl StoreReadiness ===
 
 impl StoreReadiness {
@@ -68,18 +71,31 @@ impl StoreReadiness {
 
     async fn postgres(&mut self, pools: &ReadWrite<Postgres>) -> Result<(), BoxError> {
         // Taken out: it is closed if a query fails or the check takes too long.
-        let mut connection = match self.postgres.take() {
-            Some(connection) => connection,
-            None => pools.writer.connect_options().connect().await.map_err(|error| self.failed(error))?,
+        let known = match self.postgres.take() {
+            // That it was closed says nothing: requests get new connections for those that were.
+            Some(mut connection) => can_write(&mut connection).await.ok().map(|answer| (connection, answer)),
+            None => None,
         };
-        let answer = query_as(CAN_WRITE).fetch_one(&mut connection).await;
-        let (can_write, has_table) = answer.map_err(|error| self.failed(error))?;
-        self.postgres = Some(connection);
-        match (can_write, has_table) {
-            (true, true) => Ok(()),
+        let (connection, answer) = match known {
+            Some(known) => known,
+            None => self.ask_anew(pools).await.map_err(|error| self.failed(error))?,
+        };
+        match answer {
+            (true, true) => {
+                self.postgres = Some(connection);
+                Ok(())
+            }
+            // The next check has a new connection: what a session is allowed may be decided when it begins.
             (false, _) => Err(self.failed(OpenError::unavailable(NotWritable::ReadOnly))),
             (true, false) => Err(self.failed(OpenError::unavailable(NotWritable::NoTable))),
         }
+    }
+
+    /// Asks on a new connection.
+    async fn ask_anew(&self, pools: &ReadWrite<Postgres>) -> sqlx::Result<(PgConnection, CanWrite)> {
+        let mut connection = pools.writer.connect_options().connect().await?;
+        let answer = can_write(&mut connection).await?;
+        Ok((connection, answer))
     }
 
     /// Names the database in an error.
@@ -97,4 +113,8 @@ impl ReadinessCheck for StoreReadiness {
             (Pools::Sqlite(..), Kind::Postgres(_)) => unreachable!("the pools are of the database"),
         }
     }
+}
+
+async fn can_write(connection: &mut PgConnection) -> sqlx::Result<CanWrite> {
+    query_as(CAN_WRITE).fetch_one(connection).await
 }

@@ -192,6 +192,34 @@ async fn a_postgres_without_writes_or_without_users_is_not_ready() {
     ready().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_session_that_may_not_write_is_not_asked_again() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let url = cluster.database().await;
+    let name = url.rsplit_once('/').unwrap().1;
+    let mut readiness = StoreReadiness::new(Store::open(&url.parse().unwrap()).await.unwrap());
+    let mut admin = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    for (read_only, is_ready) in [("on", false), ("off", true)] {
+        // Counts for sessions that begin later.
+        let statement = format!("ALTER DATABASE {name} SET default_transaction_read_only = {read_only}");
+        admin.execute(AssertSqlSafe(statement)).await.unwrap();
+        assert_eq!(readiness.check().await.is_ok(), is_ready, "{read_only}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_is_no_failure() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let url = cluster.database().await;
+    let name = url.rsplit_once('/').unwrap().1;
+    let mut readiness = StoreReadiness::new(Store::open(&url.parse().unwrap()).await.unwrap());
+    readiness.check().await.unwrap();
+    let mut admin = PgConnection::connect(&cluster.url("postgres")).await.unwrap();
+    let all = format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'");
+    admin.execute(AssertSqlSafe(all)).await.unwrap();
+    readiness.check().await.expect("the server is there");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_that_stops_is_not_ready_until_it_is_back() {
     let Some(cluster) = Cluster::start() else { return };
