@@ -1,7 +1,7 @@
 //! Resolves a backend's names into endpoints, again and again.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -30,6 +30,9 @@ pub(crate) enum Change<'a> {
     Remove(SocketAddr),
 }
 
+/// The addresses of a backend, and the position of the name that each belongs to.
+type Known = BTreeMap<SocketAddr, usize>;
+
 type Lookup = BoxFuture<'static, io::Result<BTreeSet<SocketAddr>>>;
 
 /// A name, and what it resolved to.
@@ -53,21 +56,10 @@ pub(crate) async fn resolve_endpoints(
     mut apply: impl FnMut(Change<'_>) + Send,
 ) {
     let mut names: Vec<_> = targets.iter().map(Name::of).collect();
-    let mut known = BTreeSet::new();
+    let mut known = Known::new();
     loop {
         join_all(names.iter_mut().map(Name::resolve)).await;
-        let found: BTreeSet<_> = names.iter().flat_map(|name| &name.addresses).copied().collect();
-        // New ones come first, so that there are never fewer than need be.
-        for &address in found.difference(&known) {
-            if let Some(name) = names.iter().find(|name| name.addresses.contains(&address)) {
-                apply(Change::Insert(address, &name.target));
-            }
-        }
-        for &address in known.difference(&found) {
-            apply(Change::Remove(address));
-            set.remove(address);
-        }
-        known = found;
+        known = update(&names, &known, &set, &mut apply);
         // Calls that wait look again after this.
         set.set_resolution_error(names.iter().find_map(|name| name.failure.clone()));
         if names.iter().all(Name::is_address) {
@@ -76,6 +68,39 @@ pub(crate) async fn resolve_endpoints(
         }
         next_resolution(every, &set).await;
     }
+}
+
+/// Applies what has changed since the addresses were `known`, and returns those of now.
+fn update(names: &[Name], known: &Known, set: &EndpointSet, mut apply: impl FnMut(Change<'_>)) -> Known {
+    let mut found = Known::new();
+    for (position, name) in names.iter().enumerate() {
+        for address in &name.addresses {
+            // Two names may have an address: it stays with the one that had it first.
+            let before = known.get(address).copied().filter(|before| names[*before].addresses.contains(address));
+            found.entry(*address).or_insert(before.unwrap_or(position));
+        }
+    }
+    let remove = |address, apply: &mut dyn FnMut(Change<'_>)| {
+        apply(Change::Remove(address));
+        set.remove(address);
+    };
+    // New ones come first, so that there are never fewer than need be.
+    for (&address, &position) in &found {
+        let target = &names[position].target;
+        match known.get(&address) {
+            None => apply(Change::Insert(address, target)),
+            // Another replica has it now, whose certificate has another name.
+            Some(&before) if names[before].target.server_name() != target.server_name() => {
+                remove(address, &mut apply);
+                apply(Change::Insert(address, target));
+            }
+            Some(_) => {}
+        }
+    }
+    for &address in known.keys().filter(|address| !found.contains_key(address)) {
+        remove(address, &mut apply);
+    }
+    found
 }
 
 /// Waits until it is time to resolve again.
@@ -146,6 +171,35 @@ mod tests {
         };
         resolve_endpoints(targets.to_vec(), Duration::from_secs(1), set, apply).await;
         assert_eq!(found, ["127.0.0.1:1", "[::1]:2"]);
+    }
+
+    /// Returns the names with these ports, and what has changed since they had the others.
+    fn changes(targets: [&str; 2], before: [&[u16]; 2], now: [&[u16]; 2]) -> Vec<String> {
+        let names = |ports: [&[u16]; 2]| {
+            let names = targets.iter().zip(ports).map(|(target, ports)| Name {
+                addresses: addresses(&ports.iter().copied().collect()),
+                ..Name::of(&target.parse().unwrap())
+            });
+            names.collect::<Vec<_>>()
+        };
+        let (set, mut changes) = (EndpointSet::new(0.5), Vec::new());
+        let known = update(&names(before), &Known::new(), &set, |_| {});
+        update(&names(now), &known, &set, |change| {
+            changes.push(match change {
+                Change::Insert(address, target) => format!("+{} {}", address.port(), target.host()),
+                Change::Remove(address) => format!("-{}", address.port()),
+            });
+        });
+        changes
+    }
+
+    #[test]
+    fn an_address_that_goes_to_another_name_is_verified_against_that() {
+        let tls = ["https://users-1:1", "https://users-2:1"];
+        assert_eq!(changes(tls, [&[1], &[2]], [&[1], &[2, 3]]), ["+3 users-2"]);
+        assert_eq!(changes(tls, [&[1], &[2]], [&[3], &[1]]), ["-1", "+1 users-2", "+3 users-1", "-2"]);
+        assert_eq!(changes(tls, [&[], &[1]], [&[1], &[1]]), [""; 0], "both have it");
+        assert_eq!(changes(["http://users-1:1", "http://users-2:1"], [&[1], &[2]], [&[2], &[1]]), [""; 0]);
     }
 
     #[tokio::test(start_paused = true)]
