@@ -237,6 +237,10 @@ const ERRORS: &[(&[&str], &str)] = &[
         "gateway: invalid value 'a b' for '--allow-client <NAME>' or GATEWAY_ALLOW_CLIENT: expected a SPIFFE ID or other URI \
          such as spiffe://example.org/gateway, or a DNS name such as gateway.example.org",
     ),
+    (
+        &["gateway", "--client-certificate-identity"],
+        "gateway: missing '--tls-client-ca <FILE>': --help says what it is",
+    ),
     (&["gateway", "--zzz"], "gateway: unknown flag '--zzz': --help lists what there is"),
     (
         &["user-service", "--database", "mysql://ada:hunter2@db"],

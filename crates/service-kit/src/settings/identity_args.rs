@@ -7,7 +7,7 @@ use rpc_layers::identity::AuditLevel;
 use super::value_parser::positive_duration;
 use crate::identity::KeySource;
 
-/// The flags that say who may call a service. Without them everybody may.
+/// The flags that say who may call a service. Without them everybody may. Beside those of [`TlsArgs`](super::TlsArgs).
 #[derive(Clone, Debug, clap::Args)]
 pub struct IdentityArgs {
     /// Take API keys, whose hashes are in this file: `fanout key new` makes them; read again when it changes
@@ -26,7 +26,8 @@ pub struct IdentityArgs {
     #[arg(long, default_value = "5m", value_parser = positive_duration, value_name = "DURATION")]
     pub jwt_jwks_refresh: Duration,
     /// Take the verified certificate of a connection as its caller's identity: its first URI name, else its first DNS name
-    #[arg(long)]
+    // Without authorities no client presents one.
+    #[arg(long, requires_if("true", "tls_client_ca"))]
     pub client_certificate_identity: bool,
     /// Which identity may call which method: a file with lines such as `key:reports package.Service/Method`; read again
     /// when it changes; without it every identity may call every method
@@ -93,18 +94,29 @@ fn not_empty(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::TlsArgs, *};
 
     #[derive(clap::Parser)]
     struct Flags {
         #[command(flatten)]
         args: IdentityArgs,
+        #[command(flatten)]
+        _tls: TlsArgs,
+    }
+
+    #[test]
+    fn an_identity_of_certificates_needs_their_authorities() {
+        let parse = |args: &[&str]| <Flags as clap::Parser>::try_parse_from([&["program"], args].concat());
+        let files = ["--tls-cert", "a", "--tls-key", "b", "--tls-client-ca", "c"];
+        assert!(parse(&[&["--client-certificate-identity"], &files[..]].concat()).is_ok());
+        let error = parse(&["--client-certificate-identity"]).map(drop).unwrap_err().to_string();
+        assert!(error.contains("--tls-client-ca"), "{error}");
     }
 
     #[test]
     fn the_context_of_strangers_counts_on_loopback_only() {
         let trusts = |trust_context, is_on, address: Option<&str>| {
-            let Flags { args } = clap::Parser::parse_from(["program"]);
+            let Flags { args, .. } = clap::Parser::parse_from(["program"]);
             let args = IdentityArgs { trust_context, ..args };
             args.trust_anonymous(is_on, address.map(|address| address.parse().unwrap()))
         };
