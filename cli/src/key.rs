@@ -46,6 +46,8 @@ enum KeyCommand {
     /// Removes keys: a gateway that runs refuses them a second later
     Revoke {
         /// The name of the keys, or the beginning of one's hash as `list` shows it
+        // A hash in base64 may begin with '-'.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         #[command(flatten)]
         file: FileArgs,
@@ -121,5 +123,29 @@ impl KeyError {
             Self::Random => 71,
             Self::Output(_) => 74,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[command(flatten)]
+        args: KeyArgs,
+    }
+
+    #[test]
+    fn a_hash_may_begin_with_a_hyphen() {
+        for hash in ["-Ab3-_9x", "--b3-_9x", "-hb3-_9x", "Ab3-_9xy"] {
+            for words in [["x", "revoke", hash, "--file", "keys"], ["x", "revoke", "--file", "keys", hash]] {
+                let flags = Flags::try_parse_from(words).unwrap();
+                let KeyCommand::Revoke { key, file } = flags.args.command else { panic!("another command") };
+                assert_eq!((key.as_str(), file.file.to_str()), (hash, Some("keys")), "{words:?}");
+            }
+        }
     }
 }
