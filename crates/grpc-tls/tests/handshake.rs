@@ -158,3 +158,20 @@ async fn a_server_accepts_its_own_certificate_from_whoever_has_the_key() {
     let (_, accepted) = connect(&other, &server).await;
     assert_eq!(accepted.unwrap_err(), "its certificate is from an unknown authority");
 }
+
+#[tokio::test]
+async fn a_server_accepts_a_renewed_certificate_of_its_own_that_it_has_not_read_yet() {
+    let (files, authority) = (Files::new(), Authority::new());
+    let names = ["spiffe://example.org/users", "users", "localhost"];
+    let server = ServerFiles {
+        client_ca: Some(files.write("clients.crt", &authority.pem)),
+        allowed_clients: vec![GATEWAY.parse().unwrap()],
+        ..files.server(&authority.sign(&names))
+    };
+    let server = ServerTls::load(server).unwrap();
+    for (presented, is_accepted) in [(&names[..], true), (&names[1..], false), (&["localhost"], false)] {
+        let client = ClientTls::load(files.client(&authority, Some(&authority.sign(presented)))).unwrap();
+        let (_, accepted) = connect(&client, &server).await;
+        assert_eq!(accepted.is_ok(), is_accepted, "{presented:?}: {accepted:?}");
+    }
+}
