@@ -5,7 +5,6 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -20,6 +19,7 @@ use tower::{Layer, Service};
 use super::{Caller, Denial, Identity};
 use crate::{
     peer::Peer,
+    throttle::Throttle,
     trace::{KnownMethods, RpcMethod},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 pub const AUDIT_TARGET: &str = "audit";
 
 /// How many refused requests have a line of their own in each [`WINDOW`]. More are counted.
-const MAX_DENIALS: u32 = 10;
+const MAX_DENIALS: u64 = 10;
 
 /// See [`MAX_DENIALS`].
 const WINDOW: Duration = Duration::from_secs(1);
@@ -49,15 +49,7 @@ pub enum AuditLevel {
 pub(super) struct Audit {
     level: AuditLevel,
     methods: KnownMethods,
-    denials: Mutex<Denials>,
-}
-
-/// The refused requests of a window.
-#[derive(Debug, Default)]
-struct Denials {
-    since: Option<Instant>,
-    logged: u32,
-    suppressed: u64,
+    denials: Throttle,
 }
 
 /// Logs the requests that have been let in. Stands inside of the trace layer, so that its lines have the trace id.
@@ -81,7 +73,7 @@ struct Who<'a>(Option<&'a Identity>);
 
 impl Audit {
     pub(super) fn new(level: AuditLevel, methods: KnownMethods) -> Self {
-        Self { level, methods, denials: Mutex::default() }
+        Self { level, methods, denials: Throttle::new(MAX_DENIALS, WINDOW) }
     }
 
     pub(super) fn layer(&self) -> AuditLayer {
@@ -100,8 +92,7 @@ impl Audit {
         if self.level == AuditLevel::Off {
             return;
         }
-        let allowed = self.denials.lock().unwrap_or_else(PoisonError::into_inner).allow(Instant::now());
-        let Some(others) = allowed else { return };
+        let Some(others) = self.denials.allow(Instant::now()) else { return };
         // There is no span: the caller's own trace is the only one.
         let caller = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
         let trace_id = caller.has_active_span().then(|| caller.span().span_context().trace_id());
@@ -118,35 +109,12 @@ impl Audit {
         );
     }
 
-    /// Logs how many refused requests have had no line, if none has said it for a while.
+    /// Logs how many refused requests have had no line, if there are any.
     pub(super) fn flush(&self) {
-        let others = self.denials.lock().unwrap_or_else(PoisonError::into_inner).flush(Instant::now());
-        if let Some(others) = others {
+        let others = self.denials.take_suppressed();
+        if others > 0 {
             tracing::info!(target: AUDIT_TARGET, decision = "deny", others, "audit: more requests denied");
         }
-    }
-}
-
-// === impl Denials ===
-
-impl Denials {
-    /// Returns how many were suppressed since the last line, or `None` if this one is to be suppressed too.
-    fn allow(&mut self, now: Instant) -> Option<u64> {
-        if self.since.is_none_or(|since| now >= since + WINDOW) {
-            (self.since, self.logged) = (Some(now), 0);
-        }
-        if self.logged == MAX_DENIALS {
-            self.suppressed += 1;
-            return None;
-        }
-        self.logged += 1;
-        Some(std::mem::take(&mut self.suppressed))
-    }
-
-    /// Returns how many were suppressed, if the window is over.
-    fn flush(&mut self, now: Instant) -> Option<u64> {
-        let is_over = self.since.is_some_and(|since| now >= since + WINDOW);
-        (is_over && self.suppressed > 0).then(|| std::mem::take(&mut self.suppressed))
     }
 }
 
@@ -200,26 +168,5 @@ impl fmt::Display for Who<'_> {
             Some(identity) => identity.fmt(f),
             None => f.write_str("anonymous"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_denials_is_ten_lines_a_second_and_a_number() {
-        let (mut denials, begun) = (Denials::default(), Instant::now());
-        for _ in 0..MAX_DENIALS {
-            assert_eq!(denials.allow(begun), Some(0));
-        }
-        assert_eq!((denials.allow(begun), denials.allow(begun)), (None, None));
-        assert_eq!(denials.flush(begun), None, "the window has not ended");
-        assert_eq!(denials.allow(begun + WINDOW), Some(2));
-        for _ in 0..MAX_DENIALS {
-            denials.allow(begun + WINDOW);
-        }
-        assert_eq!(denials.flush(begun + 2 * WINDOW), Some(1), "nobody else would say it");
-        assert_eq!(denials.flush(begun + 3 * WINDOW), None);
     }
 }

@@ -126,8 +126,7 @@ impl AuthenticateLayer {
         }
     }
 
-    /// Logs how many refused requests the audit log has left out, if nothing has said it for a second. To be called now
-    /// and then.
+    /// Logs how many refused requests the audit log has left out since it last said so. To be called now and then.
     pub fn flush_audit(&self) {
         if let Some(shared) = &self.shared {
             shared.audit.flush();

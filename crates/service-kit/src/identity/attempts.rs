@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rpc_layers::peer::network;
+
 /// How many wrong tokens of one address are checked in a second.
 const MAX_PER_SECOND: u32 = 100;
 
@@ -52,7 +54,7 @@ impl Attempts {
     }
 
     fn slot(&self, address: Option<IpAddr>) -> &AtomicU64 {
-        let hash = self.hasher.hash_one(address.map(|address| network(address.to_canonical())));
+        let hash = self.hasher.hash_one(address.map(network));
         let index = usize::try_from(hash % SLOTS as u64).unwrap_or_default();
         &self.slots[index]
     }
@@ -61,14 +63,6 @@ impl Attempts {
     fn second(&self, now: Instant) -> u32 {
         let seconds = now.saturating_duration_since(self.begun) + Duration::from_secs(1);
         u32::try_from(seconds.as_secs()).unwrap_or(u32::MAX)
-    }
-}
-
-/// Returns the part of an address that one caller has: an IPv6 address up to /64.
-fn network(address: IpAddr) -> u64 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or_default(),
     }
 }
 
