@@ -14,7 +14,7 @@ use crate::{
     backoff::Backoff,
     endpoints::{
         endpoint::{ConnectivityState, Endpoint},
-        health::health,
+        health::{Health, health},
         set::EndpointSet,
     },
     transport::connection::{Connection, ConnectionError, Driver, Transport},
@@ -97,13 +97,14 @@ impl<'a> ConnectedEndpoint<'a> {
                     }
                     self.endpoint.pool.remove(number);
                 }
-                serving = health.next() => match serving {
-                    Some(true) => {
+                Some(health) = health.next() => match health {
+                    Health::Serving => {
                         was_ready = true;
                         self.set.set_connectivity(self.endpoint, ConnectivityState::Ready);
                     }
-                    Some(false) if !was_ready => self.set.set_connectivity(self.endpoint, ConnectivityState::NotServing),
-                    Some(false) | None => return ("it stopped serving".to_owned(), was_ready),
+                    Health::NotServing if !was_ready => self.set.set_connectivity(self.endpoint, ConnectivityState::NotServing),
+                    Health::NotServing => return ("it stopped serving".to_owned(), was_ready),
+                    Health::Ended(why) => return (why, was_ready),
                 },
                 () = self.endpoint.pool.wanted() => {
                     if self.endpoint.pool.is_closed() {

@@ -3,6 +3,7 @@
 use futures::{Stream, stream};
 use http::{HeaderMap, Uri, uri::PathAndQuery};
 use prost::Message as _;
+use rpc_layers::source;
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus};
 
@@ -18,15 +19,27 @@ use crate::{
 
 const WATCH: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Watch");
 
+/// What is known of a server's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It serves.
+    Serving,
+    /// It is connected, and says that it does not serve.
+    NotServing,
+    /// Nothing more will be heard of it, and why.
+    Ended(String),
+}
+
 enum Watch {
     Start(Connection, Uri),
     Open(Messages),
     /// The server has no health service: it serves while it is connected.
     Unimplemented,
+    Ended,
 }
 
-/// Returns a stream of whether the whole server serves, with an item for each change. Ends when the server ends it.
-pub(crate) fn health(connection: Connection, origin: Uri) -> impl Stream<Item = bool> + Send {
+/// Returns a stream of the health of the whole server, with an item for each change.
+pub(crate) fn health(connection: Connection, origin: Uri) -> impl Stream<Item = Health> + Send {
     stream::unfold(Watch::Start(connection, origin), |watch| async {
         let next = match watch {
             Watch::Start(connection, origin) => match open(connection, &origin).await {
@@ -35,13 +48,23 @@ pub(crate) fn health(connection: Connection, origin: Uri) -> impl Stream<Item = 
             },
             Watch::Open(messages) => next(messages).await,
             Watch::Unimplemented => std::future::pending().await,
+            Watch::Ended => return None,
         };
-        match next {
-            Ok((serving, messages)) => Some((serving, Watch::Open(messages))),
-            Err(status) if status.code() == Code::Unimplemented => Some((true, Watch::Unimplemented)),
-            Err(_) => None,
-        }
+        Some(match next {
+            Ok((true, messages)) => (Health::Serving, Watch::Open(messages)),
+            Ok((false, messages)) => (Health::NotServing, Watch::Open(messages)),
+            Err(status) if status.code() == Code::Unimplemented => (Health::Serving, Watch::Unimplemented),
+            Err(status) => (Health::Ended(why_ended(&status)), Watch::Ended),
+        })
     })
+}
+
+/// Returns why the server ended the stream: in its own words if it refuses the connection, which it says with GOAWAY.
+fn why_ended(status: &Status) -> String {
+    match source::find::<h2::Error>(status) {
+        Some(error) if error.is_go_away() && error.reason() != Some(h2::Reason::NO_ERROR) => error.to_string(),
+        _ => "it stopped serving".to_owned(),
+    }
 }
 
 async fn open(mut connection: Connection, origin: &Uri) -> Result<Messages, Status> {
