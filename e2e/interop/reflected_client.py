@@ -18,10 +18,15 @@ def open_channel(address: str) -> grpc.Channel:
     return grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
 
 
-def open_secure_channel(address: str, certs: Path, client: str | None = None, options=()) -> grpc.Channel:
-    """A channel with TLS that trusts the authority of this directory of `fanout certs`. `client` presents a certificate."""
+def open_secure_channel(
+    address: str, certs: Path, client: str | None = None, options=(), token: str | None = None
+) -> grpc.Channel:
+    """A channel with TLS that trusts the authority of this directory of `fanout certs`. `client` presents a certificate, and
+    each call sends the token."""
     own = [(certs / client / file).read_bytes() for file in ("tls.key", "tls.crt")] if client else [None, None]
     credentials = grpc.ssl_channel_credentials((certs / "ca.pem").read_bytes(), *own)
+    if token:
+        credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
     return grpc.secure_channel(address, credentials, options=[("grpc.enable_http_proxy", 0), *options])
 
 

@@ -30,7 +30,10 @@ pub(super) fn commands(rpc: &Rpc, options: &RequestOptions, columns: usize) -> [
     let authority = gateway.authority();
     let (grpcurl_tls, buf_tls) = (grpcurl_tls(options), buf_tls(options));
     let grpcurl = iter::once("grpcurl".to_owned()).chain(grpcurl_tls).chain(timeout).chain(shared.iter().cloned());
-    let buf = iter::once("buf curl --protocol grpc".to_owned()).chain(buf_tls).chain(shared.iter().cloned());
+    // grpcurl sends its headers with reflection too, which asks for credentials where calls do.
+    let reflection = options.credentials().map(|_| "--reflect-header '*'".to_owned());
+    let buf = iter::once("buf curl --protocol grpc".to_owned());
+    let buf = buf.chain(buf_tls).chain(reflection).chain(shared.iter().cloned());
     [
         fill(grpcurl.chain([format!("{authority} {name}")]), columns),
         fill(buf.chain([format!("{gateway}/{name}")]), columns),
