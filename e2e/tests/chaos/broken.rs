@@ -36,8 +36,9 @@ async fn connections_live_for_a_moment() {
     fleet.gateway.log.wait_for_number(20, "new connections", is_connected).await;
     let observed = callers.stop().await;
     observed.report("the only replica closes each connection after 300 ms", &["OK"]);
-    let longest = observed.percentile(1.0);
-    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    let [usual, slow] = [0.5, 0.9].map(|share| observed.percentile(share));
+    println!("  half of them took {usual:?}, one of ten {slow:?}");
+    assert!(slow < 10 * usual, "calls wait for a back-off");
 }
 
 /// No call fails: a server that does not speak HTTP/2 is never called.
