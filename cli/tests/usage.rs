@@ -239,7 +239,7 @@ const ERRORS: &[(&[&str], &str)] = &[
     ),
     (
         &["gateway", "--client-certificate-identity"],
-        "gateway: missing '--tls-client-ca <FILE>': --help says what it is",
+        "gateway: missing '--tls-cert <FILE>' and '--tls-key <FILE>' and '--tls-client-ca <FILE>': --help says what it is",
     ),
     (&["gateway", "--zzz"], "gateway: unknown flag '--zzz': --help lists what there is"),
     (
