@@ -54,7 +54,8 @@ impl FromStr for GatewayAddress {
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = whole.parse().map_err(|_| FORM)?;
         match (uri.scheme_str(), uri.path()) {
-            (Some("http" | "https"), "/" | "") if uri.query().is_none() => Ok(Self(uri)),
+            // A user name has no place in HTTP/2, and a password would be printed with the address.
+            (Some("http" | "https"), "/" | "") if uri.query().is_none() && !text.contains('@') => Ok(Self(uri)),
             _ => Err(FORM.to_owned()),
         }
     }
@@ -85,7 +86,9 @@ mod tests {
         for wrong in ["0", "65536", "99999999999999999999"] {
             assert_eq!(wrong.parse::<GatewayAddress>().unwrap_err(), "expected a port from 1 to 65535", "{wrong}");
         }
-        for wrong in ["", "http://", "ftp://x", "https://x/path", "http://x/path", "http://x?q", "a b"] {
+        for wrong in
+            ["", "http://", "ftp://x", "https://x/path", "http://x/path", "http://x?q", "a b", "http://ada:s3cret@x:1"]
+        {
             assert!(wrong.parse::<GatewayAddress>().unwrap_err().contains("http://HOST:PORT"), "{wrong}");
         }
     }
