@@ -6,13 +6,22 @@
 //!
 //! * [`span`]: ids and [`Span`], the part of an OpenTelemetry span that is read here.
 //! * [`trace`]: [`Trace`], the spans of one trace as a sound forest, with the [`Problem`]s that were repaired.
+//! * `call`: which spans are calls, and what identifies one; `closeness`: which times count as the same.
+//! * [`evidence`]: what many traces have shown about pairs of calls.
+//! * [`analysis`]: [`Analysis`], the verdict on one trace.
 //! * [`text`]: findings in plain English.
 
+pub mod analysis;
+mod call;
+mod closeness;
+pub mod evidence;
 pub mod span;
 pub mod text;
 pub mod trace;
 
 pub use crate::{
+    analysis::{Analysis, Certainty, FanOut, Overlap, Reason, Repeated, Segment, Sequence},
+    evidence::Evidence,
     span::{Link, Span, SpanId, SpanKind, Text, TraceId, Value},
     trace::{Problem, ProblemKind, SpanIndex, Trace, split},
 };

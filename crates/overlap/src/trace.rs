@@ -8,7 +8,7 @@
 //! 3. A span that ends before it starts takes no time.
 //! 4. A span whose parent is not there is a root. Parents that form a cycle are cut at the span that starts first.
 //! 5. A SERVER span outside of the CLIENT span that it answers shows that two clocks differ: it is moved, with what it
-//!    contains in its process (see [`skew`]).
+//!    contains in its process.
 //! 6. Spans that start before their parent or end after it keep their times. Figures count what is within.
 
 mod index;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{SpanIndex, Trace};
 use crate::{
+    closeness::STICKS_OUT,
     span::{SpanId, SpanKind},
     text::{duration, number},
 };
@@ -151,10 +152,10 @@ pub(super) fn note_what_sticks_out(trace: &Trace, problems: &mut Problems) {
         if span.kind == SpanKind::Consumer || parent.kind == SpanKind::Producer {
             continue;
         }
-        if parent.start.saturating_sub(span.start) > super::skew::TOLERANCE {
+        if parent.start.saturating_sub(span.start) > STICKS_OUT {
             problems.note(ProblemKind::StartsBeforeParent, span.span_id);
         }
-        if span.end.saturating_sub(parent.end) > super::skew::TOLERANCE {
+        if span.end.saturating_sub(parent.end) > STICKS_OUT {
             problems.note(ProblemKind::EndsAfterParent, span.span_id);
         }
     }

@@ -7,17 +7,14 @@
 //! * a longer one, whose caller has not waited for it, goes to its start, and only if it starts before it.
 //!
 //! What the server's process did below it moves along. A span of the next process is then compared with its own caller,
-//! which may have moved. Up to [`TOLERANCE`] nothing is moved: a server ends its span when the reply has left, which may
-//! be after it has arrived.
+//! which may have moved. Up to 1 ms nothing is moved: a server ends its span when the reply has left, which may be
+//! after it has arrived.
 
 use super::{
     problem::Problems,
     repair::{Forest, depth_first},
 };
-use crate::{ProblemKind, span::SpanKind};
-
-/// Differences up to here are no sign of anything, in nanoseconds: 1 ms.
-pub(super) const TOLERANCE: u64 = 1_000_000;
+use crate::{ProblemKind, closeness::STICKS_OUT, span::SpanKind};
 
 pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut Problems) {
     let mut moved = vec![0_i64; spans.len()];
@@ -46,7 +43,7 @@ pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut P
 fn shift(caller: (u64, u64), server: (u64, u64)) -> i64 {
     let (caller_took, server_took) = (caller.1 - caller.0, server.1.saturating_sub(server.0));
     let (early, late) = (caller.0.saturating_sub(server.0), server.1.saturating_sub(caller.1));
-    if early.max(late) <= TOLERANCE {
+    if early.max(late) <= STICKS_OUT {
         return 0;
     }
     let start = if server_took <= caller_took {

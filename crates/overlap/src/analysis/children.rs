@@ -1,0 +1,101 @@
+//! The children of each span, as the analysis sees them: the calls among them, and when they ran.
+
+use crate::{
+    call::{is_call, is_wrapper},
+    closeness::{Interval, STICKS_OUT},
+    trace::{SpanIndex, Trace},
+};
+
+/// A call of a span: a child that is a call, or that contains calls of the same program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) span: SpanIndex,
+    /// From its first call's start to its last call's end if it contains calls: what the program itself does before and
+    /// after cannot be joined. Within its parent.
+    pub(crate) time: Interval,
+    /// Whether it ends before its parent does. Nobody waited for others.
+    pub(crate) is_awaited: bool,
+}
+
+/// The children of all spans of a trace.
+pub(crate) struct Children {
+    calls: Vec<Call>,
+    /// Where each span's calls are in `calls`.
+    calls_of: Vec<(u32, u32)>,
+    /// All children by start, with the times that calls have.
+    compared: Vec<(SpanIndex, Interval)>,
+    compared_of: Vec<(u32, u32)>,
+}
+
+// === impl Children ===
+
+impl Children {
+    pub(crate) fn of(trace: &Trace) -> Self {
+        let len = trace.spans().len();
+        let mut children = Self {
+            calls: Vec::new(),
+            calls_of: vec![(0, 0); len],
+            compared: Vec::with_capacity(len),
+            compared_of: vec![(0, 0); len],
+        };
+        // From the first start to the last end of the calls within a span.
+        let mut around: Vec<Option<Interval>> = vec![None; len];
+        // Children are after their parents.
+        for parent in trace.indices().rev() {
+            around[parent.get()] = children.add(trace, parent, &around);
+        }
+        children
+    }
+
+    /// Adds a span's children and returns the interval around the calls among them.
+    fn add(&mut self, trace: &Trace, parent: SpanIndex, around: &[Option<Interval>]) -> Option<Interval> {
+        let outer = time(trace, parent);
+        let (from, compared_from) = (self.calls.len(), self.compared.len());
+        for child in trace.children(parent) {
+            let (span, whole) = (trace.span(*child), time(trace, *child));
+            let call = if is_call(span, trace.span(parent)) {
+                Some(whole)
+            } else if is_wrapper(span, trace.span(parent)) {
+                around[child.get()]
+            } else {
+                None
+            };
+            self.compared.push((*child, call.unwrap_or(whole)));
+            // What starts after the parent's end is no part of it.
+            if let Some(time) = call.filter(|time| time.start < outer.end || time.start == outer.start) {
+                let is_awaited = time.end <= outer.end.saturating_add(STICKS_OUT);
+                self.calls.push(Call { span: *child, time: time.within(outer), is_awaited });
+            }
+        }
+        let calls = &mut self.calls[from..];
+        calls.sort_by_key(|call| (call.time.start, call.time.end));
+        self.compared[compared_from..].sort_by_key(|(_, time)| (time.start, time.end));
+        let around = calls.iter().map(|call| call.time).reduce(Interval::around);
+        self.calls_of[parent.get()] = range(from, self.calls.len());
+        self.compared_of[parent.get()] = range(compared_from, self.compared.len());
+        around
+    }
+
+    /// Returns a span's calls by start.
+    pub(crate) fn calls(&self, parent: SpanIndex) -> &[Call] {
+        let (from, to) = self.calls_of[parent.get()];
+        &self.calls[from as usize..to as usize]
+    }
+
+    /// Returns all of a span's children by start.
+    pub(crate) fn compared(&self, parent: SpanIndex) -> &[(SpanIndex, Interval)] {
+        let (from, to) = self.compared_of[parent.get()];
+        &self.compared[from as usize..to as usize]
+    }
+}
+
+fn range(from: usize, to: usize) -> (u32, u32) {
+    // A trace has no more spans than can be numbered.
+    let number = |place| u32::try_from(place).unwrap_or(u32::MAX);
+    (number(from), number(to))
+}
+
+pub(crate) fn time(trace: &Trace, span: SpanIndex) -> Interval {
+    let span = trace.span(span);
+    Interval { start: span.start, end: span.end }
+}

@@ -1,0 +1,334 @@
+//! The figures of a span's calls, and what is said about calls that ran in turn.
+
+mod builder;
+
+use std::time::Duration;
+
+use builder::{With as _, client, find, id, internal, server, span, trace};
+use overlap::{Analysis, Certainty, Evidence, FanOut, Reason, Repeated, Span, SpanKind, Trace, Value};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn analysis(trace: &Trace) -> Analysis {
+    Analysis::of(trace, &Evidence::default())
+}
+
+/// Returns the figures of span 1.
+fn fan_out(spans: Vec<Span>) -> FanOut {
+    let trace = trace(spans);
+    analysis(&trace).fan_out(find(&trace, 1)).expect("span 1 makes calls").clone()
+}
+
+#[track_caller]
+fn figures(calls: &[(u64, u64)], wall: u64, sum: u64, union: u64, saved: u64, avoidable: u64) {
+    let calls = (2..).zip(calls).map(|(number, (start, end))| client(number, 1, "call", *start, *end));
+    let fan_out = fan_out([server(1, 0, "root", 0, 10_000)].into_iter().chain(calls).collect());
+    assert_eq!(
+        (fan_out.wall, fan_out.sum, fan_out.union, fan_out.saved, fan_out.avoidable),
+        (ms(wall), ms(sum), ms(union), ms(saved), ms(avoidable))
+    );
+}
+
+#[test]
+fn figures_are_those_of_the_fan_out_crate() {
+    // The cases of `fan_out::Report`.
+    figures(&[(0, 3000), (3000, 5000)], 5000, 5000, 5000, 0, 2000);
+    figures(&[(0, 3000), (0, 2000)], 3000, 5000, 3000, 2000, 0);
+    figures(&[(0, 300)], 300, 300, 300, 0, 0);
+    figures(&[(50, 150), (60, 160)], 110, 200, 110, 90, 10);
+}
+
+#[test]
+fn the_time_between_calls_is_neither_saved_nor_avoidable() {
+    figures(&[(0, 100), (150, 250)], 250, 200, 200, 0, 100);
+    figures(&[(0, 100), (50, 150), (200, 300)], 300, 300, 250, 50, 150);
+}
+
+#[test]
+fn calls_in_functions_and_tasks_count_for_who_started_these() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 700),
+        internal(2, 1, "load user", 0, 310),
+        client(3, 2, "GET user", 5, 305),
+        internal(4, 1, "load country", 310, 650),
+        internal(5, 4, "with cache", 312, 645),
+        client(6, 5, "GET country", 320, 620),
+        client(7, 5, "SET cache", 620, 640),
+        internal(8, 1, "render", 650, 700),
+    ]);
+    assert_eq!(fan_out.calls.len(), 2);
+    let times = fan_out.times.iter().map(|time| (time.start - builder::EPOCH, time.end - builder::EPOCH));
+    let times: Vec<_> = times.map(|(start, end)| (start / builder::MS, end / builder::MS)).collect();
+    assert_eq!(times, [(5, 305), (320, 640)]);
+    assert_eq!((fan_out.sum, fan_out.avoidable), (ms(620), ms(300)));
+}
+
+#[test]
+fn a_span_whose_only_call_contains_the_calls_has_no_figures() {
+    let trace = trace(vec![
+        server(1, 0, "handler", 0, 100),
+        internal(2, 1, "fan_out", 0, 100),
+        client(3, 2, "a", 0, 50),
+        client(4, 2, "b", 50, 100),
+    ]);
+    let analysis = analysis(&trace);
+    assert_eq!(analysis.fan_outs().iter().map(|fan_out| fan_out.parent).collect::<Vec<_>>(), [find(&trace, 2)]);
+    assert_eq!((analysis.avoidable(), analysis.avoidable_within(find(&trace, 1))), (ms(50), ms(50)));
+}
+
+#[test]
+fn a_server_without_its_clients_span_is_a_call() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 100),
+        server(2, 1, "a", 0, 50).service("a"),
+        server(3, 1, "b", 50, 100).service("b"),
+        internal(4, 1, "render", 0, 100),
+        span(5, 1, SpanKind::Unspecified, "query", 0, 10).attribute("db.system", "sqlite".into()),
+        span(6, 1, SpanKind::Unspecified, "what", 0, 10),
+    ]);
+    assert_eq!(fan_out.calls.len(), 3);
+}
+
+#[test]
+fn nobody_waits_for_a_call_that_outlives_its_parent() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 110),
+        client(2, 1, "a", 0, 100),
+        client(3, 1, "fire and forget", 100, 300),
+        client(4, 1, "after the reply", 200, 300),
+    ]);
+    assert_eq!((fan_out.sum, fan_out.union, fan_out.avoidable), (ms(110), ms(110), ms(0)));
+    assert_eq!(fan_out.sequences, []);
+}
+
+#[test]
+fn times_of_overlap_are_given_with_their_width() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 400),
+        client(2, 1, "a", 0, 100),
+        client(3, 1, "b", 50, 200),
+        client(4, 1, "c", 60, 90),
+        client(5, 1, "d", 200, 300),
+        client(6, 1, "e", 250, 300),
+        client(7, 1, "f", 250, 250),
+    ]);
+    let overlaps: Vec<_> = fan_out.overlaps().into_iter().map(|o| (o.end - o.start, o.calls)).collect();
+    assert_eq!(overlaps, [(50 * builder::MS, 3), (50 * builder::MS, 2)]);
+}
+
+#[test]
+fn calls_in_turn_are_one_sequence_said_with_a_condition() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 6000),
+        client(2, 1, "GetUser", 0, 3000),
+        client(3, 1, "ListCountries", 3000, 6000),
+    ]);
+    let [sequence] = &fan_out.sequences[..] else { panic!("{fan_out:#?}") };
+    assert_eq!((sequence.took, sequence.together, sequence.saves), (ms(6000), ms(3000), ms(3000)));
+    assert_eq!((sequence.certainty, sequence.because), (Certainty::Unknown, Reason::Nothing));
+    assert_eq!(sequence.repeated, None);
+}
+
+#[test]
+fn long_pauses_end_a_sequence() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 1000),
+        client(2, 1, "a", 0, 100),
+        client(3, 1, "b", 125, 225),
+        client(4, 1, "c", 251, 351),
+    ]);
+    let sequences: Vec<_> = fan_out.sequences.iter().map(|sequence| (sequence.calls.len(), sequence.took)).collect();
+    assert_eq!(sequences, [(2, ms(225))]);
+    assert_eq!(fan_out.sequences[0].together, ms(125), "the pause is the program's own time");
+}
+
+#[test]
+fn a_sequence_beside_something_as_long_saves_nothing() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 1000),
+        client(2, 1, "a", 0, 100),
+        client(3, 1, "b", 100, 200),
+        client(4, 1, "c", 0, 200),
+    ]);
+    assert_eq!(fan_out.sequences.len(), 1);
+    assert_eq!((fan_out.sequences[0].together, fan_out.sequences[0].saves), (ms(100), ms(0)));
+}
+
+#[test]
+fn a_link_shows_that_the_later_call_needs_the_earlier() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 300),
+        internal(2, 1, "first", 0, 100),
+        client(3, 2, "attempt 1", 0, 100),
+        internal(4, 1, "second", 150, 250),
+        client(5, 4, "attempt 2", 150, 250).link(3),
+    ]);
+    assert_eq!(fan_out.avoidable, ms(0));
+    let spans = vec![
+        server(1, 0, "handler", 0, 300),
+        client(2, 1, "attempt 1", 0, 100),
+        client(3, 1, "attempt 2", 105, 205).link(2),
+        client(4, 1, "other", 205, 300),
+    ];
+    let trace = trace(spans);
+    let fan_out = analysis(&trace).fan_outs()[0].clone();
+    assert_eq!(fan_out.avoidable, ms(95));
+    let [sequence] = &fan_out.sequences[..] else { panic!("{fan_out:#?}") };
+    assert_eq!((sequence.took, sequence.together), (ms(300), ms(205)));
+    assert_eq!((sequence.certainty, sequence.because), (Certainty::Unknown, Reason::Nothing));
+}
+
+#[test]
+fn links_between_calls_that_overlap_or_to_other_traces_show_nothing() {
+    let mut elsewhere = client(4, 1, "c", 200, 300).link(3);
+    elsewhere.links[0].trace_id.0[0] += 1;
+    let fan_out = fan_out(vec![
+        server(1, 0, "handler", 0, 300).link(2),
+        client(2, 1, "a", 0, 100).link(3).link(1).link(2).link(99),
+        client(3, 1, "hedge", 50, 200).link(2),
+        elsewhere,
+    ]);
+    assert_eq!(fan_out.avoidable, ms(150));
+}
+
+#[test]
+fn chains_are_read_from_the_parent_and_from_the_calls() {
+    for by_parent in [true, false] {
+        let mut root = server(1, 0, "fan_out", 0, 300);
+        let mut calls =
+            vec![client(2, 1, "GetUser", 0, 100), client(3, 1, "GetCountry", 100, 200), client(4, 1, "Other", 0, 150)];
+        if by_parent {
+            root = root.attribute("fanout.chains", "GetUser > GetCountry".into());
+        } else {
+            calls = calls.into_iter().take(2).map(|call| call.attribute("fanout.chain", Value::Int(0))).collect();
+        }
+        let fan_out = fan_out([root].into_iter().chain(calls).collect());
+        assert_eq!(fan_out.avoidable, ms(0));
+        let sequence = &fan_out.sequences[0];
+        assert_eq!((sequence.certainty, sequence.because), (Certainty::Dependent, Reason::Chain));
+        assert_eq!((sequence.together, sequence.saves), (ms(200), ms(0)));
+    }
+}
+
+#[test]
+fn chains_with_the_same_steps_are_told_apart_by_their_times() {
+    let fan_out = fan_out(vec![
+        server(1, 0, "fan_out", 0, 500).attribute("fanout.chains", "u > c; u > c; nothing; > ; u > x > c".into()),
+        client(2, 1, "u", 0, 100),
+        client(3, 1, "u", 0, 200),
+        client(4, 1, "c", 100, 350),
+        client(5, 1, "c", 200, 350),
+    ]);
+    assert_eq!(fan_out.avoidable, ms(0));
+    assert!(fan_out.sequences.iter().all(|sequence| sequence.certainty == Certainty::Dependent), "{fan_out:#?}");
+}
+
+#[test]
+fn a_read_without_parameters_is_independent_unless_something_was_changed_before() {
+    let query = |number, start, text: &str| {
+        client(number, 1, "query", start, start + 100).attribute("db.query.text", text.into())
+    };
+    let judged = |first: &str, second: &str| {
+        let fan_out = fan_out(vec![server(1, 0, "handler", 0, 200), query(2, 0, first), query(3, 100, second)]);
+        (fan_out.sequences[0].certainty, fan_out.sequences[0].because)
+    };
+    let known = (Certainty::Independent, Reason::WithoutParameters);
+    let unknown = (Certainty::Unknown, Reason::Nothing);
+    assert_eq!(judged("SELECT * FROM users WHERE id = ?", "SELECT * FROM countries"), known);
+    assert_eq!(judged("SELECT * FROM countries", "SELECT * FROM users WHERE id = ?"), unknown);
+    assert_eq!(judged("INSERT INTO countries VALUES (?)", "SELECT * FROM countries"), unknown);
+}
+
+#[test]
+fn repeated_calls_are_one_finding_with_their_number() {
+    let query = |number: u64, text: &str| {
+        client(number, 1, "SELECT", number * 10, number * 10 + 10).attribute("db.query.text", text.into())
+    };
+    let trace = trace(vec![
+        server(1, 0, "handler", 0, 200),
+        query(2, "SELECT * FROM orders"),
+        query(3, "SELECT * FROM items WHERE id = 1"),
+        query(4, "SELECT * FROM items WHERE id = 2"),
+        query(5, "SELECT * FROM items WHERE id = 3"),
+    ]);
+    let fan_out = analysis(&trace).fan_outs()[0].clone();
+    assert_eq!(fan_out.sequences.len(), 1);
+    assert_eq!(fan_out.sequences[0].repeated, Some(Repeated { call: find(&trace, 3), times: 3 }));
+}
+
+#[test]
+fn savings_reach_the_root_only_where_it_waits_for_them() {
+    let spans = |other: u64| {
+        vec![
+            server(1, 0, "gateway", 0, 1000),
+            client(2, 1, "a", 0, 400),
+            server(3, 2, "a", 10, 390).service("a"),
+            client(4, 3, "x", 10, 200).service("a"),
+            client(5, 3, "y", 200, 390).service("a"),
+            client(6, 1, "b", 0, other),
+        ]
+    };
+    for (other, saving) in [(100, 190), (300, 100), (400, 0)] {
+        let trace = trace(spans(other));
+        let analysis = analysis(&trace);
+        assert_eq!(analysis.avoidable(), ms(saving), "beside {other} ms");
+        assert_eq!(analysis.avoidable_within(find(&trace, 1)), ms(0));
+        assert_eq!(analysis.avoidable_within(find(&trace, 3)), ms(190));
+    }
+}
+
+#[test]
+fn calls_that_overlapped_in_another_trace_are_independent() {
+    let traces = |start: u64| {
+        trace(vec![server(1, 0, "handler", 0, 300), client(2, 1, "a", 0, 100), client(3, 1, "b", start, start + 100)])
+    };
+    let judged = |evidence: &Evidence, trace: &Trace| {
+        let analysis = Analysis::of(trace, evidence);
+        let sequence = &analysis.fan_outs()[0].sequences[0];
+        (sequence.certainty, sequence.because)
+    };
+    let in_turn = traces(100);
+    let mut evidence = Evidence::default();
+    for _ in 0..2 {
+        evidence.add(&in_turn);
+    }
+    assert_eq!(judged(&evidence, &in_turn), (Certainty::Unknown, Reason::Nothing), "two do not make an always");
+    evidence.add(&in_turn);
+    assert_eq!(judged(&evidence, &in_turn), (Certainty::Unknown, Reason::AwaitedInTurn { traces: 3 }));
+    let mut apart = evidence.clone();
+    apart.add(&traces(120));
+    assert_eq!(judged(&apart, &in_turn), (Certainty::Unknown, Reason::Nothing), "once apart is not always");
+    let mut overlapped = Evidence::default();
+    overlapped.add(&traces(50));
+    evidence.merge(&overlapped);
+    assert_eq!(judged(&evidence, &in_turn), (Certainty::Independent, Reason::Overlapped { traces: 1 }));
+    assert_eq!((evidence.traces(), evidence.dropped()), (4, 0));
+}
+
+#[test]
+fn evidence_is_of_the_same_parent_and_of_one_clock() {
+    let mut evidence = Evidence::default();
+    evidence.add(&trace(vec![
+        server(1, 0, "other handler", 0, 300),
+        client(2, 1, "a", 0, 100),
+        client(3, 1, "b", 0, 100),
+    ]));
+    let fan_out = |one: &str, other: &str| {
+        trace(vec![
+            server(1, 0, "handler", 0, 300),
+            server(2, 1, "a", 0, 100).service(one),
+            server(3, 1, "b", 50, 150).service(other),
+        ])
+    };
+    evidence.add(&fan_out("x", "y"));
+    assert_eq!(evidence.pairs(), 1);
+    let limited = &mut Evidence::with_limit(0);
+    limited.add(&fan_out("x", "x"));
+    assert_eq!((limited.pairs(), limited.dropped()), (0, 1));
+    let in_turn = trace(vec![server(1, 0, "handler", 0, 300), client(2, 1, "a", 0, 100), client(3, 1, "b", 100, 200)]);
+    let analysis = Analysis::of(&in_turn, &evidence);
+    assert_eq!(analysis.fan_outs()[0].sequences[0].certainty, Certainty::Unknown);
+    assert_eq!(in_turn.find(id(9)), None);
+}
