@@ -29,6 +29,9 @@ pub struct Analysis {
     critical_path: Vec<Segment>,
     savings: Savings,
     avoidable: Duration,
+    /// What the trace itself shows about pairs of calls.
+    own: Evidence,
+    identities: Vec<Identity>,
 }
 
 /// What the parts of the analysis read.
@@ -58,7 +61,8 @@ impl Analysis {
         let fan_outs = trace.indices().filter_map(|parent| FanOut::of(&input, parent)).collect();
         let savings = Savings::of(&input);
         let avoidable = trace.root().map(|root| savings.total(root)).unwrap_or_default();
-        Self { fan_outs, critical_path: critical_path::of(&input), savings, avoidable }
+        let critical_path = critical_path::of(&input);
+        Self { fan_outs, critical_path, savings, avoidable, own, identities }
     }
 
     /// Returns one entry for each span with calls, in the order of the spans.
@@ -91,6 +95,15 @@ impl Analysis {
     /// together, as far as they are not known to need one another. What other processes could save is not counted.
     pub fn avoidable_within(&self, span: SpanIndex) -> Duration {
         self.savings.own(span)
+    }
+
+    /// Returns what the trace itself shows about pairs of calls.
+    pub fn evidence(&self) -> &Evidence {
+        &self.own
+    }
+
+    pub(crate) fn identity(&self, span: SpanIndex) -> Identity {
+        self.identities[span.get()]
     }
 
     /// Returns what overlapping saved, summed over all fan-outs.

@@ -30,6 +30,12 @@ pub(crate) fn is_wrapper(span: &Span, parent: &Span) -> bool {
     matches!(span.kind, SpanKind::Internal | SpanKind::Unspecified) && span.service == parent.service
 }
 
+/// Returns whether the span is where its service's part of a trace begins.
+pub(crate) fn is_entry(span: &Span, parent: Option<&Span>) -> bool {
+    matches!(span.kind, SpanKind::Server | SpanKind::Consumer)
+        || parent.is_none_or(|parent| parent.service != span.service)
+}
+
 /// Returns whether a call reads something for which it needs nothing: a SELECT without WHERE or parameters, or a GET of
 /// an address without query or parts that may be an id.
 pub(crate) fn is_read_without_parameters(span: &Span) -> bool {

@@ -102,7 +102,8 @@ impl Evidence {
         }
     }
 
-    /// Adds the evidence of what other traces have shown.
+    /// Adds what other traces have shown; for one that was analysed, that is
+    /// [`Analysis::evidence`](crate::Analysis::evidence).
     pub fn merge(&mut self, other: &Self) {
         // Traces of the other are no traces of this one.
         let offset = self.traces;

@@ -9,12 +9,14 @@
 //! * `call`: which spans are calls, and what identifies one; `closeness`: which times count as the same.
 //! * [`evidence`]: what many traces have shown about pairs of calls.
 //! * [`analysis`]: [`Analysis`], the verdict on one trace.
+//! * [`operations`]: [`Operations`], the verdict on many: which operation would gain most.
 //! * [`text`]: findings in plain English.
 
 pub mod analysis;
 mod call;
 mod closeness;
 pub mod evidence;
+pub mod operations;
 pub mod span;
 pub mod text;
 pub mod trace;
@@ -22,6 +24,7 @@ pub mod trace;
 pub use crate::{
     analysis::{Analysis, Certainty, FanOut, Overlap, Reason, Repeated, Segment, Sequence},
     evidence::Evidence,
+    operations::{Finding, Operation, Operations, Percentiles},
     span::{Link, Span, SpanId, SpanKind, Text, TraceId, Value},
     trace::{Problem, ProblemKind, SpanIndex, Trace, split},
 };
