@@ -1,0 +1,96 @@
+//! What is wrong with a part of an input, and where that is.
+
+use std::fmt::{self, Display, Formatter};
+
+/// Longer messages are cut: they may quote the input.
+const MAX_MESSAGE: usize = 300;
+
+/// A part of the input that could not be read. The others were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the part is.
+    pub position: Position,
+    /// The way to it through the document, such as `resourceSpans[0].scopeSpans[0].spans[2].kind`; may be empty.
+    pub path: String,
+    /// The span that is left out or incomplete because of it, as the input writes its id.
+    pub span: Option<String>,
+    /// What was found, and what was expected.
+    pub message: String,
+}
+
+/// A place in an input, after it was decompressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// A place in a text; both are counted from 1, the column in bytes.
+    Text {
+        /// The line.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
+    /// A place in binary data, counted from 0.
+    Byte(usize),
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// Creates a problem. A long message is cut.
+    pub(crate) fn new(position: Position, path: String, span: Option<String>, message: impl Into<String>) -> Self {
+        let span = span.map(|id| shortened(id, 40));
+        Self { position, path: shortened(path, MAX_MESSAGE), span, message: shortened(message.into(), MAX_MESSAGE) }
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.position)?;
+        if let Some(span) = &self.span {
+            write!(f, "span {span}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+// === impl Position ===
+
+impl Display for Position {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text { line, column } => write!(f, "line {line}, column {column}"),
+            Self::Byte(offset) => write!(f, "byte {offset}"),
+        }
+    }
+}
+
+/// Returns the text, without what is after `most` bytes.
+fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_where_which_and_what() {
+        let position = Position::Text { line: 3, column: 17 };
+        let problem = Problem::new(position, "data[0].spans[4]".to_owned(), Some("00f067aa".to_owned()), "no start");
+        assert_eq!(problem.to_string(), "line 3, column 17: span 00f067aa: data[0].spans[4]: no start");
+        assert_eq!(Problem::new(Position::Byte(7), String::new(), None, "cut off").to_string(), "byte 7: cut off");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let problem = Problem::new(Position::Byte(0), String::new(), None, "ä".repeat(400));
+        assert_eq!(problem.message, "ä".repeat(150) + "…");
+    }
+}

@@ -1,0 +1,107 @@
+//! Collects what was read, within limits.
+
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+
+use crate::{
+    id,
+    limits::Limits,
+    problem::{Position, Problem},
+    source::Flow,
+};
+
+/// What was read so far.
+pub(crate) struct Sink<'l> {
+    pub(crate) limits: &'l Limits,
+    pub(crate) spans: Vec<ResourceSpans>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) more_problems: usize,
+    count: usize,
+    items: usize,
+    is_full: bool,
+}
+
+// === impl Sink ===
+
+impl<'l> Sink<'l> {
+    pub(crate) fn new(limits: &'l Limits) -> Self {
+        let (spans, problems) = (Vec::new(), Vec::new());
+        Self { limits, spans, problems, more_problems: 0, count: 0, items: 0, is_full: false }
+    }
+
+    /// Notes a problem, or counts it if there are many.
+    pub(crate) fn report(&mut self, problem: Problem) {
+        if self.problems.len() < self.limits.problems {
+            self.problems.push(problem);
+        } else {
+            self.more_problems += 1;
+        }
+    }
+
+    /// Returns why a span that is encoded in this many bytes is not read.
+    pub(crate) fn check_size(&self, bytes: usize) -> Result<(), String> {
+        let most = self.limits.span_bytes;
+        if bytes > most { Err(format!("a span of {bytes} bytes, at most {most} are allowed")) } else { Ok(()) }
+    }
+
+    /// Adds a span that was read at this place to `spans`, unless it is invalid.
+    pub(crate) fn add(
+        &mut self,
+        spans: &mut Vec<Span>,
+        mut span: Span,
+        place: impl FnOnce() -> (Position, String),
+    ) -> Flow {
+        let reason = match check(&mut span) {
+            Ok(()) => {
+                self.count += 1;
+                self.items += items(&span);
+                if self.count <= self.limits.spans && self.items <= self.limits.items {
+                    spans.push(span);
+                    return Flow::Continue;
+                }
+                self.is_full = true;
+                format!("this span and all after it are left out: at most {} are read", self.limits.spans)
+            }
+            Err(reason) => reason,
+        };
+        let (position, path) = place();
+        let id = Some(id::hex(&span.span_id)).filter(|id| !id.is_empty());
+        self.report(Problem::new(position, path, id, reason));
+        self.flow()
+    }
+
+    /// Returns whether there is room for more.
+    pub(crate) fn flow(&self) -> Flow {
+        if self.is_full { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+/// Returns what is missing in a span without which it cannot be a part of a trace. A parent of zeros is none.
+fn check(span: &mut Span) -> Result<(), String> {
+    if span.parent_span_id.iter().all(|byte| *byte == 0) {
+        span.parent_span_id.clear();
+    }
+    let expected = |what: &str, id: &[u8], bytes: usize| {
+        let given = if id.is_empty() { "none".to_owned() } else { format!("`{}`", id::hex(id)) };
+        format!("the {what} is {given}, expected {bytes} bytes that are not all zero")
+    };
+    if !id::is_valid(&span.trace_id, id::TRACE) {
+        return Err(expected("trace id", &span.trace_id, id::TRACE));
+    }
+    if !id::is_valid(&span.span_id, id::SPAN) {
+        return Err(expected("span id", &span.span_id, id::SPAN));
+    }
+    if !span.parent_span_id.is_empty() && span.parent_span_id.len() != id::SPAN {
+        return Err(expected("parent's id", &span.parent_span_id, id::SPAN));
+    }
+    if span.start_time_unix_nano == 0 {
+        return Err("it has no start time".to_owned());
+    }
+    Ok(())
+}
+
+/// Returns the number of parts of a span that take memory by themselves.
+fn items(span: &Span) -> usize {
+    let events: usize = span.events.iter().map(|event| 1 + event.attributes.len()).sum();
+    let links: usize = span.links.iter().map(|link| 1 + link.attributes.len()).sum();
+    span.attributes.len() + events + links
+}
