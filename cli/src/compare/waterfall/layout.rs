@@ -6,6 +6,7 @@ use crate::{
     compare::{elision, run::Run, waterfall::note::note},
     gateway_client::report::{Call, CallState},
     terminal::{
+        axis,
         bar::{self, Fill},
         scale::Scale,
         style::{Role, Style},
@@ -15,8 +16,6 @@ use crate::{
 
 /// The least width of a bar: below it, notes are shortened.
 const MIN_CELLS: usize = 20;
-/// The width of a tick and its label.
-const TICK_CELLS: usize = 9;
 /// The width of most durations ("99.9 ms"), so that the bars keep their place while durations change.
 /// Narrow drawings need the room.
 const DURATION_COLUMNS: usize = 7;
@@ -104,22 +103,7 @@ impl Layout {
 
     /// Returns the axis and its labels.
     pub(in crate::compare) fn axis(&self) -> [String; 2] {
-        let margin = 2 + self.name + gap(self.compact);
-        let scale = Scale::new(self.end, self.cells);
-        let mut line = vec![self.style.glyph("─", "-"); self.cells + 1];
-        let mut labels = " ".repeat(margin);
-        for tick in scale.ticks(TICK_CELLS) {
-            let at = scale.position(tick);
-            line[at] = self.style.glyph("┬", "+");
-            let label = self.style.short_duration(tick);
-            let start = (margin + at).min(self.width.saturating_sub(width(&label)));
-            // The last label may have been moved to the left, where it needs room.
-            if at == 0 || start > width(labels.trim_end()) {
-                labels = pad(labels.trim_end(), start) + &label;
-            }
-        }
-        let line = " ".repeat(margin) + &line.concat();
-        [self.style.paint(Role::Quiet, &line), self.style.paint(Role::Quiet, &labels)]
+        axis::draw(self.end, self.cells, 2 + self.name + gap(self.compact), self.width, self.style)
     }
 }
 
