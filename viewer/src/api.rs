@@ -1,0 +1,114 @@
+//! What the page asks, as JSON over HTTP.
+//!
+//! # Layout
+//!
+//! * [`guard`]: which requests come from a page of ours.
+//! * [`respond`]: responses and errors; [`query`]: the parameters of a request.
+//! * [`status`], [`traces`]: the documents.
+
+mod guard;
+mod query;
+mod respond;
+mod status;
+mod traces;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::respond::{ApiError, json};
+use crate::{
+    accept::Answer,
+    body::{Body, Budget},
+    options::Options,
+    page,
+    store::Store,
+};
+
+/// How many requests are worked on at a time. Others wait.
+const MAX_WORKING: usize = 4;
+
+/// What answers depend on.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) store: Arc<Store>,
+    pub(crate) budget: Budget,
+    pub(crate) options: Options,
+    /// Where OTLP is received over gRPC, and over HTTP.
+    pub(crate) otlp: [SocketAddr; 2],
+    /// Where the page is.
+    pub(crate) page: SocketAddr,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Answers the page's requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    context: Arc<Context>,
+    working: Arc<Semaphore>,
+}
+
+// === impl Api ===
+
+impl Api {
+    pub(crate) fn new(context: Context) -> Self {
+        Self { context: Arc::new(context), working: Arc::new(Semaphore::new(MAX_WORKING)) }
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
+        guard::check(&request, &self.context)?;
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let is_read = method == Method::GET || method == Method::HEAD;
+        match segments.as_slice() {
+            ["api", "status"] if is_read => Ok(json(&status::document(&self.context))),
+            ["api", "services"] if is_read => self.work(|context| Ok(json(&status::services(context)))).await,
+            ["api", "traces"] if is_read => {
+                let query = traces::ListQuery::parse(&query)?;
+                self.work(move |context| Ok(json(&traces::list(context, &query)))).await
+            }
+            _ => match page::find(&path) {
+                Some(file) if is_read => Ok(respond::file(file, request.headers())),
+                Some(_) => Err(ApiError::method()),
+                None => Err(ApiError::not_found(format!("there is nothing at {path}"))),
+            },
+        }
+    }
+
+    /// Runs what takes time on a thread that may block.
+    async fn work(
+        &self,
+        work: impl FnOnce(&Context) -> Result<Response<Body>, ApiError> + Send + 'static,
+    ) -> Result<Response<Body>, ApiError> {
+        let permit = Arc::clone(&self.working).acquire_owned().await.expect("the semaphore is not closed");
+        let context = Arc::clone(&self.context);
+        let worked = tokio::task::spawn_blocking(move || {
+            let result = work(&context);
+            drop(permit);
+            result
+        });
+        worked.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request failed");
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "this request failed; the log says more".to_owned()))
+        })
+    }
+}
+
+impl Answer for Api {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let is_head = request.method() == Method::HEAD;
+        let mut response = match self.route(request).await {
+            Ok(response) => response,
+            Err(error) => error.response(),
+        };
+        respond::protect(response.headers_mut());
+        if is_head {
+            *response.body_mut() = crate::body::full("");
+        }
+        response
+    }
+}

@@ -1,0 +1,44 @@
+//! How full the store is, and which services there are.
+
+use serde_json::{Value, json};
+
+use crate::api::Context;
+
+/// Returns the document of `/api/status`.
+pub(super) fn document(context: &Context) -> Value {
+    let fill = context.store.fill();
+    let counts = fill.counts;
+    let [grpc, http] = context.otlp;
+    json!({
+        "version": context.options.version,
+        "spans": fill.spans,
+        "traces": fill.traces,
+        "bytes": fill.bytes,
+        "max_bytes": fill.max_bytes,
+        "dropped": {
+            "spans": counts.lost(),
+            "traces": counts.evicted_traces,
+            "reasons": {
+                "memory": counts.evicted_spans,
+                "trace_too_large": counts.trace_too_large,
+                "invalid": counts.invalid,
+            },
+        },
+        "duplicates": counts.duplicate,
+        "refused_requests": counts.refused_requests,
+        "received": {"spans": counts.spans, "metrics": counts.metrics, "logs": counts.logs},
+        "otlp": {"grpc": grpc.to_string(), "http": http.to_string()},
+        "gateway": Value::Null,
+    })
+}
+
+/// Returns the document of `/api/services`.
+pub(super) fn services(context: &Context) -> Value {
+    let services: Vec<Value> = context
+        .store
+        .services()
+        .into_iter()
+        .map(|(name, operations)| json!({"name": &*name, "operations": operations}))
+        .collect();
+    json!({ "services": services })
+}

@@ -1,0 +1,22 @@
+//! Receives traces over OTLP, keeps the latest, and shows in a browser how their calls overlapped.
+//!
+//! # Layout
+//!
+//! * [`viewer`]: the whole: listens, receives, serves. [`options`]: its settings.
+//! * `otlp`: OTLP over gRPC and HTTP; `store`: the latest traces.
+//! * `api`: what the page asks; `page`: the page itself, embedded.
+//! * `accept`, `body`: connections and bodies, with their bounds.
+
+mod accept;
+mod api;
+mod body;
+pub mod options;
+mod otlp;
+mod page;
+mod store;
+pub mod viewer;
+
+pub use self::{
+    options::Options,
+    viewer::{Listeners, run},
+};

@@ -1,0 +1,17 @@
+//! Receives OTLP.
+//!
+//! # Layout
+//!
+//! * [`http`]: OTLP over HTTP; [`grpc`]: over gRPC. Both decode with what follows, and put into the store.
+//! * [`batch`]: a request's bytes as chunks of spans.
+//! * [`signal`]: traces, metrics and logs, and their responses; [`refusal`]: why a request is refused.
+//! * [`receiver`]: what both share.
+//!
+//! Source: <https://opentelemetry.io/docs/specs/otlp/>.
+
+pub(crate) mod batch;
+pub(crate) mod grpc;
+pub(crate) mod http;
+pub(crate) mod receiver;
+pub(crate) mod refusal;
+pub(crate) mod signal;

@@ -1,0 +1,133 @@
+//! What OTLP over HTTP and over gRPC share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+
+use crate::{
+    body::{BodyError, Budget, Received},
+    otlp::{
+        batch::RawRequest,
+        refusal::Refusal,
+        signal::{Partial, Signal},
+    },
+    store::Store,
+};
+
+/// How many bytes a request may have, compressed or not.
+pub(crate) const MAX_REQUEST: usize = 16 << 20;
+
+/// A request of more bytes is decoded on a thread that may block.
+const LARGE: usize = 128 << 10;
+
+/// How a request is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Protobuf,
+    Json,
+}
+
+/// Receives telemetry.
+#[derive(Clone, Debug)]
+pub(crate) struct Receiver(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<Store>,
+    budget: Budget,
+    /// Whether it was said that metrics, and logs, are not kept.
+    said: [AtomicBool; 2],
+}
+
+// === impl Receiver ===
+
+impl Receiver {
+    pub(crate) fn new(store: Arc<Store>, budget: Budget) -> Self {
+        Self(Arc::new(Shared { store, budget, said: Default::default() }))
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
+    /// Counts a request that is refused.
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        self.0.store.count(|counts| counts.refused_requests += 1);
+        tracing::debug!(reason = %refusal, "request refused");
+    }
+
+    /// Takes a request whose body was read.
+    pub(crate) async fn take(
+        &self,
+        signal: Signal,
+        encoding: Encoding,
+        gzip: bool,
+        body: Received,
+    ) -> Result<Partial, Refusal> {
+        if body.bytes.len() <= LARGE && !gzip {
+            return self.take_now(signal, encoding, gzip, body);
+        }
+        let receiver = self.clone();
+        let taken = tokio::task::spawn_blocking(move || receiver.take_now(signal, encoding, gzip, body)).await;
+        // It panicked, or the runtime ends.
+        taken.unwrap_or(Err(Refusal::Body(BodyError::Busy)))
+    }
+
+    fn take_now(&self, signal: Signal, encoding: Encoding, gzip: bool, body: Received) -> Result<Partial, Refusal> {
+        let body = if gzip { body.gunzip(MAX_REQUEST)? } else { body };
+        match signal {
+            Signal::Traces => self.take_traces(encoding, body),
+            Signal::Metrics | Signal::Logs => self.drop_others(signal, encoding, body),
+        }
+    }
+
+    fn take_traces(&self, encoding: Encoding, body: Received) -> Result<Partial, Refusal> {
+        let bytes = match encoding {
+            Encoding::Protobuf => body.bytes.clone(),
+            Encoding::Json => from_json(&body.bytes)?,
+        };
+        let store = &self.0.store;
+        let mut batch = store.decode(bytes).map_err(undecodable)?;
+        let (mut rejected, mut message) = (batch.rejected, batch.reason.take().unwrap_or_default());
+        let too_many = store.insert(batch);
+        if too_many > 0 {
+            rejected += too_many;
+            if message.is_empty() {
+                message = format!("a trace has too many spans (limit {})", crate::store::MAX_TRACE_SPANS);
+            }
+        }
+        Ok(Partial { rejected, message })
+    }
+
+    /// Metrics and logs are accepted, so that programs that send them stay quiet.
+    fn drop_others(&self, signal: Signal, encoding: Encoding, body: Received) -> Result<Partial, Refusal> {
+        match encoding {
+            Encoding::Protobuf => drop(RawRequest::decode(body.bytes).map_err(undecodable)?),
+            Encoding::Json => {
+                let read: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&body.bytes);
+                read.map_err(|error| Refusal::Undecodable { what: "JSON", reason: error.to_string() })?;
+            }
+        }
+        let logs = signal == Signal::Logs;
+        self.0.store.count(|counts| *(if logs { &mut counts.logs } else { &mut counts.metrics }) += 1);
+        if !self.0.said[usize::from(logs)].swap(true, Ordering::Relaxed) {
+            tracing::info!("{} are accepted and dropped: this shows traces", signal.name());
+        }
+        Ok(Partial::default())
+    }
+}
+
+fn undecodable(error: prost::DecodeError) -> Refusal {
+    Refusal::Undecodable { what: "an OTLP request", reason: error.to_string() }
+}
+
+fn from_json(bytes: &Bytes) -> Result<Bytes, Refusal> {
+    let request: ExportTraceServiceRequest = serde_json::from_slice(bytes)
+        .map_err(|error| Refusal::Undecodable { what: "OTLP JSON", reason: error.to_string() })?;
+    Ok(request.encode_to_vec().into())
+}
