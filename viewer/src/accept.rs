@@ -39,6 +39,10 @@ pub(crate) enum Protocol {
     Http2,
 }
 
+/// The connection of a request, among its extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection(CancellationToken);
+
 /// Answers requests. Cloned for each connection.
 pub(crate) trait Answer: Clone + Send + Sync + 'static {
     /// Returns the response: a failure is one too.
@@ -92,8 +96,11 @@ async fn serve_connection(
     // Fails if the peer has left already.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(stream);
-    let service = service_fn(move |request| {
+    let own = Connection(CancellationToken::new());
+    let cut_off = own.0.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let service = service.clone();
+        request.extensions_mut().insert(own.clone());
         async move { Ok::<_, Infallible>(service.answer(request).await) }
     });
     // One macro in place of a trait: hyper's two connections share no trait.
@@ -101,6 +108,7 @@ async fn serve_connection(
         ($connection:expr) => {{
             let mut connection = std::pin::pin!($connection);
             let served = tokio::select! {
+                () = cut_off.cancelled() => return,
                 served = connection.as_mut() => served,
                 () = shutdown.cancelled() => {
                     connection.as_mut().graceful_shutdown();
@@ -134,5 +142,14 @@ async fn serve_connection(
                 .max_local_error_reset_streams(1024)
                 .serve_connection(io, service)
         ),
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Closes the connection, whatever is on it.
+    pub(crate) fn cut_off(&self) {
+        self.0.cancel();
     }
 }

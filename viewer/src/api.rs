@@ -4,9 +4,12 @@
 //!
 //! * [`guard`]: which requests come from a page of ours.
 //! * [`respond`]: responses and errors; [`query`]: the parameters of a request.
-//! * [`status`], [`traces`]: the documents.
+//! * [`status`], [`traces`]: the documents; [`feed`]: those that are told as they change.
+//! * [`panel`]: the run panel.
 
+mod feed;
 mod guard;
+mod panel;
 mod query;
 mod respond;
 mod status;
@@ -19,10 +22,14 @@ use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::respond::{ApiError, json};
+use self::{
+    feed::StoreFeed,
+    respond::{ApiError, json},
+};
 use crate::{
-    accept::Answer,
+    accept::{Answer, Connection},
     body::{Body, Budget},
+    events::Hub,
     options::Options,
     page,
     store::Store,
@@ -49,13 +56,26 @@ pub(crate) struct Context {
 pub(crate) struct Api {
     context: Arc<Context>,
     working: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+    hub: Hub,
 }
 
 // === impl Api ===
 
 impl Api {
     pub(crate) fn new(context: Context) -> Self {
-        Self { context: Arc::new(context), working: Arc::new(Semaphore::new(MAX_WORKING)) }
+        Self {
+            context: Arc::new(context),
+            working: Arc::new(Semaphore::new(MAX_WORKING)),
+            running: Arc::new(Semaphore::new(panel::MAX_RUNNING)),
+            hub: Hub::default(),
+        }
+    }
+
+    /// Tells readers what happens until the viewer stops.
+    pub(crate) async fn tell(&self) {
+        let feed = Arc::new(StoreFeed(Arc::clone(&self.context)));
+        self.hub.run(feed, self.context.stop.clone()).await;
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Response<Body>, ApiError> {
@@ -71,11 +91,27 @@ impl Api {
                 let query = traces::ListQuery::parse(&query)?;
                 self.work(move |context| Ok(json(&traces::list(context, &query)))).await
             }
+            ["api", "events"] if is_read => self.events(&request),
+            ["api", "gateway"] if is_read => panel::describe(&self.context).await,
+            ["api", "run" | "compare"] | ["api", "questions", _] if method == Method::POST => {
+                let action = panel::action(&segments[1..])?;
+                panel::act(&self.context, &self.running, action, request.into_body()).await
+            }
+            ["api", "status" | "services" | "traces" | "events" | "gateway" | "run" | "compare"]
+            | ["api", "questions", _] => Err(ApiError::method()),
             _ => match page::find(&path) {
                 Some(file) if is_read => Ok(respond::file(file, request.headers())),
                 Some(_) => Err(ApiError::method()),
                 None => Err(ApiError::not_found(format!("there is nothing at {path}"))),
             },
+        }
+    }
+
+    fn events(&self, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+        let connection = request.extensions().get::<Connection>().expect("every request has its connection").clone();
+        match self.hub.read(connection, self.context.stop.clone()) {
+            Some(body) => Ok(respond::events(body)),
+            None => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many readers of events".to_owned())),
         }
     }
 

@@ -5,11 +5,14 @@
 //! * [`viewer`]: the whole: listens, receives, serves. [`options`]: its settings.
 //! * `otlp`: OTLP over gRPC and HTTP; `store`: the latest traces.
 //! * `api`: what the page asks; `page`: the page itself, embedded.
+//! * `events`: tells the page what is new. [`gateway`]: what the run panel needs.
 //! * `accept`, `body`: connections and bodies, with their bounds.
 
 mod accept;
 mod api;
 mod body;
+mod events;
+pub mod gateway;
 pub mod options;
 mod otlp;
 mod page;

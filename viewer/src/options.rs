@@ -1,8 +1,12 @@
 //! The settings of the viewer.
 
+use crate::gateway::SharedGateway;
+
 /// The settings of the viewer.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The gateway of the run panel, if there is one.
+    pub gateway: Option<SharedGateway>,
     /// How many bytes the traces may take. The oldest go first.
     pub max_bytes: usize,
     /// The version that it says it is.
@@ -15,6 +19,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_bytes: 128 << 20, version: env!("CARGO_PKG_VERSION"), hosts: Vec::new() }
+        Self { gateway: None, max_bytes: 128 << 20, version: env!("CARGO_PKG_VERSION"), hosts: Vec::new() }
     }
 }

@@ -41,7 +41,8 @@ pub async fn run(options: Options, listeners: Listeners, shutdown: impl Future<O
     let api = Api::new(context);
     let (grpc, http) = (GrpcReceiver(receiver.clone()), HttpReceiver(receiver));
     tokio::join!(
-        serve(listeners.page, Protocol::Http1, api, stop.clone()),
+        api.tell(),
+        serve(listeners.page, Protocol::Http1, api.clone(), stop.clone()),
         serve(listeners.otlp_grpc, Protocol::Http2, grpc, stop.clone()),
         serve(listeners.otlp_http, Protocol::Http1, http, stop.clone()),
         async {

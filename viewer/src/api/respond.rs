@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::{
     body::{Body, BodyError, full},
+    gateway::GatewayError,
     page::File,
 };
 
@@ -46,6 +47,15 @@ pub(super) fn json(document: &impl Serialize) -> Response<Body> {
     let mut response = Response::new(full(bytes));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Returns a stream of events.
+pub(super) fn events(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -114,5 +124,15 @@ impl From<BodyError> for ApiError {
             BodyError::Cut | BodyError::Gzip(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<GatewayError> for ApiError {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::Field { field, message } => Self::field(field, message),
+            GatewayError::Unknown(message) => Self::not_found(message),
+            GatewayError::Unreachable(message) => Self::new(StatusCode::BAD_GATEWAY, message),
+        }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn document(context: &Context) -> Value {
         "refused_requests": counts.refused_requests,
         "received": {"spans": counts.spans, "metrics": counts.metrics, "logs": counts.logs},
         "otlp": {"grpc": grpc.to_string(), "http": http.to_string()},
-        "gateway": Value::Null,
+        "gateway": context.options.gateway.as_ref().map(|gateway| gateway.url()),
     })
 }
 
