@@ -23,8 +23,17 @@ pub use self::args::CallArgs;
 use self::{documents::Documents, exchange::Reader, rpc::Rpc, screen::Screen};
 use crate::{
     completion::{ClientError, Completion},
-    gateway_client::connector::Connector,
+    gateway_client::{
+        connector::Connector,
+        request::{RequestArgs, Strategy},
+    },
 };
+
+/// Returns grpcurl's command for a request, on one line.
+pub(crate) fn grpcurl(request: &RequestArgs, strategy: Option<Strategy>) -> String {
+    let [grpcurl, _] = other_clients::commands(&Rpc::of_request(request, strategy), &request.options, usize::MAX);
+    grpcurl
+}
 
 /// Runs the command: makes the request, and prints each message of its reply as soon as it is there.
 ///

@@ -14,6 +14,7 @@ use crate::{
     load::{LoadArgs, load},
     services::command::ServiceCommand,
     up::{UpArgs, UpError, up},
+    view::{ViewArgs, ViewError, view},
 };
 
 /// Shows what awaiting calls one after another costs, and what joining them saves.
@@ -35,6 +36,8 @@ enum Command {
     Call(CallArgs),
     /// Makes many requests and shows how long they took
     Load(LoadArgs),
+    /// Receives traces of any program, and shows in a browser how their calls overlapped
+    View(ViewArgs),
     /// Makes certificates for TLS: an authority, and one for each service
     Certs(CertsArgs),
     /// Makes, lists and revokes API keys of a gateway
@@ -57,6 +60,9 @@ pub enum Error {
     /// The services could not be started, or one ended.
     #[error(transparent)]
     Up(#[from] UpError),
+    /// `view` could not start.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// `key` failed.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -75,6 +81,7 @@ impl Cli {
             Command::Call(args) => args.check(),
             Command::Compare(args) => args.request.options.check(),
             Command::Load(args) => args.request.options.check(),
+            Command::View(args) => args.check(),
             Command::Up(_) | Command::Certs(_) | Command::Key(_) | Command::Completions(_) | Command::Service(_) => {
                 Ok(())
             }
@@ -98,6 +105,7 @@ impl Cli {
             Command::Certs(args) => Ok(certs(&args).map(|()| Completion::Success)?),
             Command::Call(args) => Ok(call(&args).await?),
             Command::Load(args) => Ok(load(&args).await?),
+            Command::View(args) => Ok(view(&args).await.map(|()| Completion::Success)?),
             Command::Key(args) => Ok(key(&args)?),
         }
     }
@@ -112,6 +120,7 @@ impl Error {
             Self::Client(error) => error.exit_code(),
             Self::Certs(error) => error.exit_code(),
             Self::Up(error) => error.exit_code(),
+            Self::View(error) => error.exit_code(),
             Self::Key(error) => error.exit_code(),
         }
     }

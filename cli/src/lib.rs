@@ -7,6 +7,7 @@
 //! * [`compare`]: one request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
 //! * [`up`]: all services, each as a process.
+//! * [`view`]: receives traces and shows them in a browser, with a panel that sends requests.
 //! * [`certs`]: an authority and certificates for all services.
 //! * [`key`]: the API keys of a gateway.
 //! * [`completions`]: completions for shells, and the manual page.
@@ -16,7 +17,7 @@
 //! * [`parent_process`]: a child ends when its parent has ended.
 //! * [`usage`]: reads the command line; errors in it, each as one line.
 //!
-//! Imports run one way: `command`, then `up`, then `call`, `certs`, `compare` and `load`, then the others.
+//! Imports run one way: `command`, then `up`, then `view`, then `call`, `certs`, `compare` and `load`, then the others.
 
 pub mod call;
 pub mod certs;
@@ -32,6 +33,7 @@ pub mod services;
 pub mod terminal;
 pub mod up;
 pub mod usage;
+pub mod view;
 
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ use crate::{
         args::{CallArgs, CallMethod},
         error_details,
     },
-    gateway_client::request::{FailurePolicy, Strategy},
+    gateway_client::request::{FailurePolicy, Method, RequestArgs, Strategy},
 };
 
 /// The name of the gateway's service.
@@ -72,9 +72,22 @@ impl Rpc {
                 ("StreamUsers", request.encode_to_vec())
             }
         };
+        Self::of(name, message.into())
+    }
+
+    /// Returns the method of a request with this strategy, and its message.
+    pub(super) fn of_request(request: &RequestArgs, strategy: Option<Strategy>) -> Self {
+        let message = match request.method {
+            Method::GetProfile => request.profile(strategy).encode_to_vec(),
+            Method::GetHomeCountry => request.home_country(strategy).encode_to_vec(),
+        };
+        Self::of(request.method.rpc(), message.into())
+    }
+
+    fn of(name: &str, message: Bytes) -> Self {
         let service = contract().get_service_by_name(SERVICE);
         let method = service.and_then(|service| service.methods().find(|method| method.name() == name));
-        Self { method: method.expect("the contract has the method"), message: message.into() }
+        Self { method: method.expect("the contract has the method"), message }
     }
 
     /// Returns the name of the method, such as `GetProfile`.

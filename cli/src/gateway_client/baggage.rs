@@ -2,7 +2,7 @@
 //!
 //! Source: <https://www.w3.org/TR/baggage/>.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -40,6 +40,13 @@ impl BaggageEntry {
     /// Returns the entry as the header contains it.
     pub(crate) fn encoded(&self) -> String {
         format!("{}={}", self.key, utf8_percent_encode(&self.value, ENCODED))
+    }
+}
+
+/// As `--baggage` takes it, not encoded.
+impl fmt::Display for BaggageEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.key, self.value)
     }
 }
 

@@ -88,6 +88,18 @@ impl Telemetry {
         Ok(Self { spans: provider, metrics, log })
     }
 
+    /// Starts logging alone: nothing is exported, whatever the environment says.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the log cannot be started.
+    pub fn start_log(service: &'static str, args: &LogArgs) -> Result<Self, TelemetryError> {
+        let spans = SdkTracerProvider::builder().build();
+        let metrics = Metrics::none();
+        let log = start_log(service, args, &spans, false).map_err(TelemetryError::Log)?;
+        Ok(Self { spans, metrics, log })
+    }
+
     /// Returns the meter that creates the instruments of the process, or `None` if metrics are not exported.
     pub fn meter(&self) -> Option<Meter> {
         self.metrics.meter()

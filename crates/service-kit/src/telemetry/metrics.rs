@@ -45,10 +45,15 @@ pub(super) struct Metrics {
 // === impl Metrics ===
 
 impl Metrics {
+    /// Returns metrics that go nowhere.
+    pub(super) fn none() -> Self {
+        Self { provider: None, scrape: None }
+    }
+
     /// Starts the exporters of the settings. Has to be called in a tokio runtime.
     pub(super) fn start(settings: &MetricsSettings, resource: Resource) -> Result<Self, TelemetryError> {
         if settings.is_off() {
-            return Ok(Self { provider: None, scrape: None });
+            return Ok(Self::none());
         }
         let mut builder = SdkMeterProvider::builder()
             .with_resource(resource)
