@@ -1,0 +1,71 @@
+// The four questions: a claim, a button that runs it, and expected beside measured.
+
+import { api } from "../lib/api.js";
+import { fill, h } from "../lib/dom.js";
+import { announce, commandLine, errorBox } from "../lib/feedback.js";
+import { icon } from "../lib/icons.js";
+import { href } from "../lib/router.js";
+
+/** @import { Answer } from "../lib/api.js" */
+
+/** @type {[string, string][]} */
+const QUESTIONS = [
+  ["Two awaits, one after the other", "The second call starts when the first has ended, so that both times add up."],
+  ["Both at once", "Joined, the two calls take as long as the slower one of them."],
+  ["Two callers at the same time", "Awaiting blocks one request, not the server: a second caller does not wait for the first."],
+  ["When the second needs the first", "A call that needs the other's answer has to wait for it: joining saves nothing."],
+];
+
+export function questionCards() {
+  const cards = QUESTIONS.map(([title, claim], i) => card(i + 1, title, claim));
+  return {
+    element: h("section", { class: "questions", "aria-labelledby": "questions-title" },
+      h("div", { class: "title-row" },
+        h("div", null, h("h2", { id: "questions-title" }, "Four questions, answered by running them"), h("p", { class: "quiet" }, "Each button sends real requests through the gateway and measures them.")),
+        h("button", { type: "button", class: "button", id: "run-all", on: { click: async () => { for (const { run } of cards) await run(); } } }, icon("play"), "Run all four")),
+      h("div", { class: "cards" }, cards.map(({ element }) => element))),
+  };
+}
+
+/** @param {number} number @param {string} title @param {string} claim */
+function card(number, title, claim) {
+  const text = h("p", { class: "claim" }, claim);
+  const result = h("div", { class: "card-result" }, h("p", { class: "quiet" }, "Not run yet."));
+  const button = h("button", { type: "button", class: "button", "aria-describedby": `question-${number}`, on: { click: run } }, icon("play"), "Run it");
+  const element = h("article", { class: "card", id: `card-${number}`, "aria-labelledby": `question-${number}` },
+    h("header", null, h("span", { class: "card-number", "aria-hidden": "true" }, number), h("h3", { id: `question-${number}` }, title)), text, result, button);
+
+  async function run() {
+    button.disabled = true;
+    element.classList.add("running");
+    fill(result, h("p", { class: "quiet", role: "status" }, "Running…"));
+    try {
+      const answer = await api.question(number);
+      // The viewer knows with which delays it asks.
+      text.textContent = answer.claim;
+      fill(result, answerOf(answer));
+      announce(`${title}: expected ${answer.expected.text}, measured ${answer.measured.text}. ${answer.holds ? "It holds." : "It does not hold."}`);
+    } catch (error) {
+      fill(result, errorBox(error));
+    }
+    element.classList.remove("running");
+    button.disabled = false;
+    button.replaceChildren(icon("play"), "Run it again");
+  }
+  return { element, run };
+}
+
+/** @param {Answer} answer */
+function answerOf({ expected, measured, holds, runs, commands }) {
+  const longest = Math.max(expected.duration, measured.duration, 1);
+  const width = (/** @type {number} */ ns) => `${Math.max(0.5, (ns / longest) * 100).toFixed(2)}%`;
+  const traces = runs.filter((run) => run.trace_id);
+  return [
+    h("dl", { class: "expected" },
+      h("div", null, h("dt", null, "Expected"), h("dd", { class: "number" }, expected.text), h("span", { class: "meter outlined", "aria-hidden": "true", css: { width: width(expected.duration) } })),
+      h("div", null, h("dt", null, "Measured"), h("dd", { class: "number" }, measured.text), h("span", { class: "meter", "aria-hidden": "true", css: { width: width(measured.duration) } }))),
+    h("p", { class: holds ? "holds" : "holds not" }, icon(holds ? "check" : "cross"), holds ? "As expected" : "Not as expected"),
+    traces.length > 0 && h("p", { class: "trace-links" }, traces.slice(0, 4).map((run, i) => h("a", { href: href("trace", run.trace_id) }, traces.length === 1 ? "Open the trace" : `${i === 0 ? "Open trace" : "trace"} ${i + 1}`))),
+    h("details", { class: "more" }, h("summary", null, "The same in a terminal"), Object.entries(commands ?? {}).map(([tool, line]) => commandLine(line, tool))),
+  ];
+}

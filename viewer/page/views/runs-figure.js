@@ -1,0 +1,70 @@
+// Runs of a request on one axis: a bar for each call, overlap shaded, what decides the end underlined, and the figures.
+
+import { h, hidden } from "../lib/dom.js";
+import { duration, tick } from "../lib/format.js";
+import { icon } from "../lib/icons.js";
+import { href } from "../lib/router.js";
+import { serviceClass } from "../lib/services.js";
+import { joinedPeriods, scaleOf, ticks } from "../waterfall/model.js";
+
+/** @import { Run } from "../lib/api.js" */
+
+/** What is said of each strategy. @type {{ [strategy: string]: string }} */
+export const STRATEGIES = { sequential: "One after the other", concurrent: "Joined in one task", spawned: "A task for each" };
+
+/**
+ * @param {Run[]} runs
+ * @param {{ title?: (run: Run, i: number) => string }} [options]
+ */
+export function runsFigure(runs, options = {}) {
+  const longest = Math.max(1, ...runs.map((run) => Math.max(run.wall, ...run.calls.map((call) => call.start_offset + call.duration))));
+  const { step, at } = ticks(scaleOf({ from: 0, to: longest }, 600));
+  const place = (/** @type {number} */ ns) => `${((ns / longest) * 100).toFixed(3)}%`;
+  const title = options.title ?? ((run) => run.strategy);
+  return h("div", { class: "runs" },
+    runs.map((run, i) => h("section", { class: `run${run.ok ? "" : " failed"}` },
+      h("header", null,
+        h("h3", null, title(run, i), STRATEGIES[run.strategy] && h("span", { class: "quiet" }, ` ${STRATEGIES[run.strategy]}`)),
+        h("p", { class: "run-took number" }, duration(run.wall))),
+      !run.ok && h("p", { class: "run-error" }, icon("error"), `${run.code}: ${run.message}`),
+      tracks(run, at, place),
+      h("dl", { class: "run-figures" },
+        figure("All calls together", duration(run.total)), figure("Saved by overlapping", duration(run.saved)), figure("Could still be saved", duration(run.avoidable), run.avoidable > 0),
+        run.trace_id && h("div", null, h("a", { href: href("trace", run.trace_id) }, "Open the trace"))))),
+    h("div", { class: "run-axis", "aria-hidden": "true" }, h("div", { class: "ticks" }, at.map((ns) => h("span", { css: { left: place(ns) } }, tick(ns, step))))));
+}
+
+/** @param {Run} run @param {number[]} at @param {(ns: number) => string} place */
+function tracks(run, at, place) {
+  const periods = overlapsOf(run);
+  const shades = [];
+  for (let i = 0; i < periods.length; i += 2) shades.push(h("span", { class: "shade", css: { left: place(periods[i]), width: place(periods[i + 1] - periods[i]) } }));
+  return h("div", { class: "tracks" },
+    h("div", { class: "track-back", "aria-hidden": "true" }, at.map((ns) => h("span", { class: "track-tick", css: { left: place(ns) } })), shades),
+    h("ul", null, run.calls.map((call) => {
+      const failed = /fail|cancel|error/i.test(call.state);
+      return h("li", { class: "call-row" },
+        h("span", { class: "call-name", title: call.method }, h("span", { class: `swatch ${serviceClass(`${call.name}-service`)}`, "aria-hidden": "true" }), call.name),
+        h("span", { class: "track" },
+          h("span", { class: `track-bar ${serviceClass(`${call.name}-service`)}${call.critical ? " critical" : ""}${failed ? " failed" : ""}`, css: { left: place(call.start_offset), width: place(call.duration) } }),
+          hidden(`starts at ${duration(call.start_offset)}${call.critical ? ", decides the end" : ""}`)),
+        h("span", { class: "call-took number" }, failed && h("span", { class: "state" }, call.state), duration(call.duration)));
+    })));
+}
+
+/** Where two calls or more were running. @param {Run} run */
+export function overlapsOf(run) {
+  const edges = run.calls.flatMap((call) => [[call.start_offset, 1], [call.start_offset + call.duration, -1]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const periods = [];
+  let open = 0;
+  let last = 0;
+  for (const [at, step] of edges) {
+    if (open > 1 && at > last) periods.push({ start_offset: last, duration: at - last });
+    open += step;
+    last = at;
+  }
+  return joinedPeriods(periods);
+}
+
+/** @param {string} name @param {string} value @param {boolean} [accent] */
+const figure = (name, value, accent) => h("div", { class: accent ? "accent" : "" }, h("dt", null, name), h("dd", { class: "number" }, value));

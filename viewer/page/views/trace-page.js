@@ -1,0 +1,163 @@
+// One trace: the verdict in words, its figures, and the waterfall. For traces of the viewer and for those of a file.
+
+import { api } from "../lib/api.js";
+import { fill, h } from "../lib/dom.js";
+import { announce, copyButton } from "../lib/feedback.js";
+import { clock, count, counted, date, duration, percent } from "../lib/format.js";
+import { icon } from "../lib/icons.js";
+import { href, replaceParams } from "../lib/router.js";
+import { detailsOf } from "../waterfall/details.js";
+import { legendOf } from "../waterfall/legend.js";
+import { createWaterfall } from "../waterfall/waterfall.js";
+
+/** @import { TraceDetail } from "../lib/api.js" */
+
+/** The words after which a URL would be too long to be shared. */
+const MAX_FOLDED = 40;
+
+/**
+ * @param {TraceDetail} detail
+ * @param {URLSearchParams} params
+ * @param {{ stored: boolean }} options Whether the viewer has the trace, so that it can be downloaded and compared.
+ */
+export function createTracePage(detail, params, { stored }) {
+  let current = detail;
+  const heading = h("header", { class: "trace-head" });
+  const waterfall = createWaterfall(detail, {
+    label: "Spans of the trace",
+    onSelect: (i) => select(i, true),
+    onCollapse: (ids) => replaceParams({ fold: ids.length <= MAX_FOLDED ? ids.join(",") : null }),
+    onPeriod: (period) => replaceParams({ from: period ? Math.round(period.from) : null, to: period ? Math.round(period.to) : null }),
+  });
+  const legend = h("div", { class: "legend-place" });
+  const side = h("div", { class: "side" });
+  const find = h("input", { type: "search", class: "input", placeholder: "Find a span", "aria-label": "Find a span by name, service or attribute", id: "find", autocomplete: "off" });
+  const found = h("span", { class: "found quiet number", role: "status" });
+  const element = h("div", { class: "trace-page" }, heading,
+    h("div", { class: "toolbar" },
+      h("form", { class: "find", role: "search", on: { submit: (event) => { event.preventDefault(); findNext(1); } } }, find, found),
+      h("div", { class: "button-row" },
+        tool("Collapse all", () => waterfall.collapseAll()), tool("Expand all", () => waterfall.expandAll()),
+        h("span", { class: "zoom", role: "group", "aria-label": "Zoom" },
+          tool("−", () => waterfall.zoom(2), "Zoom out (-)"), tool("Whole", () => waterfall.reset(), "The whole trace (0)"), tool("+", () => waterfall.zoom(0.5), "Zoom in (+)"))),
+      legend),
+    h("div", { class: "split" }, waterfall.element, side));
+
+  /** @param {string} text @param {() => void} action @param {string} [label] */
+  function tool(text, action, label) {
+    return h("button", { type: "button", class: "button quiet", "aria-label": label ?? null, title: label ?? null, on: { click: action } }, text);
+  }
+
+  function drawHead() {
+    fill(heading, headOf(current, stored));
+    fill(legend, legendOf(waterfall.model));
+  }
+
+  /** @param {number | null} i @param {boolean} [remember] */
+  function select(i, remember = false) {
+    waterfall.select(i);
+    if (remember) replaceParams({ span: i === null ? null : waterfall.model.spans[i].span_id });
+    element.classList.toggle("has-details", i !== null);
+    if (i === null) {
+      side.replaceChildren();
+      return;
+    }
+    const details = detailsOf(waterfall.model, i, {
+      close: () => { select(null, true); waterfall.activate(waterfall.active); },
+      show: (other) => { waterfall.reveal(other); waterfall.activate(other); select(other, true); },
+    });
+    side.replaceChildren(details.element);
+    announce(`Details of ${waterfall.model.spans[i].name}. Escape closes them.`);
+  }
+
+  /** @param {1 | -1} step */
+  function findNext(step) {
+    const words = find.value.trim().toLowerCase();
+    if (!words) return;
+    const { spans } = waterfall.model;
+    const matches = spans.flatMap((span, i) => (matching(span, words) ? [i] : []));
+    if (matches.length === 0) {
+      found.textContent = "none";
+      return;
+    }
+    const next = step > 0 ? matches.find((i) => i > waterfall.active) ?? matches[0] : matches.findLast((i) => i < waterfall.active) ?? matches[matches.length - 1];
+    found.textContent = `${count(matches.indexOf(next) + 1)} of ${count(matches.length)}`;
+    waterfall.reveal(next);
+    waterfall.activate(next, false);
+    select(next, true);
+  }
+  find.addEventListener("input", () => (found.textContent = ""));
+
+  /** What the URL says is shown. @param {URLSearchParams} now */
+  function apply(now) {
+    const { model, whole } = waterfall;
+    const folded = (now.get("fold") ?? "").split(",").map((id) => model.index.get(id)).filter((i) => i !== undefined);
+    if (folded.length > 0) waterfall.setCollapsed(new Set(folded));
+    const from = Number(now.get("from") ?? NaN);
+    const to = Number(now.get("to") ?? NaN);
+    if (to > from && from >= 0 && to <= whole.to) waterfall.setPeriod({ from, to });
+    const at = model.index.get(now.get("span") ?? "");
+    if (at === undefined) return;
+    waterfall.reveal(at);
+    select(at);
+    requestAnimationFrame(() => waterfall.activate(at, false));
+  }
+
+  drawHead();
+  requestAnimationFrame(() => apply(params));
+  return {
+    element,
+    /** @param {TraceDetail} now */
+    update(now) {
+      current = now;
+      waterfall.update(now);
+      drawHead();
+    },
+    escape: () => {
+      const isOpen = side.childElementCount > 0;
+      if (isOpen) select(null, true);
+      return isOpen;
+    },
+    apply,
+    find: () => find.focus(),
+    destroy: () => waterfall.destroy(),
+  };
+}
+
+/** @param {import("../lib/api.js").Span} span @param {string} words */
+function matching(span, words) {
+  if (span.name.toLowerCase().includes(words) || span.service.toLowerCase().includes(words) || span.span_id === words) return true;
+  return Object.entries(span.attributes ?? {}).some(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`.toLowerCase().includes(words));
+}
+
+/** @param {TraceDetail} detail @param {boolean} stored */
+function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
+  const name = trace.root?.name || "A trace without a root";
+  const [first, ...others] = verdict;
+  const shown = others.slice(0, 3);
+  const sum = fan_outs.reduce((all, it) => all + it.sum, 0);
+  const id = trace.trace_id;
+  return [
+    h("p", { class: "eyebrow" }, trace.root?.service ?? "unknown service", h("span", { class: "quiet" }, ` · ${date(trace.start_ms)}, ${clock(trace.start_ms)}`), !trace.complete && h("span", { class: "badge" }, "still receiving")),
+    h("h1", { tabindex: -1 }, name),
+    first && h("p", { class: `verdict${trace.avoidable > 0 ? " accent" : ""}` }, first),
+    shown.length > 0 && h("ul", { class: "verdict-more" }, shown.map((sentence) => h("li", null, sentence))),
+    others.length > shown.length && h("details", { class: "more" }, h("summary", null, `${counted(others.length - shown.length, "more finding")}`), h("ul", { class: "verdict-more" }, others.slice(3, 203).map((sentence) => h("li", null, sentence)))),
+    problems.length > 0 && h("details", { class: "more" }, h("summary", null, `${counted(problems.length, "thing")} in this trace had to be repaired`), h("ul", null, problems.slice(0, 200).map((problem) => h("li", null, problem)))),
+    h("dl", { class: "stats" },
+      stat("Took", duration(trace.duration)),
+      stat("All calls together", duration(sum)),
+      stat("Saved by overlapping", duration(trace.saved)),
+      stat("Could still be saved", duration(trace.avoidable), trace.avoidable > 0 ? percent(trace.avoidable, trace.duration) : "", trace.avoidable > 0),
+      stat("Spans", count(trace.spans), trace.errors > 0 ? counted(trace.errors, "error") : counted(trace.services.length, "service"))),
+    h("div", { class: "button-row trace-actions" },
+      copyButton(() => location.href, "Copy the link to what is shown", "Copy link"),
+      stored && h("a", { class: "button quiet", href: api.downloadUrl(id), download: `trace-${id}.json`, id: "download" }, icon("download"), "Download"),
+      stored && h("a", { class: "button quiet", href: href("compare", null, { left: id }) }, icon("compare"), "Compare"),
+      h("span", { class: "quiet mono trace-id" }, id)),
+    critical_path.length === 0 && h("p", { class: "quiet" }, "This trace has no spans with a duration."),
+  ];
+}
+
+/** @param {string} name @param {string} value @param {string} [more] @param {boolean} [accent] */
+const stat = (name, value, more, accent) => h("div", { class: accent ? "stat accent" : "stat" }, h("dt", null, name), h("dd", null, value, more && h("span", { class: "stat-more" }, more)));

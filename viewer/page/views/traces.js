@@ -1,0 +1,203 @@
+// The traces that arrive, newest first.
+
+import { api } from "../lib/api.js";
+import { fill, h, hidden } from "../lib/dom.js";
+import { announce, errorBox } from "../lib/feedback.js";
+import { durationBar, saving } from "../lib/figures.js";
+import { clock, count, counted, date, duration, isToday } from "../lib/format.js";
+import { icon } from "../lib/icons.js";
+import { rove } from "../lib/keyboard.js";
+import { onStatus, onTrace } from "../lib/live.js";
+import { href, navigate } from "../lib/router.js";
+import { serviceClass } from "../lib/services.js";
+import { noTraces } from "./empty.js";
+import { createFilters } from "./filters.js";
+
+/** @import { Status, TraceSummary } from "../lib/api.js" */
+/** @import { Route } from "../lib/router.js" */
+/** @import { View } from "../app.js" */
+
+const PAGE = 50;
+/** So many rows are kept while traces stream in. */
+const MAX_ROWS = 500;
+
+/**
+ * @param {HTMLElement} main
+ * @param {Route} first
+ * @returns {View}
+ */
+export function tracesView(main, first) {
+  /** @type {Map<string, TraceSummary>} */
+  let traces = new Map();
+  /** @type {Map<string, { element: HTMLElement, drawn: string }>} */
+  const rows = new Map();
+  /** @type {string[]} */
+  let chosen = [];
+  /** @type {string | null} */
+  let next = null;
+  /** @type {Status | null} */
+  let status = null;
+  let waiting = new Set();
+  let timer = 0;
+  let isLoaded = false;
+  let reading = new AbortController();
+  const filters = createFilters(first.params, () => load());
+
+  const summary = h("p", { class: "quiet counts" });
+  const body = h("tbody", { role: "rowgroup" });
+  const table = h("table", { class: "list traces", role: "table", "aria-label": "Traces, newest first" },
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Compare", "Operation", "Started", "Took", "Could be saved", "Spans"].map((name, i) =>
+      h("th", { role: "columnheader", scope: "col", class: ["pick", "what", "when", "took", "save", "size"][i] }, i === 0 ? hidden(name) : name)))),
+    body);
+  const more = h("button", { type: "button", class: "button quiet load-more", on: { click: () => loadMore() } }, "Older traces");
+  const news = h("button", { type: "button", class: "button pill", on: { click: () => { scrollTo({ top: 0 }); load(); } } });
+  const tray = h("div", { class: "tray", role: "region", "aria-label": "Chosen for comparison" });
+  const place = h("div", { class: "list-place" });
+  const roving = rove(body, "a.row-link", (link, key) => {
+    if (key !== "x") return false;
+    choose(/** @type {string} */ (link.dataset["trace"]));
+    return true;
+  });
+
+  fill(main, h("div", { class: "page" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Traces"), summary), filters.element, news, place, tray));
+  news.hidden = true;
+
+  async function load() {
+    reading.abort();
+    reading = new AbortController();
+    const signal = reading.signal;
+    const query = filters.query();
+    query.set("limit", String(PAGE));
+    try {
+      const page = await api.traces(query, signal);
+      traces = new Map(page.traces.map((trace) => [trace.trace_id, trace]));
+      next = page.next;
+      isLoaded = true;
+      waiting.clear();
+      draw();
+    } catch (error) {
+      if (!signal.aborted) fill(place, errorBox(error));
+    }
+  }
+
+  async function loadMore() {
+    const query = filters.query();
+    query.set("limit", String(PAGE));
+    if (next) query.set("before", next);
+    try {
+      const page = await api.traces(query);
+      for (const trace of page.traces) traces.set(trace.trace_id, trace);
+      next = page.next;
+      announce(`${counted(page.traces.length, "more trace")}.`);
+      draw();
+    } catch (error) {
+      place.append(errorBox(error));
+    }
+  }
+
+  function draw() {
+    const sorted = [...traces.values()].sort((a, b) => b.start_ms - a.start_ms).slice(0, Math.max(MAX_ROWS, traces.size));
+    news.hidden = waiting.size === 0;
+    news.textContent = counted(waiting.size, "new trace");
+    if (sorted.length === 0) {
+      rows.clear();
+      fill(place, !isLoaded ? null : filters.isActive()
+        ? h("section", { class: "empty" }, h("h2", null, "No trace matches"), h("p", null, "No trace that the viewer still has fits all of these filters."), h("button", { type: "button", class: "button", on: { click: () => filters.clear() } }, "Clear the filters"))
+        : noTraces(status));
+      return;
+    }
+    const longest = Math.max(...sorted.map((trace) => trace.duration));
+    for (const id of [...rows.keys()]) if (!traces.has(id)) { rows.get(id)?.element.remove(); rows.delete(id); }
+    sorted.forEach((trace, position) => {
+      const drawn = `${JSON.stringify(trace)}${longest}${chosen.includes(trace.trace_id)}`;
+      const row = rows.get(trace.trace_id);
+      let element = row?.element;
+      if (!element || row?.drawn !== drawn) {
+        const focused = element?.contains(document.activeElement) ? document.activeElement?.tagName : null;
+        const made = rowOf(trace, longest);
+        element?.replaceWith(made);
+        element = made;
+        rows.set(trace.trace_id, { element, drawn });
+        if (focused) /** @type {HTMLElement | null} */ (made.querySelector(focused.toLowerCase()))?.focus({ preventScroll: true });
+      }
+      if (body.children[position] !== element) body.insertBefore(element, body.children[position] ?? null);
+    });
+    if (place.firstElementChild !== table) fill(place, table, more);
+    more.hidden = next === null;
+    roving.refresh();
+    drawTray();
+  }
+
+  /** @param {TraceSummary} trace @param {number} longest */
+  function rowOf(trace, longest) {
+    const id = trace.trace_id;
+    const name = trace.root?.name || "A trace without a root";
+    return h("tr", { role: "row", class: `${trace.errors > 0 ? "failed" : ""}${chosen.includes(id) ? " chosen" : ""}` },
+      h("td", { role: "cell", class: "pick" }, h("input", { type: "checkbox", tabindex: -1, checked: chosen.includes(id), "aria-label": `Compare ${name} of ${clock(trace.start_ms)}`, on: { change: () => choose(id) } })),
+      h("td", { role: "cell", class: "what" },
+        h("a", { class: "row-link", href: href("trace", id), "data-trace": id }, name),
+        h("span", { class: "services" }, trace.services.slice(0, 5).map((service) => h("span", { class: "service" }, h("span", { class: `swatch ${serviceClass(service)}`, "aria-hidden": "true" }), service)), trace.services.length > 5 && ` +${trace.services.length - 5}`)),
+      h("td", { role: "cell", class: "when number" }, clock(trace.start_ms), !isToday(trace.start_ms) && h("span", { class: "quiet" }, ` ${date(trace.start_ms)}`)),
+      h("td", { role: "cell", class: "took number" }, h("span", { class: "took-text" }, duration(trace.duration)), durationBar(trace.duration, trace.avoidable, longest)),
+      h("td", { role: "cell", class: "save" }, saving(trace.avoidable, trace.certainty)),
+      h("td", { role: "cell", class: "size number" }, count(trace.spans), hidden(" spans"), trace.errors > 0 && h("span", { class: "badge error" }, icon("error"), counted(trace.errors, "error")), !trace.complete && h("span", { class: "badge" }, "receiving")));
+  }
+
+  /** @param {string} id */
+  function choose(id) {
+    chosen = chosen.includes(id) ? chosen.filter((other) => other !== id) : [...chosen, id].slice(-2);
+    announce(`${chosen.length} of 2 chosen.`);
+    draw();
+  }
+
+  function drawTray() {
+    tray.hidden = chosen.length === 0;
+    fill(tray, h("span", null, chosen.length === 1 ? "Choose one more trace to compare" : "2 traces chosen"),
+      chosen.length === 2 && h("button", { type: "button", class: "button primary", on: { click: compareChosen } }, icon("compare"), "Compare"),
+      h("button", { type: "button", class: "button quiet", on: { click: () => { chosen = []; draw(); } } }, "Clear"));
+  }
+
+  function compareChosen() {
+    // The older one is on the left.
+    const [left, right] = [...chosen].sort((a, b) => (traces.get(a)?.start_ms ?? 0) - (traces.get(b)?.start_ms ?? 0));
+    navigate(href("compare", null, { left, right }));
+  }
+
+  const unsubscribe = [
+    onTrace((trace) => {
+      const isShown = traces.has(trace.trace_id);
+      if (isShown) traces.set(trace.trace_id, trace);
+      else if (scrollY > 300 || traces.size > PAGE * 2) waiting.add(trace.trace_id);
+      else if (!filters.isActive()) traces.set(trace.trace_id, trace);
+      // Whether it fits the filters is for the viewer to say.
+      if (filters.isActive() && !isShown && scrollY <= 300) {
+        if (timer === 0) timer = setTimeout(() => { timer = 0; load(); }, 1000);
+      } else {
+        requestAnimationFrame(draw);
+      }
+    }),
+    onStatus((now) => {
+      const wasEmpty = status === null;
+      status = now;
+      const dropped = now.dropped.spans + now.dropped.traces;
+      fill(summary, `${counted(now.traces, "trace")} and ${counted(now.spans, "span")} here, ${counted(now.received.spans, "span")} received, `, h("span", { class: dropped > 0 ? "warn" : "" }, dropped > 0 ? `${counted(now.dropped.spans, "span")} dropped` : "none dropped"));
+      summary.title = Object.entries(now.dropped.reasons ?? {}).map(([reason, number]) => `${count(number)}: ${reason}`).join("\n");
+      if (wasEmpty && isLoaded && traces.size === 0) draw();
+    }),
+  ];
+  drawTray();
+  load();
+  return {
+    title: "Traces",
+    key: "traces",
+    update: (now) => filters.set(now.params),
+    find: () => filters.focus(),
+    compare: () => chosen.length === 2 && compareChosen(),
+    destroy() {
+      reading.abort();
+      filters.destroy();
+      clearTimeout(timer);
+      for (const stop of unsubscribe) stop();
+    },
+  };
+}
