@@ -1,4 +1,4 @@
-//! The page, embedded.
+//! The page, embedded: every file of `page/`, which `build.rs` lists.
 
 /// A file of the page.
 #[derive(Debug)]
@@ -8,11 +8,9 @@ pub(crate) struct File {
     pub(crate) bytes: &'static [u8],
 }
 
-/// Every file of the page. A new file in `page/` is a line here.
-static FILES: &[File] =
-    &[File { path: "/", content_type: "text/html; charset=utf-8", bytes: include_bytes!("../page/index.html") }];
+static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
-/// Returns the file at a path.
+/// Returns the file at a path of a URL.
 pub(crate) fn find(path: &str) -> Option<&'static File> {
     FILES.iter().find(|file| file.path == path)
 }

@@ -24,7 +24,7 @@ pub(super) fn run(run: &Run, method: Method) -> Value {
         "strategy": report.strategy.unwrap_or(run.strategy).name(),
         "ok": error.is_none(),
         "code": error.map_or("OK", |error| code_name(error.code)),
-        "message": error.map(|error| error.message.as_str()),
+        "message": error.map_or("", |error| error.message.as_str()),
         "waited": nanos(run.waited),
         "wall": nanos(report.wall),
         "total": nanos(report.total),
