@@ -54,6 +54,8 @@ pub enum Kind {
     Gateway,
     /// Is called by the gateway.
     Backend,
+    /// Shows what the others do. Not in the table: it is no gRPC service.
+    Viewer,
 }
 
 /// What the arguments of a service depend on when all are started together.

@@ -9,6 +9,7 @@
 //!
 //! * [`args`], [`error`]: the flags, and what can go wrong.
 //! * `launch`: how each service is started; `child`: its process; `child_exit`: how that ended; `metrics`: its metrics port.
+//! * `viewer`: the viewer beside them.
 //! * `tls`: the certificates of `--tls`.
 //! * `banner`: what runs where, for people and as JSON; `users`: which users there are.
 //! * `console`: the one writer of the terminal; `log`: the services' log.
@@ -27,6 +28,7 @@ mod stop;
 mod stop_signals;
 mod tls;
 mod users;
+mod viewer;
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -38,11 +40,14 @@ use self::{
     banner::Banner,
     child::{Child, SpawnContext},
     console::Console,
+    launch::Launch,
     metrics::MetricsPorts,
     stop::{CutOff, Stop},
     stop_signals::StopSignals,
     tls::Tls,
+    viewer::ViewerPlace,
 };
+use crate::services::Kind;
 
 /// How long the services may take to become healthy.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,9 +67,9 @@ const USER_SERVICE: &str = "user-service";
 pub async fn up(args: &UpArgs) -> Result<(), UpError> {
     let mut signals = StopSignals::new()?;
     let metrics = MetricsPorts::from_env()?;
-    let (specs, tls) = launch::specs(args)?;
+    let Launch { specs, tls, viewer } = launch::prepare(args)?;
     let console = Console::start(&args.output);
-    let with = With { metrics: metrics.as_ref(), tls: tls.as_ref() };
+    let with = With { metrics: metrics.as_ref(), tls: tls.as_ref(), viewer: viewer.as_ref() };
     let result = up_on(args, specs, with, &console, &mut signals).await;
     if result.is_ok() && args.prints_text() {
         console.print("stopped\n").await;
@@ -78,6 +83,7 @@ pub async fn up(args: &UpArgs) -> Result<(), UpError> {
 struct With<'a> {
     metrics: Option<&'a MetricsPorts>,
     tls: Option<&'a Tls>,
+    viewer: Option<&'a ViewerPlace>,
 }
 
 /// Starts the services, and stops them in the end.
@@ -117,21 +123,34 @@ async fn run(args: &UpArgs, with: With<'_>, children: &mut [Child], console: &Co
     for index in 0..children.len() {
         let running = children[index].running();
         let (name, address) = (running.service, running.address);
+        if running.kind == Kind::Viewer {
+            // Its listeners were open before it: what comes early waits there.
+            continue;
+        }
         tokio::select! {
             healthy = wait_healthy(name, address, with.tls) => healthy?,
             exit = first_exit(children) => return Err(UpError::Exited(exit?)),
         }
     }
     let ready_after = begun.elapsed();
-    let running: Vec<Running> = children.iter().map(|child| child.running().clone()).collect();
+    let running = children.iter().map(Child::running).filter(|running| running.kind != Kind::Viewer);
+    let running: Vec<Running> = running.cloned().collect();
     let users = match running.iter().find(|running| running.service == USER_SERVICE) {
         Some(user_service) if !args.output.json => users::list(user_service.address, with.tls).await,
         _ => Vec::new(),
     };
     let program = std::env::args().next().unwrap_or_else(|| "fanout".to_owned());
     let (has_metrics, authority) = (with.metrics.is_some(), with.tls.map(Tls::authority));
-    let banner =
-        Banner { args, program: &program, running: &running, users: &users, has_metrics, authority, ready_after };
+    let banner = Banner {
+        args,
+        program: &program,
+        running: &running,
+        viewer: with.viewer,
+        users: &users,
+        has_metrics,
+        authority,
+        ready_after,
+    };
     console.hide_live().await;
     console.print(if args.output.json { banner.json() } else { banner.text(terminal) }).await;
     Err(UpError::Exited(first_exit(children).await?))

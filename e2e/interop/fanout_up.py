@@ -63,7 +63,7 @@ class Up:
         all_ports = dict.fromkeys(services(), 0) | (ports or {})
         port_flags = [f"--port={service}={port}" for service, port in all_ports.items()]
         self.process = child_process.start(
-            [BINARY, "up", "--json", *port_flags, "--data-dir", data_dir, *flags],
+            [BINARY, "up", "--json", "--no-view", *port_flags, "--data-dir", data_dir, *flags],
             environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -38,7 +38,7 @@ impl Up {
         let data = tempfile::tempdir().unwrap();
         let mut command = Command::new(binary::fanout());
         command
-            .args(["up", "--json", "--data-dir"])
+            .args(["up", "--json", "--no-view", "--data-dir"])
             .arg(data.path())
             .args(SERVICES.iter().map(|service| format!("--port={}=0", service.name)))
             .args(args)

@@ -18,6 +18,8 @@ const ANY_PORT: &str = "any-port";
 pub struct Ports {
     /// In the order of [`SERVICES`].
     ports: Vec<u16>,
+    /// Whether `--any-port` was given.
+    all_free: bool,
 }
 
 /// The value of `--port`.
@@ -34,6 +36,11 @@ impl Ports {
     pub fn get(&self, service: &Service) -> u16 {
         let position = SERVICES.iter().position(|other| other.name == service.name);
         position.map_or(service.port, |position| self.ports[position])
+    }
+
+    /// Returns whether everything shall listen on free ports.
+    pub fn are_all_free(&self) -> bool {
+        self.all_free
     }
 }
 
@@ -75,7 +82,7 @@ impl Args for Ports {
 impl FromArgMatches for Ports {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
         if matches.get_flag(ANY_PORT) {
-            return Ok(Self { ports: vec![0; SERVICES.len()] });
+            return Ok(Self { ports: vec![0; SERVICES.len()], all_free: true });
         }
         let port = |service: &Service| {
             let mut by_name = matches.get_many::<ServicePort>(PORT).unwrap_or_default();
@@ -83,7 +90,7 @@ impl FromArgMatches for Ports {
             let last = by_name.rfind(|entry| entry.service.name == service.name);
             last.map(|entry| entry.port).or_else(own).unwrap_or(service.port)
         };
-        Ok(Self { ports: SERVICES.iter().map(port).collect() })
+        Ok(Self { ports: SERVICES.iter().map(port).collect(), all_free: false })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

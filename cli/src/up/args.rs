@@ -30,6 +30,14 @@ pub struct UpArgs {
     #[command(flatten)]
     pub ports: Ports,
 
+    /// The port of the viewer's page; 0 picks a free one [default: 8080, or a free one if that is in use]
+    #[arg(long, value_name = "PORT")]
+    pub view_port: Option<u16>,
+
+    /// Start no viewer, and send no traces to it
+    #[arg(long, conflicts_with = "view_port")]
+    pub no_view: bool,
+
     /// Encrypt everything: makes an authority and certificates in the data directory, and runs every service with them.
     /// Only the gateway may call the others
     #[arg(long)]

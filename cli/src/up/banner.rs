@@ -16,6 +16,7 @@ use crate::{
     up::{
         args::{LogView, UpArgs},
         child::Running,
+        viewer::ViewerPlace,
     },
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Banner<'a> {
     /// The words with which this program was started: they can be typed again.
     pub(super) program: &'a str,
     pub(super) running: &'a [Running],
+    /// Where the viewer is, if there is one.
+    pub(super) viewer: Option<&'a ViewerPlace>,
     /// The ids of some users, if they are known.
     pub(super) users: &'a [String],
     /// Whether Prometheus can scrape the services.
@@ -50,6 +53,9 @@ impl Banner<'_> {
         if let Some(authority) = self.authority {
             line["tls_ca"] = json!(authority);
         }
+        if let Some(viewer) = self.viewer {
+            line["view"] = json!(viewer);
+        }
         format!("{line}\n")
     }
 
@@ -60,6 +66,9 @@ impl Banner<'_> {
         let _ = writeln!(text, "\n{}\n", terminal.style.paint(Role::Heading, &heading));
         for running in self.running {
             let _ = writeln!(text, "{}", self.service(running, terminal));
+        }
+        if let Some(viewer) = self.viewer {
+            text.push_str(&viewer_text(viewer, terminal));
         }
         let _ = writeln!(text, "\n  {}{}", pad("data", NAME), self.args.data_dir.join("users.db").display());
         if let Some(authority) = self.authority {
@@ -88,6 +97,7 @@ impl Banner<'_> {
         let note = match kind {
             Kind::Gateway => "calls the others".to_owned(),
             Kind::Backend => format!("answers after {}", self.args.delay),
+            Kind::Viewer => String::new(),
         };
         let place = format!("  {}{address:<17}", pad(service, NAME));
         let whole = format!("{note}, process {pid}");
@@ -132,6 +142,26 @@ impl Banner<'_> {
     }
 }
 
+/// Says where the viewer is, and where other programs can send their traces.
+fn viewer_text(viewer: &ViewerPlace, terminal: Terminal) -> String {
+    let ViewerPlace { url, otlp_grpc, otlp_http, taken, spans_follow } = viewer;
+    let quiet = |note: &str| terminal.style.paint(Role::Quiet, note).to_string();
+    let mut text = format!("\n  {}{url}\n", pad("open", NAME));
+    let _ = writeln!(text, "  {}{otlp_grpc} (gRPC), {otlp_http} (HTTP)", pad("OTLP", NAME));
+    let mut note = |words: &str| {
+        let words = wrap(&format!("  {}{words}", pad("", NAME)), terminal.width, 2 + NAME);
+        let _ = writeln!(text, "{}", quiet(&words));
+    };
+    if !taken.is_empty() {
+        let taken: Vec<String> = taken.iter().map(u16::to_string).collect();
+        note(&format!("in use: {}", taken.join(", ")));
+    }
+    if let Some(variable) = spans_follow {
+        note(&format!("the services' traces go where {variable} says, not there"));
+    }
+    text
+}
+
 /// Lists the URLs of the metrics. Free ports are known to the services alone, which log them.
 fn metrics_text(running: &[Running]) -> String {
     let mut text = String::from("\nMetrics\n");
@@ -170,10 +200,18 @@ mod tests {
             })
             .collect();
         let users = ["ada", "alan", "barbara", "donald", "edsger", "grace", "katherine", "konrad", "kristen"];
+        let viewer = ViewerPlace {
+            url: "http://127.0.0.1:8080".to_owned(),
+            otlp_grpc: ([127, 0, 0, 1], 4317).into(),
+            otlp_http: ([127, 0, 0, 1], 51234).into(),
+            taken: vec![4318],
+            spans_follow: Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        };
         let banner = Banner {
             args: &args,
             program: "target/release/fanout",
             running: &running,
+            viewer: Some(&viewer),
             users: &users.map(str::to_owned),
             has_metrics: false,
             authority: args.tls.then_some(Path::new("fanout-data/tls/ca.pem")),
@@ -189,6 +227,10 @@ mod tests {
             "fanout is up after 312 ms",
             "  gateway           127.0.0.1:50051  calls the others, process 4194304",
             "  user-service      127.0.0.1:50052  answers after 3s, process 4194304",
+            "  open              http://127.0.0.1:8080",
+            "  OTLP              127.0.0.1:4317 (gRPC), 127.0.0.1:51234 (HTTP)",
+            "                    in use: 4318",
+            "                    the services' traces go where OTEL_EXPORTER_OTLP_ENDPOINT says, not there",
             "  data              fanout-data/users.db",
             "  users             ada alan barbara donald edsger grace katherine konrad kristen",
             "  target/release/fanout compare",

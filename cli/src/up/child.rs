@@ -3,7 +3,6 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::OwnedFd,
     process::{ExitStatus, Stdio},
 };
 
@@ -72,7 +71,7 @@ impl Child {
     /// Starts this binary again as the service. The listener becomes its standard input; this process keeps no copy,
     /// so that the port of a dead service is closed. What it prints goes to the console.
     pub(super) fn spawn(spec: LaunchSpec, context: &SpawnContext<'_>) -> io::Result<Self> {
-        let name = spec.service.name;
+        let name = spec.name;
         let (parent, pipe) = parent_process::variable()?;
         let mut command = Command::new(std::env::current_exe()?);
         command
@@ -82,7 +81,8 @@ impl Child {
             // Each service has its own name in traces.
             .env_remove("OTEL_SERVICE_NAME")
             .envs(context.metrics.map(|ports| ports.variable(name)))
-            .stdin(Stdio::from(OwnedFd::from(spec.listener)))
+            .envs(spec.environment)
+            .stdin(Stdio::from(spec.input))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // The terminal sends Ctrl-C to the whole process group; this process stops the services itself, in order.
@@ -105,7 +105,7 @@ impl Child {
         }
         let pid = process.id().expect("a process that was not waited for has an id");
         let metrics = context.metrics.and_then(|ports| ports.url(name));
-        let running = Running { service: name, address: spec.address, pid, metrics, kind: spec.service.kind };
+        let running = Running { service: name, address: spec.address, pid, metrics, kind: spec.kind };
         Ok(Self { running, process, readers, drain, ended: None })
     }
 

@@ -81,11 +81,11 @@ impl<'a> Stop<'a> {
             let ellipsis = self.style.glyph("…", "...");
             self.console.show_live(move |_| format!("stopping {ellipsis}")).await;
         }
-        let (gateways, backends): (Vec<_>, Vec<_>) =
-            children.iter_mut().partition(|child| child.running().kind == Kind::Gateway);
         let mut ends = Vec::new();
-        for stage in [gateways, backends] {
-            ends.extend(futures::future::try_join_all(stage.into_iter().map(|child| self.drain_one(child))).await?);
+        // The viewer last: the others send their last spans to it.
+        for kind in [Kind::Gateway, Kind::Backend, Kind::Viewer] {
+            let stage = children.iter_mut().filter(|child| child.running().kind == kind);
+            ends.extend(futures::future::try_join_all(stage.map(|child| self.drain_one(child))).await?);
         }
         Ok(cut_off(ends, false))
     }

@@ -59,6 +59,7 @@ impl Tls {
         });
         let authority = file(self.authority());
         let others = match service.kind {
+            Kind::Viewer => vec![],
             Kind::Gateway => vec!["--tls-ca".to_owned(), authority],
             Kind::Backend => {
                 let gateways = SERVICES.iter().filter(|service| service.kind == Kind::Gateway);

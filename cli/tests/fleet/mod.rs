@@ -23,7 +23,7 @@ impl Fleet {
     pub(crate) fn start(delay: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_fanout"))
-            .args(["up", "--json", "--delay", delay, "--data-dir"])
+            .args(["up", "--json", "--no-view", "--delay", delay, "--data-dir"])
             .arg(data.path())
             .args(SERVICES.iter().map(|service| format!("--port={}=0", service.name)))
             .stdout(Stdio::piped())
