@@ -4,15 +4,19 @@
 //!
 //! * [`guard`]: which requests come from a page of ours.
 //! * [`respond`]: responses and errors; [`query`]: the parameters of a request.
-//! * [`status`], [`traces`]: the documents; [`feed`]: those that are told as they change.
+//! * [`status`], [`traces`], [`trace`], [`span`], [`operations`], [`analyze`]: the documents; [`feed`]: those that are told as they change.
 //! * [`panel`]: the run panel.
 
+mod analyze;
 mod feed;
 mod guard;
+mod operations;
 mod panel;
 mod query;
 mod respond;
+mod span;
 mod status;
+mod trace;
 mod traces;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -28,6 +32,7 @@ use self::{
 };
 use crate::{
     accept::{Answer, Connection},
+    analyst::Analyst,
     body::{Body, Budget},
     events::Hub,
     options::Options,
@@ -42,6 +47,7 @@ const MAX_WORKING: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) store: Arc<Store>,
+    pub(crate) analyst: Arc<Analyst>,
     pub(crate) budget: Budget,
     pub(crate) options: Options,
     /// Where OTLP is received over gRPC, and over HTTP.
@@ -57,6 +63,7 @@ pub(crate) struct Api {
     context: Arc<Context>,
     working: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    analyzing: Arc<Semaphore>,
     hub: Hub,
 }
 
@@ -68,6 +75,7 @@ impl Api {
             context: Arc::new(context),
             working: Arc::new(Semaphore::new(MAX_WORKING)),
             running: Arc::new(Semaphore::new(panel::MAX_RUNNING)),
+            analyzing: Arc::new(Semaphore::new(1)),
             hub: Hub::default(),
         }
     }
@@ -91,14 +99,36 @@ impl Api {
                 let query = traces::ListQuery::parse(&query)?;
                 self.work(move |context| Ok(json(&traces::list(context, &query)))).await
             }
+            ["api", "traces", id] if is_read => {
+                let id = (*id).to_owned();
+                self.work(move |context| Ok(json(&trace::document(context, &id)?))).await
+            }
+            ["api", "traces", id, "otlp"] if is_read => {
+                let id = (*id).to_owned();
+                self.work(move |context| trace::download(context, &id)).await
+            }
+            ["api", "operations"] if is_read => self.work(|context| Ok(json(&operations::document(context)))).await,
+            ["api", "analyze"] if method == Method::POST => {
+                // One at a time: a file takes many times its size while it is read.
+                let permit = Arc::clone(&self.analyzing).acquire_owned().await.expect("the semaphore is not closed");
+                let body = self.context.budget.read(request.into_body(), analyze::MAX_FILE).await?;
+                self.work(move |_| {
+                    let document = analyze::document(&body.bytes);
+                    drop((body, permit));
+                    Ok(json(&document?))
+                })
+                .await
+            }
             ["api", "events"] if is_read => self.events(&request),
             ["api", "gateway"] if is_read => panel::describe(&self.context).await,
             ["api", "run" | "compare"] | ["api", "questions", _] if method == Method::POST => {
                 let action = panel::action(&segments[1..])?;
                 panel::act(&self.context, &self.running, action, request.into_body()).await
             }
-            ["api", "status" | "services" | "traces" | "events" | "gateway" | "run" | "compare"]
-            | ["api", "questions", _] => Err(ApiError::method()),
+            ["api", "status" | "services" | "traces" | "operations" | "events" | "gateway"]
+            | ["api", "analyze" | "run" | "compare"]
+            | ["api", "questions" | "traces", _]
+            | ["api", "traces", _, "otlp"] => Err(ApiError::method()),
             _ => match page::find(&path) {
                 Some(file) if is_read => Ok(respond::file(file, request.headers())),
                 Some(_) => Err(ApiError::method()),

@@ -4,11 +4,13 @@
 //!
 //! * [`viewer`]: the whole: listens, receives, serves. [`options`]: its settings.
 //! * `otlp`: OTLP over gRPC and HTTP; `store`: the latest traces.
+//! * `analyst`: the verdict on traces, and on operations over many.
 //! * `api`: what the page asks; `page`: the page itself, embedded.
 //! * `events`: tells the page what is new. [`gateway`]: what the run panel needs.
 //! * `accept`, `body`: connections and bodies, with their bounds.
 
 mod accept;
+mod analyst;
 mod api;
 mod body;
 mod events;

@@ -83,6 +83,16 @@ struct Inner {
     services: BTreeMap<Arc<str>, BTreeSet<String>>,
 }
 
+/// Traces that are whole, as far as one can tell.
+#[derive(Debug, Default)]
+pub(crate) struct Ripe {
+    pub(crate) traces: Vec<Snapshot>,
+    /// How many have made room before they were seen here.
+    pub(crate) missed: u64,
+    /// Whether there may be more.
+    pub(crate) more: bool,
+}
+
 /// How full the store is, and what it has seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Fill {
@@ -229,24 +239,31 @@ impl Store {
     }
 
     /// Returns traces that are whole, as far as one can tell: at most `max`, each once.
-    pub(crate) fn ripe(&self, max: usize) -> Vec<Snapshot> {
+    pub(crate) fn ripe(&self, max: usize) -> Ripe {
         let now = Instant::now();
-        let mut ripe = Vec::new();
+        let mut ripe = Ripe::default();
         let mut inner = self.inner.lock();
         for _ in 0..TURN {
-            if ripe.len() >= max || inner.ripening.front().is_none_or(|(due, _)| *due > now) {
+            if inner.ripening.front().is_none_or(|(due, _)| *due > now) {
+                return ripe;
+            }
+            if ripe.traces.len() >= max {
                 break;
             }
             let Some((_, number)) = inner.ripening.pop_front() else { break };
-            let Some(trace) = inner.get_mut(number) else { continue };
+            let Some(trace) = inner.get_mut(number) else {
+                ripe.missed += 1;
+                continue;
+            };
             let quiet = if trace.has_root() { QUIET } else { QUIET_WITHOUT_ROOT };
             let due = trace.last_change + quiet;
             if due > now {
                 inner.ripening.push_back((due, number));
             } else {
-                ripe.push(trace.snapshot());
+                ripe.traces.push(trace.snapshot());
             }
         }
+        ripe.more = true;
         ripe
     }
 

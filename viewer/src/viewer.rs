@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accept::{Protocol, serve},
+    analyst::Analyst,
     api::{Api, Context},
     body::Budget,
     options::Options,
@@ -37,11 +38,14 @@ pub async fn run(options: Options, listeners: Listeners, shutdown: impl Future<O
     let addresses: [SocketAddr; 2] = [listeners.otlp_grpc.local_addr()?, listeners.otlp_http.local_addr()?];
     let page = listeners.page.local_addr()?;
     let stop = CancellationToken::new();
-    let context = Context { store, budget, options, otlp: addresses, page, stop: stop.clone() };
+    let analyst = Arc::new(Analyst::default());
+    let analysis = Arc::clone(&analyst).run(Arc::clone(&store), stop.clone());
+    let context = Context { store, analyst, budget, options, otlp: addresses, page, stop: stop.clone() };
     let api = Api::new(context);
     let (grpc, http) = (GrpcReceiver(receiver.clone()), HttpReceiver(receiver));
     tokio::join!(
         api.tell(),
+        analysis,
         serve(listeners.page, Protocol::Http1, api.clone(), stop.clone()),
         serve(listeners.otlp_grpc, Protocol::Http2, grpc, stop.clone()),
         serve(listeners.otlp_http, Protocol::Http1, http, stop.clone()),

@@ -88,7 +88,7 @@ pub(super) async fn answer(panel: &RunPanel, number: u8) -> Result<Value, Gatewa
     run.request.method = question.method;
     let channel = panel.connect().await?;
     let mut runs: Vec<Run> = Vec::new();
-    for strategy in question.before {
+    if let Some(strategy) = question.before {
         runs.extend(at_once(&channel, &run, strategy).await?);
     }
     let begun = Instant::now();

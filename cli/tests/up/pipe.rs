@@ -170,7 +170,7 @@ async fn json_is_json_to_the_end() {
 #[tokio::test]
 async fn output_that_nothing_reads_stops_no_request() {
     const REQUESTS: &str = "2000";
-    let (mut up, _data) = Piped::up(&["--json", "--delay", "0"]);
+    let (mut up, _data) = Piped::up(&["--json", "--no-view", "--delay", "0"]);
     let url = format!("http://{}", up.read_until_up().await["gateway"].address);
     // Their lines are more than all buffers hold.
     let load = Piped::start(&["load", "--json", "--gateway", &url, "--callers", "20", "--requests", REQUESTS]);

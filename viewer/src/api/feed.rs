@@ -15,7 +15,9 @@ pub(super) struct StoreFeed(pub(super) Arc<Context>);
 
 impl Feed for StoreFeed {
     fn next_trace(&self) -> Option<impl Serialize> {
-        self.0.store.next_changed().map(|snapshot| Summary::new(&snapshot, None))
+        let snapshot = self.0.store.next_changed()?;
+        let brief = self.0.analyst.brief(&self.0.store, &snapshot);
+        Some(Summary::new(&snapshot, &brief))
     }
 
     fn forget(&self) {

@@ -24,6 +24,7 @@ pub(super) fn document(context: &Context) -> Value {
                 "invalid": counts.invalid,
             },
         },
+        "not_analyzed": context.analyst.missed(),
         "duplicates": counts.duplicate,
         "refused_requests": counts.refused_requests,
         "received": {"spans": counts.spans, "metrics": counts.metrics, "logs": counts.logs},

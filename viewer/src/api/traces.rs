@@ -1,8 +1,11 @@
 //! Lists of traces.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::{
+    analyst::Analysed,
     api::{Context, query::Query, respond::ApiError},
     store::{
         filter::Filter,
@@ -12,6 +15,12 @@ use crate::{
 
 /// How many traces a list has, unless the request says.
 const DEFAULT_LIMIT: usize = 50;
+
+/// How many spans are analysed for one list. It ends there, and can be continued.
+const MAX_ANALYSED: usize = 20_000;
+
+/// How many services of a trace are named.
+const MAX_SERVICES: usize = 64;
 
 /// Which traces to list.
 #[derive(Debug)]
@@ -55,18 +64,29 @@ struct Root {
 
 /// Returns the document.
 pub(super) fn list(context: &Context, query: &ListQuery) -> List {
-    let mut traces = Vec::new();
+    let (mut traces, mut analysed) = (Vec::new(), 0);
     let next = context.store.scan(
         query.before,
         |trace| query.filter.may_match(trace),
         |snapshot| {
             if query.filter.has_operation(&snapshot) {
-                traces.push(Summary::new(&snapshot, None));
+                if snapshot.brief.is_none() {
+                    analysed += snapshot.overview.spans;
+                }
+                let brief = context.analyst.brief(&context.store, &snapshot);
+                if query.filter.min_avoidable.is_none_or(|min| brief.avoidable >= min) {
+                    traces.push(Summary::new(&snapshot, &brief));
+                }
             }
-            traces.len() >= query.limit
+            traces.len() >= query.limit || analysed >= MAX_ANALYSED
         },
     );
     List { traces, next: next.map(|number| number.to_string()) }
+}
+
+/// Returns a duration in nanoseconds.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Returns an id in hexadecimal.
@@ -101,25 +121,45 @@ impl ListQuery {
 // === impl Summary ===
 
 impl Summary {
-    pub(crate) fn new(snapshot: &Snapshot, brief: Option<&Brief>) -> Self {
+    /// Returns the summary of a trace of the store.
+    pub(crate) fn new(snapshot: &Snapshot, brief: &Brief) -> Self {
         let overview = &snapshot.overview;
         let (service, name) = snapshot.root();
-        let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit")]
-        let start_ms = (overview.start / 1_000) as f64 / 1_000.0;
+        let services = overview.services.iter().map(ToString::to_string).collect();
+        Self::with(&snapshot.id, Root { service: service.to_string(), name }, overview.spans, services, brief)
+    }
+
+    /// Returns the summary of a trace that was just analysed.
+    pub(crate) fn of(analysed: &Analysed) -> Self {
+        let trace = &analysed.trace;
+        let root = trace.root().map(|root| trace.span(root));
+        let root = root.map(|root| Root { service: root.service.to_string(), name: root.name.to_string() });
+        let mut services: Vec<String> = Vec::new();
+        for span in trace.spans() {
+            if services.len() < MAX_SERVICES && !services.iter().any(|service| **service == *span.service) {
+                services.push(span.service.to_string());
+            }
+        }
+        let root = root.unwrap_or(Root { service: String::new(), name: String::new() });
+        Self::with(&trace.id().0, root, trace.spans().len(), services, &analysed.brief())
+    }
+
+    fn with(id: &[u8; 16], root: Root, spans: usize, services: Vec<String>, brief: &Brief) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 fit")]
+        let start_ms = (brief.start / 1_000) as f64 / 1_000.0;
         Self {
-            trace_id: hex(&snapshot.id),
-            root: Root { service: service.to_string(), name },
-            start: overview.start.to_string(),
+            trace_id: hex(id),
+            root,
+            start: brief.start.to_string(),
             start_ms,
-            duration: nanos(overview.duration()),
-            spans: overview.spans,
-            errors: overview.errors,
-            services: overview.services.iter().map(ToString::to_string).collect(),
-            avoidable: brief.map_or(0, |brief| nanos(brief.avoidable)),
-            saved: brief.map_or(0, |brief| nanos(brief.saved)),
-            certainty: brief.map_or("unknown", |brief| brief.certainty),
-            complete: brief.map_or(snapshot.has_root(), |brief| brief.complete),
+            duration: nanos(brief.duration),
+            spans,
+            errors: brief.errors,
+            services,
+            avoidable: nanos(brief.avoidable),
+            saved: nanos(brief.saved),
+            certainty: brief.certainty,
+            complete: brief.complete,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+use trace_formats::{DecodeError, Format, Limits};
 
 use crate::{
     body::{BodyError, Budget, Received},
@@ -24,6 +24,10 @@ pub(crate) const MAX_REQUEST: usize = 16 << 20;
 
 /// A request of more bytes is decoded on a thread that may block.
 const LARGE: usize = 128 << 10;
+
+/// What is read of a request in JSON.
+const LIMITS: Limits =
+    Limits { bytes: MAX_REQUEST, span_bytes: 4 << 20, spans: 500_000, items: 5_000_000, problems: 1 };
 
 /// How a request is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,13 +91,15 @@ impl Receiver {
     }
 
     fn take_traces(&self, encoding: Encoding, body: Received) -> Result<Partial, Refusal> {
-        let bytes = match encoding {
-            Encoding::Protobuf => body.bytes.clone(),
+        let (bytes, unread) = match encoding {
+            Encoding::Protobuf => (body.bytes.clone(), Partial::default()),
             Encoding::Json => from_json(&body.bytes)?,
         };
         let store = &self.0.store;
         let mut batch = store.decode(bytes).map_err(undecodable)?;
-        let (mut rejected, mut message) = (batch.rejected, batch.reason.take().unwrap_or_default());
+        batch.rejected += unread.rejected;
+        let mut rejected = batch.rejected;
+        let mut message = batch.reason.take().unwrap_or(unread.message);
         let too_many = store.insert(batch);
         if too_many > 0 {
             rejected += too_many;
@@ -126,8 +132,23 @@ fn undecodable(error: prost::DecodeError) -> Refusal {
     Refusal::Undecodable { what: "an OTLP request", reason: error.to_string() }
 }
 
-fn from_json(bytes: &Bytes) -> Result<Bytes, Refusal> {
-    let request: ExportTraceServiceRequest = serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::Undecodable { what: "OTLP JSON", reason: error.to_string() })?;
-    Ok(request.encode_to_vec().into())
+/// Returns the request as protobuf, and what of it could not be read.
+fn from_json(bytes: &Bytes) -> Result<(Bytes, Partial), Refusal> {
+    let undecodable = |reason: String| Refusal::Undecodable { what: "OTLP JSON", reason };
+    match trace_formats::decode(bytes, &LIMITS) {
+        Ok(decoded) if decoded.format == Format::OtlpJson => {
+            let rejected = (decoded.problems.len() + decoded.more_problems) as u64;
+            let message = decoded.problems.first().map(ToString::to_string).unwrap_or_default();
+            let bytes = trace_formats::encode::otlp_protobuf(decoded.spans);
+            Ok((bytes.into(), Partial { rejected, message }))
+        }
+        Ok(decoded) => Err(undecodable(format!("it is {}", decoded.format))),
+        // A request without spans is one too.
+        Err(DecodeError::Unrecognized(_)) if is_empty_object(bytes) => Ok((Bytes::new(), Partial::default())),
+        Err(error) => Err(undecodable(error.to_string())),
+    }
+}
+
+fn is_empty_object(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok_and(|object| object.is_empty())
 }

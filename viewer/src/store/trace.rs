@@ -56,6 +56,7 @@ pub(crate) struct Brief {
     /// From the first start to the last end, after the repairs.
     pub(crate) start: u64,
     pub(crate) duration: Duration,
+    pub(crate) errors: usize,
 }
 
 /// A trace as it was at some time. Cheap: the spans are shared.

@@ -1,0 +1,163 @@
+//! Analyses traces: those that are looked at when they are, all others once they are whole, as far as there is time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use opentelemetry_proto::tonic::{
+    common::v1::InstrumentationScope,
+    resource::v1::Resource,
+    trace::v1::{ResourceSpans, ScopeSpans},
+};
+use overlap::{Analysis, Certainty, Evidence, Operation, Operations, Trace, TraceId};
+use parking_lot::RwLock;
+use prost::Message;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{
+    Store,
+    source::Source,
+    trace::{Brief, Snapshot},
+};
+
+/// How often whole traces are looked for.
+const TURN: Duration = Duration::from_millis(200);
+
+/// How many traces are analysed in one go.
+const AT_ONCE: usize = 64;
+
+/// Analyses traces, and remembers what many have shown.
+#[derive(Debug, Default)]
+pub(crate) struct Analyst {
+    operations: RwLock<Operations>,
+    /// Traces that made room before they were analysed.
+    missed: AtomicU64,
+}
+
+/// A trace and the verdict on it.
+#[derive(Debug)]
+pub(crate) struct Analysed {
+    pub(crate) trace: Trace,
+    pub(crate) analysis: Analysis,
+}
+
+// === impl Analyst ===
+
+impl Analyst {
+    /// Analyses whole traces until `stop`. Each counts once, in what is known of its operations.
+    pub(crate) async fn run(self: Arc<Self>, store: Arc<Store>, stop: CancellationToken) {
+        let mut turns = interval(TURN);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = turns.tick() => {}
+            }
+            let (analyst, store, stop) = (Arc::clone(&self), Arc::clone(&store), stop.clone());
+            let worked = tokio::task::spawn_blocking(move || while !stop.is_cancelled() && analyst.work(&store) {});
+            if let Err(error) = worked.await {
+                tracing::error!(%error, "a trace could not be analysed");
+            }
+        }
+    }
+
+    /// Analyses some whole traces. Returns whether there may be more.
+    fn work(&self, store: &Store) -> bool {
+        let ripe = store.ripe(AT_ONCE);
+        self.missed.fetch_add(ripe.missed, Ordering::Relaxed);
+        for snapshot in &ripe.traces {
+            let analysed = self.analyse(snapshot.id, &messages(snapshot));
+            self.operations.write().add(&analysed.trace, &analysed.analysis);
+            store.set_brief(snapshot, &Arc::new(analysed.brief()));
+        }
+        ripe.more
+    }
+
+    /// Analyses a trace. What other traces have shown counts too.
+    pub(crate) fn analyse(&self, id: [u8; 16], spans: &[ResourceSpans]) -> Analysed {
+        let trace = Trace::new(TraceId(id), trace_formats::to_overlap(spans));
+        let analysis = Analysis::of(&trace, self.operations.read().evidence());
+        Analysed { trace, analysis }
+    }
+
+    /// Returns what lists show of a trace, and keeps it in the store.
+    pub(crate) fn brief(&self, store: &Store, snapshot: &Snapshot) -> Arc<Brief> {
+        if let Some(brief) = &snapshot.brief {
+            return Arc::clone(brief);
+        }
+        let brief = Arc::new(self.analyse(snapshot.id, &messages(snapshot)).brief());
+        store.set_brief(snapshot, &brief);
+        brief
+    }
+
+    /// Returns the operations, from the one that would gain most by joining.
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        self.operations.read().ranked()
+    }
+
+    /// Returns how many traces made room before they were analysed.
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+}
+
+/// Returns the spans of a trace as OTLP's messages.
+pub(crate) fn messages(snapshot: &Snapshot) -> Vec<ResourceSpans> {
+    let mut messages: Vec<ResourceSpans> = Vec::new();
+    let mut last: Option<&Source> = None;
+    for (chunk, head) in snapshot.heads() {
+        let source = &head.source.source;
+        let span = chunk.span(head);
+        match (messages.last_mut().and_then(|last| last.scope_spans.last_mut()), last) {
+            (Some(scope), Some(last)) if std::ptr::eq(last, source) => scope.spans.push(span),
+            _ => messages.push(message(source, span)),
+        }
+        last = Some(source);
+    }
+    messages
+}
+
+fn message(source: &Source, span: opentelemetry_proto::tonic::trace::v1::Span) -> ResourceSpans {
+    const DECODED: &str = "it was decoded when it came";
+    ResourceSpans {
+        resource: Some(Resource::decode(source.resource.clone()).expect(DECODED)),
+        scope_spans: vec![ScopeSpans {
+            scope: Some(InstrumentationScope::decode(source.scope.clone()).expect(DECODED)),
+            spans: vec![span],
+            schema_url: source.scope_schema_url.to_string(),
+        }],
+        schema_url: source.resource_schema_url.to_string(),
+    }
+}
+
+// === impl Analysed ===
+
+impl Analysed {
+    /// Analyses a trace by this evidence.
+    pub(crate) fn by(trace: Trace, evidence: &Evidence) -> Self {
+        let analysis = Analysis::of(&trace, evidence);
+        Self { trace, analysis }
+    }
+
+    /// Returns what lists show.
+    pub(crate) fn brief(&self) -> Brief {
+        let sequences = self.analysis.fan_outs().iter().flat_map(|fan_out| &fan_out.sequences);
+        let largest = sequences.filter(|sequence| !sequence.saves.is_zero()).max_by_key(|sequence| sequence.saves);
+        let (start, end) = self.trace.bounds();
+        Brief {
+            avoidable: self.analysis.avoidable(),
+            saved: self.analysis.saved(),
+            // As of an operation: if there is nothing to save, what ran in turn had to.
+            certainty: largest.map_or(Certainty::Dependent, |sequence| sequence.certainty).as_str(),
+            complete: self.trace.is_complete(),
+            start,
+            duration: Duration::from_nanos(end.saturating_sub(start)),
+            errors: self.trace.spans().iter().filter(|span| span.error).count(),
+        }
+    }
+}

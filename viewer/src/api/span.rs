@@ -1,0 +1,127 @@
+//! One span with everything that is known of it.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
+    resource::v1::Resource,
+    trace::v1::Span,
+};
+use overlap::{SpanIndex, Trace};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::api::traces::hex;
+
+/// The largest integer that JavaScript has without loss. Larger ones are texts.
+const MAX_SAFE: u64 = (1 << 53) - 1;
+
+/// A span.
+#[derive(Debug, Serialize)]
+pub(super) struct SpanDocument {
+    span_id: String,
+    /// Within the trace as it is shown: none if the parent is not there.
+    parent_span_id: Option<String>,
+    service: String,
+    name: String,
+    kind: &'static str,
+    start_offset: u64,
+    duration: u64,
+    error: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    status_message: String,
+    depth: usize,
+    attributes: Map<String, Value>,
+    resource: Map<String, Value>,
+    scope: Option<Value>,
+    events: Vec<Value>,
+    links: Vec<Value>,
+}
+
+/// Where a span comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) resource: Option<&'a Resource>,
+    pub(super) scope: Option<&'a InstrumentationScope>,
+    pub(super) span: &'a Span,
+}
+
+// === impl SpanDocument ===
+
+impl SpanDocument {
+    /// Returns the document of a span. `start` is when the trace starts.
+    pub(super) fn new(trace: &Trace, index: SpanIndex, origin: Option<&Origin<'_>>, start: u64) -> Self {
+        let span = trace.span(index);
+        let message = origin.map(|origin| origin.span);
+        let resource = origin.and_then(|origin| origin.resource);
+        let parent = trace.parent(index).map(|parent| trace.span(parent).span_id.to_string());
+        let events = message.map_or(&[][..], |message| &message.events);
+        // The trace may have moved the span, for a clock that differs: its events move with it.
+        let moved = |at: u64| i128::from(at) - message.map_or(0, |message| i128::from(message.start_time_unix_nano));
+        let offset = span.start.saturating_sub(start);
+        Self {
+            span_id: span.span_id.to_string(),
+            parent_span_id: parent,
+            service: span.service.to_string(),
+            name: span.name.to_string(),
+            kind: span.kind.as_str(),
+            start_offset: offset,
+            duration: span.nanos(),
+            error: span.error,
+            status_message: message
+                .and_then(|message| message.status.as_ref())
+                .map(|status| status.message.clone())
+                .unwrap_or_default(),
+            depth: trace.depth(index),
+            attributes: attributes(message.map_or(&[], |message| &message.attributes)),
+            resource: attributes(resource.map_or(&[], |resource| &resource.attributes)),
+            scope: origin.and_then(|origin| origin.scope).filter(|scope| !scope.name.is_empty()).map(
+                |scope| json!({"name": scope.name, "version": scope.version, "attributes": attributes(&scope.attributes)}),
+            ),
+            events: events
+                .iter()
+                .map(|event| {
+                    let at = i128::from(offset) + moved(event.time_unix_nano);
+                    let at = i64::try_from(at).unwrap_or(i64::MAX);
+                    json!({"name": event.name, "offset": at, "attributes": attributes(&event.attributes)})
+                })
+                .collect(),
+            links: message
+                .map_or(&[][..], |message| &message.links)
+                .iter()
+                .map(|link| {
+                    let ids = (hex(&link.trace_id), hex(&link.span_id));
+                    json!({"trace_id": ids.0, "span_id": ids.1, "attributes": attributes(&link.attributes)})
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Returns attributes as an object. The first of several with one key counts.
+fn attributes(attributes: &[KeyValue]) -> Map<String, Value> {
+    let mut object = Map::new();
+    for KeyValue { key, value, .. } in attributes {
+        object.entry(key.clone()).or_insert_with(|| plain(value.as_ref()));
+    }
+    object
+}
+
+/// Returns a value as JSON has it. As deep as the message's decoder allows, which is a hundred levels.
+fn plain(value: Option<&AnyValue>) -> Value {
+    match value.and_then(|value| value.value.as_ref()) {
+        None => Value::Null,
+        Some(any_value::Value::StringValue(text)) => text.as_str().into(),
+        Some(any_value::Value::BoolValue(value)) => (*value).into(),
+        Some(any_value::Value::IntValue(number)) if number.unsigned_abs() <= MAX_SAFE => (*number).into(),
+        Some(any_value::Value::IntValue(number)) => number.to_string().into(),
+        Some(any_value::Value::DoubleValue(number)) => {
+            serde_json::Number::from_f64(*number).map_or_else(|| number.to_string().into(), Value::Number)
+        }
+        Some(any_value::Value::ArrayValue(array)) => array.values.iter().map(|value| plain(Some(value))).collect(),
+        Some(any_value::Value::KvlistValue(list)) => attributes(&list.values).into(),
+        Some(any_value::Value::BytesValue(bytes)) => BASE64_STANDARD.encode(bytes).into(),
+        // An index into a dictionary that only profiles have.
+        #[allow(unreachable_patterns, reason = "generated by another version of the protocol")]
+        Some(_) => Value::Null,
+    }
+}

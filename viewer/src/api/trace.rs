@@ -1,0 +1,188 @@
+//! One trace, with the verdict on it.
+
+use std::collections::HashMap;
+
+use http::{
+    HeaderValue, Response,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use overlap::{FanOut, SpanId, SpanIndex, Trace, TraceId, text};
+use serde::Serialize;
+
+use crate::{
+    analyst::{Analysed, messages},
+    api::{
+        Context,
+        respond::ApiError,
+        span::{Origin, SpanDocument},
+        traces::{Summary, nanos},
+    },
+    body::{Body, full},
+};
+
+/// How many spans of a trace are shown. A download has all.
+const MAX_SHOWN: usize = 20_000;
+
+/// A trace, with the verdict on it.
+#[derive(Debug, Serialize)]
+pub(crate) struct TraceDocument {
+    trace: Summary,
+    /// Depth first.
+    spans: Vec<SpanDocument>,
+    critical_path: Vec<SegmentDocument>,
+    fan_outs: Vec<FanOutDocument>,
+    problems: Vec<String>,
+    verdict: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SegmentDocument {
+    span_id: String,
+    start_offset: u64,
+    duration: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FanOutDocument {
+    span_id: String,
+    calls: Vec<String>,
+    wall: u64,
+    sum: u64,
+    union: u64,
+    saved: u64,
+    avoidable: u64,
+    overlaps: Vec<OverlapDocument>,
+    sequences: Vec<SequenceDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct OverlapDocument {
+    start_offset: u64,
+    duration: u64,
+    calls: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct SequenceDocument {
+    calls: Vec<String>,
+    took: u64,
+    together: u64,
+    certainty: &'static str,
+    sentence: String,
+}
+
+/// Returns the document of `/api/traces/{id}`.
+pub(super) fn document(context: &Context, id: &str) -> Result<TraceDocument, ApiError> {
+    let (id, spans) = find(context, id)?;
+    let analysed = context.analyst.analyse(id, &spans);
+    Ok(TraceDocument::new(&analysed, &spans, MAX_SHOWN))
+}
+
+/// Returns the trace as OTLP JSON, to be saved.
+pub(super) fn download(context: &Context, id: &str) -> Result<Response<Body>, ApiError> {
+    let (id, spans) = find(context, id)?;
+    let mut response = Response::new(full(trace_formats::encode::otlp_json(&spans)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let disposition = format!("attachment; filename=\"trace-{}.json\"", TraceId(id));
+    headers.insert(CONTENT_DISPOSITION, disposition.parse().expect("an id is hexadecimal"));
+    Ok(response)
+}
+
+fn find(context: &Context, id: &str) -> Result<([u8; 16], Vec<ResourceSpans>), ApiError> {
+    let TraceId(id) = id.parse().map_err(|error: overlap::span::IdError| ApiError::field("id", error.to_string()))?;
+    let snapshot = context.store.trace(id).ok_or_else(|| {
+        ApiError::not_found(format!("there is no trace {}: it has made room, or has not come", TraceId(id)))
+    })?;
+    Ok((id, messages(&snapshot)))
+}
+
+// === impl TraceDocument ===
+
+impl TraceDocument {
+    /// Returns the document of a trace that was made of these spans, with at most so many of them.
+    pub(super) fn new(analysed: &Analysed, spans: &[ResourceSpans], max: usize) -> Self {
+        let Analysed { trace, analysis } = analysed;
+        let (start, _) = trace.bounds();
+        let origins = origins(spans);
+        let shown = trace.indices().take(max);
+        let documents = shown.map(|index| {
+            let span = trace.span(index);
+            let candidates = origins.get(&span.span_id).map_or(&[][..], Vec::as_slice);
+            // Several have one id if it came twice.
+            let origin = candidates.iter().find(|origin| origin.span.name == *span.name).or(candidates.first());
+            SpanDocument::new(trace, index, origin, start)
+        });
+        let mut problems: Vec<String> = trace.problems().iter().map(ToString::to_string).collect();
+        if trace.spans().len() > max {
+            let all = text::number(trace.spans().len());
+            problems.push(format!("{} of {all} spans are shown; the download has all.", text::number(max)));
+        }
+        let is_shown = |index: SpanIndex| index.get() < max;
+        let segments = analysis.critical_path().iter().filter(|segment| is_shown(segment.span));
+        let fan_outs = analysis.fan_outs().iter().filter(|fan_out| is_shown(fan_out.parent));
+        Self {
+            trace: Summary::of(analysed),
+            spans: documents.collect(),
+            critical_path: segments
+                .map(|segment| SegmentDocument {
+                    span_id: trace.span(segment.span).span_id.to_string(),
+                    start_offset: segment.start.saturating_sub(start),
+                    duration: segment.end.saturating_sub(segment.start),
+                })
+                .collect(),
+            fan_outs: fan_outs.map(|fan_out| FanOutDocument::new(trace, fan_out, start, is_shown)).collect(),
+            problems,
+            verdict: text::verdict(trace, analysis),
+        }
+    }
+}
+
+fn origins(spans: &[ResourceSpans]) -> HashMap<SpanId, Vec<Origin<'_>>> {
+    let mut origins: HashMap<SpanId, Vec<Origin<'_>>> = HashMap::new();
+    for group in spans {
+        for scope in &group.scope_spans {
+            for span in &scope.spans {
+                let Ok(id) = span.span_id.as_slice().try_into() else { continue };
+                let origin = Origin { resource: group.resource.as_ref(), scope: scope.scope.as_ref(), span };
+                origins.entry(SpanId(id)).or_default().push(origin);
+            }
+        }
+    }
+    origins
+}
+
+// === impl FanOutDocument ===
+
+impl FanOutDocument {
+    fn new(trace: &Trace, fan_out: &FanOut, start: u64, is_shown: impl Fn(SpanIndex) -> bool) -> Self {
+        let ids = |calls: &[SpanIndex]| -> Vec<String> {
+            let shown = calls.iter().filter(|call| is_shown(**call));
+            shown.map(|call| trace.span(*call).span_id.to_string()).collect()
+        };
+        let overlaps = fan_out.overlaps().into_iter().map(|overlap| OverlapDocument {
+            start_offset: overlap.start.saturating_sub(start),
+            duration: overlap.end.saturating_sub(overlap.start),
+            calls: overlap.calls,
+        });
+        let sequences = fan_out.sequences.iter().map(|sequence| SequenceDocument {
+            calls: ids(&sequence.calls),
+            took: nanos(sequence.took),
+            together: nanos(sequence.together),
+            certainty: sequence.certainty.as_str(),
+            sentence: text::sequence(trace, sequence),
+        });
+        Self {
+            span_id: trace.span(fan_out.parent).span_id.to_string(),
+            calls: ids(&fan_out.calls),
+            wall: nanos(fan_out.wall),
+            sum: nanos(fan_out.sum),
+            union: nanos(fan_out.union),
+            saved: nanos(fan_out.saved),
+            avoidable: nanos(fan_out.avoidable),
+            overlaps: overlaps.collect(),
+            sequences: sequences.collect(),
+        }
+    }
+}
