@@ -6,6 +6,7 @@ import { copyButton, errorBox } from "../lib/feedback.js";
 import { clock, duration, percent } from "../lib/format.js";
 import { href, navigate } from "../lib/router.js";
 import { legendOf } from "../waterfall/legend.js";
+import { hasChildren } from "../waterfall/model.js";
 import { createWaterfall } from "../waterfall/waterfall.js";
 
 /** @import { TraceDetail, TraceSummary } from "../lib/api.js" */
@@ -62,12 +63,13 @@ export function compareView(main, route) {
     waterfalls = both.map((detail, i) => createWaterfall(detail, { label: `Spans of the ${i === 0 ? "first" : "second"} trace`, whole, onSelect: (at) => {
       if (at !== null) navigate(href("trace", detail.trace.trace_id, { span: detail.spans[at].span_id }));
     } }));
+    for (const waterfall of waterfalls) foldCalls(waterfall);
     fill(place, a && b && difference(a.trace, b.trace), both.map((detail, i) => h("section", { class: "compared", "aria-labelledby": `compared-${i}` },
       h("div", { class: "compared-head" },
         h("h2", { id: `compared-${i}` }, h("a", { href: href("trace", detail.trace.trace_id) }, detail.trace.root?.name ?? "Trace"), h("span", { class: "quiet" }, ` ${clock(detail.trace.start_ms)}`)),
         h("p", { class: "compared-figure number" }, duration(detail.trace.duration))),
       h("p", { class: `compared-verdict${detail.trace.avoidable > 0 ? " accent" : ""}` }, detail.verdict[0] ?? ""),
-      waterfalls[i].element)), legendOf(waterfalls[0].model),
+      waterfalls[i].element)), legendOf(...waterfalls.map((waterfall) => waterfall.model)),
       h("div", { class: "button-row" }, copyButton(() => location.href, "Copy the link to this comparison", "Copy link")));
   }
 
@@ -82,6 +84,16 @@ export function compareView(main, route) {
       for (const waterfall of waterfalls) waterfall.destroy();
     },
   };
+}
+
+/**
+ * Two traces fit one screen if what happens inside of the calls is folded away.
+ * @param {Waterfall} waterfall
+ */
+function foldCalls({ model, setCollapsed }) {
+  if (model.spans.length <= 8) return;
+  const calls = model.detail.fan_outs.flatMap((fanOut) => fanOut.calls).map((id) => model.index.get(id));
+  setCollapsed(new Set(calls.filter((i) => i !== undefined && hasChildren(model, i)).map(Number)));
 }
 
 /** @param {TraceSummary} a @param {TraceSummary} b */

@@ -21,13 +21,20 @@ export function createFilters(params, changed) {
   const error = h("input", { type: "checkbox", id: "filter-error" });
   const clearButton = h("button", { type: "button", class: "button quiet", on: { click: clear } }, "Clear");
   const problem = h("p", { class: "field-error", id: "filter-problem", role: "alert" });
-  const element = h("form", { class: "filters", role: "search", "aria-label": "Filter the traces", on: { submit: (event) => event.preventDefault() } },
+  const toggle = h("button", { type: "button", class: "button filter-toggle", "aria-expanded": "false", "aria-controls": "filters", on: { click: () => open(!element.classList.contains("open")) } }, "Filter");
+  const element = h("form", { class: "filters", id: "filters", role: "search", "aria-label": "Filter the traces", on: { submit: (event) => event.preventDefault() } },
     field("Service", service, "wide"), field("Operation", operation, "wide"), field("Took at least", min), field("at most", max), field("Could save at least", avoidable),
     h("label", { class: "check", for: "filter-error" }, error, "With errors"), clearButton, problem);
   /** @type {{ name: string, operations: string[] }[]} */
   let services = [];
 
   const inputs = { service, operation, min_duration: min, max_duration: max, min_avoidable: avoidable };
+
+  /** On a phone the filters are behind a button. @param {boolean} isOpen */
+  function open(isOpen) {
+    element.classList.toggle("open", isOpen);
+    toggle.setAttribute("aria-expanded", String(isOpen));
+  }
 
   /** @param {string} id @param {string} placeholder */
   function duration(id, placeholder) {
@@ -117,13 +124,18 @@ export function createFilters(params, changed) {
 
   drawOptions();
   read(params);
+  open(isActive());
   readServices();
   return {
     element,
+    toggle,
     query: () => new URLSearchParams(Object.entries(values()).filter(([, value]) => value !== "")),
     isActive,
     clear,
-    focus: () => service.focus(),
+    focus() {
+      open(true);
+      service.focus();
+    },
     destroy() {
       unsubscribe();
       clearTimeout(timer);

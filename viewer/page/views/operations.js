@@ -47,7 +47,7 @@ export function operationsView(main) {
     const longest = Math.max(...operations.map((it) => it.wall.p95));
     const body = h("tbody", { role: "rowgroup" }, operations.map((operation) => rowOf(operation, longest)));
     const roving = rove(body, "a.row-link");
-    const heads = [["Operation", "what"], ["Seen", "seen"], ["Took, half of them", "took"], ["Took, 95 of 100", "p95"], ["Could save each", "save"], ["Could save a day", "day"]];
+    const heads = [["Operation", "what"], ["Seen", "seen"], ["Took, median", "took"], ["Took, p95", "p95"], ["Could save each", "save"], ["Could save a day", "day"]];
     fill(place, h("table", { class: "list operations", role: "table", "aria-label": "Operations, ranked by avoidable time" },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map(([name, kind]) => h("th", { role: "columnheader", scope: "col", class: kind }, name)))), body));
     roving.refresh();
@@ -64,8 +64,8 @@ export function operationsView(main) {
         findings.length > 0 && h("ul", { class: "findings" }, findings.slice(0, 5).map((finding) => h("li", null, finding))),
         has && because && h("p", { class: "because" }, h("strong", null, certaintyWord(certainty)), `: ${because}`)),
       h("td", { role: "cell", class: "seen number", "data-label": "Seen" }, count(seen)),
-      h("td", { role: "cell", class: "took number", "data-label": "Took, half of them" }, h("span", { class: "took-text" }, duration(wall.p50)), durationBar(wall.p50, avoidable.p50, longest)),
-      h("td", { role: "cell", class: "p95 number", "data-label": "Took, 95 of 100" }, duration(wall.p95)),
+      h("td", { role: "cell", class: "took number", "data-label": "Took, median" }, h("span", { class: "took-text" }, duration(wall.p50)), durationBar(wall.p50, avoidable.p50, longest)),
+      h("td", { role: "cell", class: "p95 number", "data-label": "Took, p95" }, duration(wall.p95)),
       h("td", { role: "cell", class: "save number", "data-label": "Could save each" }, has ? [h("strong", null, duration(avoidable.p50)), h("span", { class: "certainty" }, `p95 ${duration(avoidable.p95)}`)] : h("span", { class: "quiet" }, "–")),
       h("td", { role: "cell", class: "day number", "data-label": "Could save a day" }, saved_per_day > 0 ? h("strong", { class: "day-text" }, duration(saved_per_day)) : h("span", { class: "quiet" }, "–")));
   }

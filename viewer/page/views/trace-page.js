@@ -138,8 +138,15 @@ function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
   const sum = fan_outs.reduce((all, it) => all + it.sum, 0);
   const id = trace.trace_id;
   return [
-    h("p", { class: "eyebrow" }, trace.root?.service ?? "unknown service", h("span", { class: "quiet" }, ` · ${date(trace.start_ms)}, ${clock(trace.start_ms)}`), !trace.complete && h("span", { class: "badge" }, "still receiving")),
-    h("h1", { tabindex: -1 }, name),
+    h("div", { class: "trace-title" },
+      h("div", null,
+        h("p", { class: "eyebrow" }, trace.root?.service ?? "unknown service", h("span", { class: "quiet" }, ` · ${date(trace.start_ms)}, ${clock(trace.start_ms)}`), !trace.complete && h("span", { class: "badge" }, "still receiving")),
+        h("h1", { tabindex: -1 }, name),
+        h("p", { class: "quiet mono trace-id" }, id)),
+      h("div", { class: "button-row" },
+        copyButton(() => location.href, "Copy the link to what is shown", "Copy link"),
+        stored && h("a", { class: "button quiet", href: api.downloadUrl(id), download: `trace-${id}.json`, id: "download" }, icon("download"), "Download"),
+        stored && h("a", { class: "button quiet", href: href("compare", null, { left: id }) }, icon("compare"), "Compare"))),
     first && h("p", { class: `verdict${trace.avoidable > 0 ? " accent" : ""}` }, first),
     shown.length > 0 && h("ul", { class: "verdict-more" }, shown.map((sentence) => h("li", null, sentence))),
     others.length > shown.length && h("details", { class: "more" }, h("summary", null, `${counted(others.length - shown.length, "more finding")}`), h("ul", { class: "verdict-more" }, others.slice(3, 203).map((sentence) => h("li", null, sentence)))),
@@ -150,11 +157,6 @@ function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
       stat("Saved by overlapping", duration(trace.saved)),
       stat("Could still be saved", duration(trace.avoidable), trace.avoidable > 0 ? percent(trace.avoidable, trace.duration) : "", trace.avoidable > 0),
       stat("Spans", count(trace.spans), trace.errors > 0 ? counted(trace.errors, "error") : counted(trace.services.length, "service"))),
-    h("div", { class: "button-row trace-actions" },
-      copyButton(() => location.href, "Copy the link to what is shown", "Copy link"),
-      stored && h("a", { class: "button quiet", href: api.downloadUrl(id), download: `trace-${id}.json`, id: "download" }, icon("download"), "Download"),
-      stored && h("a", { class: "button quiet", href: href("compare", null, { left: id }) }, icon("compare"), "Compare"),
-      h("span", { class: "quiet mono trace-id" }, id)),
     critical_path.length === 0 && h("p", { class: "quiet" }, "This trace has no spans with a duration."),
   ];
 }

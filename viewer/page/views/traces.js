@@ -59,7 +59,7 @@ export function tracesView(main, first) {
     return true;
   });
 
-  fill(main, h("div", { class: "page" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Traces"), summary), filters.element, news, place, tray));
+  fill(main, h("div", { class: "page" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Traces"), summary), filters.toggle, filters.element, news, place, tray));
   news.hidden = true;
 
   async function load() {

@@ -23,7 +23,7 @@ const CHARACTER = 6.4;
  * @returns {SVGElement[]}
  */
 export function draw(frame) {
-  return [grid(frame), overlaps(frame), ghosts(frame), bars(frame), handovers(frame), criticalPath(frame)].filter((it) => it !== null);
+  return [grid(frame), overlaps(frame), ghosts(frame), bars(frame), criticalPath(frame), handovers(frame)].filter((it) => it !== null);
 }
 
 /** @param {Frame} frame @param {number} row */
@@ -116,10 +116,6 @@ function bars(frame) {
       const at = px(Math.min(Math.max(x + width, 0), frame.scale.width - 8));
       group.append(s("path", { class: "error-mark", d: `M${at - 3} ${y + barHeight / 2 - 3}l6 6m0 -6l-6 6` }));
     }
-    const turn = model.turns.get(i);
-    if (turn && turn.position > 0 && turn.saves > 0) {
-      group.append(s("rect", { class: "waits", x: px(x), y, width: px(width), height: barHeight, rx: Math.min(2.5, width / 2) }));
-    }
   }
   return group;
 }
@@ -188,37 +184,32 @@ function handovers(frame) {
 }
 
 /**
- * One line through the bars that determine when the trace ends: a bar's underline, and a step to the next bar.
+ * One line through the bars that determine when the trace ends: a bar's underline, and a thin step to the next bar.
  * @param {Frame} frame
  */
 function criticalPath(frame) {
   const { model, visible, scale, first, last, barHeight } = frame;
-  let d = "";
-  let previous = /** @type {{ row: number, x: number } | null} */ (null);
   const height = (last - first) * frame.rowHeight;
   /** @param {number} row */
   const y = (row) => Math.min(Math.max(barY(frame, row) + barHeight + 2, -10), height + 10);
-  let pen = "";
+  /** @param {number} x */
+  const within = (x) => px(Math.min(Math.max(x, -4), scale.width + 4));
+  let lines = "";
+  let steps = "";
+  let previous = /** @type {{ row: number, x: number } | null} */ (null);
   for (const segment of model.detail.critical_path) {
-    const i = model.index.get(segment.span_id);
-    if (i === undefined) continue;
-    const row = visible.rowOf[i];
-    const from = px(scale.x(segment.start_offset));
-    const to = px(scale.x(segment.start_offset + segment.duration));
-    const isSeen = (row >= first && row < last) || (previous !== null && Math.max(previous.row, row) >= first && Math.min(previous.row, row) < last);
-    if (isSeen && to >= -4 && from <= scale.width + 4) {
-      const x = Math.min(Math.max(from, -4), scale.width + 4);
-      const end = Math.min(Math.max(to, -4), scale.width + 4);
-      if (previous && Math.abs(previous.x - from) < 3) {
-        const start = `${x} ${y(previous.row)}`;
-        d += pen === start ? `V${y(row)}` : `M${start}V${y(row)}`;
-      } else {
-        d += `M${x} ${y(row)}`;
+    const row = visible.rowOf[model.index.get(segment.span_id) ?? 0];
+    const from = scale.x(segment.start_offset);
+    const to = scale.x(segment.start_offset + segment.duration);
+    if (to >= -4 && from <= scale.width + 4) {
+      if (row >= first && row < last) lines += `M${within(from)} ${y(row)}H${within(to)}`;
+      const isStep = previous !== null && previous.row !== row && Math.abs(previous.x - from) < 3;
+      if (isStep && previous && Math.max(previous.row, row) >= first && Math.min(previous.row, row) < last) {
+        steps += `M${within(from)} ${y(previous.row)}V${y(row)}`;
       }
-      d += `H${end}`;
-      pen = `${end} ${y(row)}`;
     }
     previous = { row, x: to };
   }
-  return d ? s("path", { class: "critical-path", d }) : null;
+  if (!lines && !steps) return null;
+  return s("g", { class: "critical" }, steps && s("path", { class: "critical-step", d: steps }), lines && s("path", { class: "critical-path", d: lines }));
 }

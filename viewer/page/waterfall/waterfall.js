@@ -11,8 +11,8 @@ import { rowOf } from "./row.js";
 
 /** Rows drawn beyond what is in sight, so that scrolling shows no gap. */
 const OVERSCAN = 8;
-const WIDE = { rowHeight: 30, barTop: 7, barHeight: 13 };
-const NARROW = { rowHeight: 48, barTop: 28, barHeight: 11 };
+const WIDE = { rowHeight: 32, barTop: 7, barHeight: 16 };
+const NARROW = { rowHeight: 50, barTop: 28, barHeight: 14 };
 
 const narrow = matchMedia("(max-width: 720px)");
 let instances = 0;
