@@ -63,7 +63,7 @@
 
 /**
  * @typedef {{
- *   name: string, method: string, start_offset: number, duration: number, state: string, critical: boolean, chain?: unknown
+ *   name: string, method: string, start_offset: number, duration: number, state: string, message?: string | null, critical: boolean, chain?: unknown
  * }} RunCall
  */
 

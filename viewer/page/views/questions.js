@@ -3,6 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { announce, commandLine, errorBox } from "../lib/feedback.js";
+import { duration } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { href } from "../lib/router.js";
 
@@ -44,7 +45,7 @@ function card(number, title, claim) {
       // The viewer knows with which delays it asks.
       text.textContent = answer.claim;
       fill(result, answerOf(answer));
-      announce(`${title}: expected ${answer.expected.text}, measured ${answer.measured.text}. ${answer.holds ? "It holds." : "It does not hold."}`);
+      announce(`${title}: expected ${duration(answer.expected.duration)}, measured ${duration(answer.measured.duration)}. ${answer.holds ? "It holds." : "It does not hold."}`);
     } catch (error) {
       fill(result, errorBox(error));
     }
@@ -59,13 +60,15 @@ function card(number, title, claim) {
 function answerOf({ expected, measured, holds, runs, commands }) {
   const longest = Math.max(expected.duration, measured.duration, 1);
   const width = (/** @type {number} */ ns) => `${Math.max(0.5, (ns / longest) * 100).toFixed(2)}%`;
+  const isOneStrategy = new Set(runs.map((run) => run.strategy)).size === 1;
   const traces = runs.filter((run) => run.trace_id);
   return [
     h("dl", { class: "expected" },
-      h("div", null, h("dt", null, "Expected"), h("dd", { class: "number" }, expected.text), h("span", { class: "meter outlined", "aria-hidden": "true", css: { width: width(expected.duration) } })),
-      h("div", null, h("dt", null, "Measured"), h("dd", { class: "number" }, measured.text), h("span", { class: "meter", "aria-hidden": "true", css: { width: width(measured.duration) } }))),
-    h("p", { class: holds ? "holds" : "holds not" }, icon(holds ? "check" : "cross"), holds ? "As expected" : "Not as expected"),
-    traces.length > 0 && h("p", { class: "trace-links" }, traces.slice(0, 4).map((run, i) => h("a", { href: href("trace", run.trace_id) }, traces.length === 1 ? "Open the trace" : `${i === 0 ? "Open trace" : "trace"} ${i + 1}`))),
+      h("div", null, h("dt", null, "Expected"), h("dd", { class: "number" }, duration(expected.duration)), h("span", { class: "meter outlined", "aria-hidden": "true", css: { width: width(expected.duration) } })),
+      h("div", null, h("dt", null, "Measured"), h("dd", { class: "number" }, duration(measured.duration)), h("span", { class: "meter", "aria-hidden": "true", css: { width: width(measured.duration) } }))),
+    h("p", { class: "quiet how" }, expected.text),
+    h("p", { class: holds ? "holds" : "holds not" }, icon(holds ? "check" : "cross"), holds ? "As expected" : `Not as expected: ${measured.text}`),
+    traces.length > 0 && h("p", { class: "trace-links" }, "See it: ", traces.slice(0, 4).map((run, i) => h("a", { href: href("trace", run.trace_id) }, isOneStrategy ? (traces.length === 1 ? "the trace" : `caller ${i + 1}`) : run.strategy))),
     h("details", { class: "more" }, h("summary", null, "The same in a terminal"), Object.entries(commands ?? {}).map(([tool, line]) => commandLine(line, tool))),
   ];
 }

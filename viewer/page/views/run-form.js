@@ -1,7 +1,6 @@
 // What a request through the gateway is: kept in the URL, so that an experiment can be shared.
 
 import { h } from "../lib/dom.js";
-import { parseDuration } from "../lib/format.js";
 import { replaceParams } from "../lib/router.js";
 import { STRATEGIES } from "./runs-figure.js";
 
@@ -10,12 +9,12 @@ import { STRATEGIES } from "./runs-figure.js";
 /** @type {{ [policy: string]: string }} */
 const POLICIES = { fail_fast: "Stop at the first failure", best_effort: "Keep what succeeded" };
 
-/** A setting that cannot be sent; `input` is where to correct it. */
+/** A setting that cannot be sent; `field` is what the viewer would call it. */
 export class FormError extends Error {
-  /** @param {string} message @param {HTMLInputElement} input */
-  constructor(message, input) {
+  /** @param {string} message @param {string} field */
+  constructor(message, field) {
     super(message);
-    this.input = input;
+    this.field = field;
   }
 }
 
@@ -31,7 +30,7 @@ export function createRunForm(gateway, params) {
   const policy = choice("policy", "If a call fails", gateway.policies, POLICIES, params.get("policy") ?? gateway.policies[0] ?? "fail_fast");
   const backends = gateway.backends.map((name) => ({
     name,
-    delay: h("input", { class: "input short", id: `run-delay-${name}`, value: params.get(`delay.${name}`) ?? "1s", autocomplete: "off", spellcheck: "false" }),
+    delay: h("input", { class: "input short", id: `run-delay-${name}`, value: params.get(`delay.${name}`) ?? "1s", placeholder: "its own", autocomplete: "off", spellcheck: "false" }),
     fault: h("input", { class: "input short", id: `run-fault-${name}`, type: "number", min: 0, max: 100, step: 1, value: params.get(`fault.${name}`) ?? "0" }),
   }));
 
@@ -47,17 +46,11 @@ export function createRunForm(gateway, params) {
     return h("div", { class: "field" }, h("label", { for: input.id }, label), input);
   }
 
-  /** @param {HTMLInputElement} input @param {string} name */
-  function durationOf(input, name) {
-    const text = input.value.trim();
-    if (parseDuration(text) === null) throw new FormError(`${name}: “${text}” is not a duration. Write 100ms, 1.5s or 2m.`, input);
-    return text.replace(/\s+/g, "");
-  }
-
-  /** @param {HTMLInputElement} input @param {string} name @param {number} min @param {number} max */
-  function numberOf(input, name, min, max) {
+  /** The viewer checks everything; a number that is none could not even be sent.
+   * @param {HTMLInputElement} input @param {string} name @param {string} id @param {number} min @param {number} max */
+  function numberOf(input, name, id, min, max) {
     const value = Number(input.value);
-    if (input.value.trim() === "" || !(value >= min && value <= max)) throw new FormError(`${name}: must be a number from ${min} to ${max}.`, input);
+    if (input.value.trim() === "" || !(value >= min && value <= max)) throw new FormError(`${name}: expected a number from ${min} to ${max}.`, id);
     return value;
   }
 
@@ -73,15 +66,23 @@ export function createRunForm(gateway, params) {
   return {
     element,
     focus: () => strategy.focus(),
+    /** Shows where a setting is wrong. @param {string} field @param {string} message Names the backend, if it is one's. */
+    reject(field, message) {
+      const backend = backends.find(({ name }) => new RegExp(`\\b${name}\\b`).test(message));
+      const id = field !== "backends" ? field : `${/delay/.test(message) ? "delay" : "fault"}-${backend?.name}`;
+      const input = inputs.find((it) => it.id === `run-${id}`);
+      input?.setAttribute("aria-invalid", "true");
+      input?.focus();
+    },
     /** @returns {RunRequest} @throws {FormError} */
     read() {
       return {
         user: user.value.trim(),
         strategy: strategy.value(),
         policy: policy.value(),
-        deadline: deadline.value.trim() === "" ? null : durationOf(deadline, "Deadline"),
-        callers: Math.round(numberOf(callers, "Callers at once", 1, 100)),
-        backends: Object.fromEntries(backends.map(({ name, delay, fault }) => [name, { delay: durationOf(delay, `Delay of ${name}`), error_rate: numberOf(fault, `Faults of ${name}`, 0, 100) / 100 }])),
+        deadline: deadline.value.trim() || null,
+        callers: Math.round(numberOf(callers, "Callers at once", "callers", 1, 100)),
+        backends: Object.fromEntries(backends.map(({ name, delay, fault }) => [name, { delay: delay.value.trim(), error_rate: numberOf(fault, `Faults of ${name}`, `fault-${name}`, 0, 100) / 100 }])),
       };
     },
   };

@@ -1,6 +1,6 @@
 // Requests through the gateway beside this page: the four questions, and a panel for one's own experiments.
 
-import { api } from "../lib/api.js";
+import { api, ApiError } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { announce, commandLine, errorBox } from "../lib/feedback.js";
 import { count, counted, duration } from "../lib/format.js";
@@ -70,11 +70,7 @@ function createPanel(gateway, params) {
     try {
       body = form.read();
     } catch (error) {
-      fill(result, errorBox(error));
-      if (error instanceof FormError) {
-        error.input.setAttribute("aria-invalid", "true");
-        error.input.focus();
-      }
+      failed(error);
       return;
     }
     runButton.disabled = compareButton.disabled = true;
@@ -82,9 +78,15 @@ function createPanel(gateway, params) {
     try {
       await action(body);
     } catch (error) {
-      fill(result, errorBox(error));
+      failed(error);
     }
     runButton.disabled = compareButton.disabled = false;
+  }
+
+  /** @param {unknown} error */
+  function failed(error) {
+    fill(result, errorBox(error));
+    if ((error instanceof FormError || error instanceof ApiError) && error.field) form.reject(error.field, error.message);
   }
 
   /** @param {RunRequest} body */

@@ -42,13 +42,14 @@ function tracks(run, at, place) {
   return h("div", { class: "tracks" },
     h("div", { class: "track-back", "aria-hidden": "true" }, at.map((ns) => h("span", { class: "track-tick", css: { left: place(ns) } })), shades),
     h("ul", null, run.calls.map((call) => {
-      const failed = /fail|cancel|error/i.test(call.state);
+      const isOk = call.state === "ok" || call.state === "succeeded";
+      const failed = /fail|error/i.test(call.state);
       return h("li", { class: "call-row" },
         h("span", { class: "call-name", title: call.method }, h("span", { class: `swatch ${serviceClass(`${call.name}-service`)}`, "aria-hidden": "true" }), call.name),
         h("span", { class: "track" },
           h("span", { class: `track-bar ${serviceClass(`${call.name}-service`)}${call.critical ? " critical" : ""}${failed ? " failed" : ""}`, css: { left: place(call.start_offset), width: place(call.duration) } }),
-          hidden(`starts at ${duration(call.start_offset)}${call.critical ? ", decides the end" : ""}`)),
-        h("span", { class: "call-took number" }, failed && h("span", { class: "state" }, call.state), duration(call.duration)));
+          hidden(`starts at ${duration(call.start_offset)}${call.critical ? ", decides the end" : ""}${call.message ? `, ${call.message}` : ""}`)),
+        h("span", { class: "call-took number" }, !isOk && h("span", { class: `state${failed ? " failed" : ""}`, title: call.message ?? null }, call.state), duration(call.duration)));
     })));
 }
 
