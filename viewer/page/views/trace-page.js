@@ -67,6 +67,8 @@ export function createTracePage(detail, params, { stored }) {
       show: (other) => { waterfall.reveal(other); waterfall.activate(other); select(other, true); },
     });
     side.replaceChildren(details.element);
+    // The details may cover the row that was chosen.
+    waterfall.scrollTo(i);
     announce(`Details of ${waterfall.model.spans[i].name}. Escape closes them.`);
   }
 

@@ -10,6 +10,9 @@ import { serviceClass } from "../lib/services.js";
 /** @import { Attributes } from "../lib/api.js" */
 /** @import { Model } from "./model.js" */
 
+/** Longer values are cut, and copied whole. */
+const MAX_TEXT = 2000;
+
 /**
  * @param {Model} model
  * @param {number} i
@@ -76,6 +79,7 @@ function table(values) {
   if (entries.length === 0) return null;
   return h("dl", { class: "attributes" }, entries.slice(0, 500).map(([name, value]) => {
     const text = typeof value === "string" ? value : typeof value === "number" && Number.isInteger(value) && Math.abs(value) >= 1e5 ? count(value) : JSON.stringify(value);
-    return h("div", null, h("dt", null, name), h("dd", null, h("span", null, text), copyButton(() => (typeof value === "string" ? value : JSON.stringify(value)), `Copy ${name}`)));
+    const isLong = text.length > MAX_TEXT;
+    return h("div", null, h("dt", null, name), h("dd", null, h("span", null, isLong ? `${text.slice(0, MAX_TEXT)}…` : text, isLong && h("span", { class: "quiet" }, ` (${count(text.length)} characters: copy it for all of them)`)), copyButton(() => (typeof value === "string" ? value : JSON.stringify(value)), `Copy ${name}`)));
   }));
 }

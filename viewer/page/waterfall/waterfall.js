@@ -170,10 +170,10 @@ export function createWaterfall(detail, options) {
     else if (y + rowHeight > below) scrollBy(0, y + 2 * rowHeight - below);
   }
 
-  /** What is covered at the bottom: the details, on a phone. */
+  /** What is covered at the bottom: the details, where there is no room beside the rows. */
   function bottomInset() {
-    const sheet = document.querySelector(".details");
-    return sheet && narrow.matches ? sheet.getBoundingClientRect().height : 0;
+    const sheet = document.querySelector(".side");
+    return sheet && getComputedStyle(sheet).position === "fixed" ? sheet.getBoundingClientRect().height : 0;
   }
 
   /** @param {number | null} i */
@@ -264,6 +264,7 @@ export function createWaterfall(detail, options) {
     reveal,
     activate,
     setPeriod,
+    scrollTo,
     setCollapsed: (/** @type {Set<number>} */ now) => setCollapsed(now),
     collapseAll: () => setCollapsed(new Set([...model.spans.keys()].filter((i) => i > 0 && hasChildren(model, i)))),
     expandAll: () => setCollapsed(new Set()),
