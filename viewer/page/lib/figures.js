@@ -6,7 +6,7 @@ import { duration } from "./format.js";
 /** @import { Certainty } from "./api.js" */
 
 /**
- * A bar of `whole` whose last part, `avoidable`, is hatched.
+ * A bar of `whole` whose last part, `avoidable`, has the accent. The figures are written beside it.
  * @param {number} whole
  * @param {number} avoidable
  * @param {number} longest The duration that fills the width.

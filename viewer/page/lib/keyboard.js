@@ -32,8 +32,10 @@ export function installShortcuts(shortcuts) {
   const actions = new Map(shortcuts.flatMap(({ keys, action }) => (action ? [[keys, action]] : [])));
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape" && isField(event.target)) return /** @type {HTMLElement} */ (event.target).blur();
     const letters = event.key.length === 1;
-    if (letters && (isField(event.target) || !lettersAreOn() || document.querySelector("dialog[open]"))) return;
+    if (letters && (isField(event.target) || !lettersAreOn())) return;
     const action = actions.get(event.key);
     if (!action) return;
     if (letters) event.preventDefault();

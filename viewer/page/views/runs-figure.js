@@ -34,6 +34,9 @@ export function runsFigure(runs, options = {}) {
     h("div", { class: "run-axis", "aria-hidden": "true" }, h("div", { class: "ticks" }, at.map((ns) => h("span", { css: { left: place(ns) } }, tick(ns, step))))));
 }
 
+/** The colour of the service that answers: `user` is called `user-service` in its spans. @param {string} backend */
+const colour = (backend) => serviceClass(`${backend}-service`);
+
 /** @param {Run} run @param {number[]} at @param {(ns: number) => string} place */
 function tracks(run, at, place) {
   const periods = overlapsOf(run);
@@ -45,9 +48,9 @@ function tracks(run, at, place) {
       const isOk = call.state === "ok" || call.state === "succeeded";
       const failed = /fail|error/i.test(call.state);
       return h("li", { class: "call-row" },
-        h("span", { class: "call-name", title: call.method }, h("span", { class: `swatch ${serviceClass(`${call.name}-service`)}`, "aria-hidden": "true" }), call.name),
+        h("span", { class: "call-name", title: call.method }, h("span", { class: `swatch ${colour(call.name)}`, "aria-hidden": "true" }), call.name),
         h("span", { class: "track" },
-          h("span", { class: `track-bar ${serviceClass(`${call.name}-service`)}${call.critical ? " critical" : ""}${failed ? " failed" : ""}`, css: { left: place(call.start_offset), width: place(call.duration) } }),
+          h("span", { class: `track-bar ${colour(call.name)}${call.critical ? " critical" : ""}${failed ? " failed" : ""}`, css: { left: place(call.start_offset), width: place(call.duration) } }),
           hidden(`starts at ${duration(call.start_offset)}${call.critical ? ", decides the end" : ""}${call.message ? `, ${call.message}` : ""}`)),
         h("span", { class: "call-took number" }, !isOk && h("span", { class: `state${failed ? " failed" : ""}`, title: call.message ?? null }, call.state), duration(call.duration)));
     })));

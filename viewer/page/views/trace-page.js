@@ -89,6 +89,11 @@ export function createTracePage(detail, params, { stored }) {
     select(next, true);
   }
   find.addEventListener("input", () => (found.textContent = ""));
+  find.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !event.shiftKey) return;
+    event.preventDefault();
+    findNext(-1);
+  });
 
   /** What the URL says is shown. @param {URLSearchParams} now */
   function apply(now) {
@@ -114,6 +119,7 @@ export function createTracePage(detail, params, { stored }) {
       current = now;
       waterfall.update(now);
       drawHead();
+      if (waterfall.selected !== null) select(waterfall.selected);
     },
     escape: () => {
       const isOpen = side.childElementCount > 0;

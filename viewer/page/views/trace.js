@@ -29,6 +29,8 @@ export function traceView(main, first) {
       page = createTracePage(detail, first.params, { stored: true });
       document.title = `${detail.trace.root?.name ?? "Trace"} · fanout`;
       fill(main, page.element);
+      // Who came by a link of this page hears what the trace is.
+      if (document.activeElement === document.body) page.element.querySelector("h1")?.focus({ preventScroll: true });
     } catch (error) {
       if (reading.signal.aborted || page) return;
       fill(main, h("h1", { tabindex: -1 }, "This trace cannot be shown"), errorBox(error), h("p", null, "The viewer keeps the newest traces in memory; older ones make room. ", h("a", { href: href("traces") }, "All traces")));

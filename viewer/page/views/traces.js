@@ -18,8 +18,8 @@ import { createFilters } from "./filters.js";
 /** @import { View } from "../app.js" */
 
 const PAGE = 50;
-/** So many rows are kept while traces stream in. */
-const MAX_ROWS = 500;
+/** So many new traces are counted while the list is read. */
+const MAX_WAITING = 999;
 
 /**
  * @param {HTMLElement} main
@@ -37,7 +37,9 @@ export function tracesView(main, first) {
   let next = null;
   /** @type {Status | null} */
   let status = null;
-  let waiting = new Set();
+  /** New ones that are not drawn, so that what is read does not move. */
+  const waiting = new Set();
+  let hasOlder = false;
   let timer = 0;
   let isLoaded = false;
   let reading = new AbortController();
@@ -72,6 +74,7 @@ export function tracesView(main, first) {
       const page = await api.traces(query, signal);
       traces = new Map(page.traces.map((trace) => [trace.trace_id, trace]));
       next = page.next;
+      hasOlder = false;
       isLoaded = true;
       waiting.clear();
       draw();
@@ -88,6 +91,7 @@ export function tracesView(main, first) {
       const page = await api.traces(query);
       for (const trace of page.traces) traces.set(trace.trace_id, trace);
       next = page.next;
+      hasOlder = true;
       announce(`${counted(page.traces.length, "more trace")}.`);
       draw();
     } catch (error) {
@@ -96,9 +100,9 @@ export function tracesView(main, first) {
   }
 
   function draw() {
-    const sorted = [...traces.values()].sort((a, b) => b.start_ms - a.start_ms).slice(0, Math.max(MAX_ROWS, traces.size));
+    const sorted = [...traces.values()].sort((a, b) => b.start_ms - a.start_ms);
     news.hidden = waiting.size === 0;
-    news.textContent = counted(waiting.size, "new trace");
+    news.textContent = waiting.size >= MAX_WAITING ? `More than ${MAX_WAITING} new traces` : counted(waiting.size, "new trace");
     if (sorted.length === 0) {
       rows.clear();
       fill(place, !isLoaded ? null : filters.isActive()
@@ -165,16 +169,17 @@ export function tracesView(main, first) {
 
   const unsubscribe = [
     onTrace((trace) => {
+      if (!isLoaded) return;
       const isShown = traces.has(trace.trace_id);
-      if (isShown) traces.set(trace.trace_id, trace);
-      else if (scrollY > 300 || traces.size > PAGE * 2) waiting.add(trace.trace_id);
-      else if (!filters.isActive()) traces.set(trace.trace_id, trace);
-      // Whether it fits the filters is for the viewer to say.
-      if (filters.isActive() && !isShown && scrollY <= 300) {
+      const isRead = scrollY > 300 || hasOlder;
+      // Whether a trace fits the filters is for the viewer to say, and a list that has grown long is read anew.
+      if (!isShown && !isRead && (filters.isActive() || traces.size >= PAGE * 2)) {
         if (timer === 0) timer = setTimeout(() => { timer = 0; load(); }, 1000);
-      } else {
-        requestAnimationFrame(draw);
+        return;
       }
+      if (isShown || !isRead) traces.set(trace.trace_id, trace);
+      else if (waiting.size < MAX_WAITING) waiting.add(trace.trace_id);
+      requestAnimationFrame(draw);
     }),
     onStatus((now) => {
       const wasEmpty = status === null;

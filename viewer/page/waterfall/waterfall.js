@@ -260,6 +260,7 @@ export function createWaterfall(detail, options) {
     get period() { return period; },
     get whole() { return whole; },
     get active() { return active; },
+    get selected() { return selected; },
     select,
     reveal,
     activate,
