@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { duration, parseDuration, tick } from "../../../viewer/page/lib/format.js";
+import { duration, parseDuration, shortName, tick } from "../../../viewer/page/lib/format.js";
 
 const plain = (/** @type {string} */ text) => text.replaceAll("\u00a0", " ");
 
@@ -22,4 +22,9 @@ test("a duration is read with its unit, and nothing else is", () => {
 test("ticks of an axis share a unit", () => {
   assert.deepEqual([0, 0.5e9, 1e9].map((ns) => plain(tick(ns, 0.5e9))), ["0", "0.5 s", "1 s"]);
   assert.deepEqual([0, 2e6].map((ns) => plain(tick(ns, 2e6))), ["0", "2 ms"]);
+});
+
+test("a method of gRPC loses its package, and nothing else does", () => {
+  const expected = /** @type {const} */ ([["fanout.gateway.v1.GatewayService/GetProfile", "GatewayService/GetProfile"], ["GET /a.b.C/d", "GET /a.b.C/d"], ["delay", "delay"], ["a.b", "a.b"]]);
+  for (const [name, text] of expected) assert.equal(shortName(name), text);
 });

@@ -50,7 +50,7 @@ describe("requests through the gateway", () => {
     assert.match(await page.locator(".run-result .verdict").innerText(), /one after the other/);
     assert.equal(await page.locator(".call-row").count(), 2);
     const commands = await page.locator(".terminal code").allInnerTexts();
-    assert.ok(commands.some((line) => line.startsWith("fanout ")) && commands.some((line) => line.startsWith("grpcurl ")), commands.join("\n"));
+    assert.ok(commands.some((line) => /\bfanout compare /.test(line)) && commands.some((line) => line.startsWith("grpcurl ")), commands.join("\n"));
     assert.match(page.url(), /strategy=sequential/);
     await page.getByRole("link", { name: "Open the trace" }).click();
     await page.locator(".verdict").waitFor();
@@ -141,7 +141,7 @@ describe("traces", () => {
     assert.equal(await page.locator(".row-link").first().getAttribute("data-trace"), traceId, "the newest is first");
 
     await page.locator("#filter-service option[value=orders]").waitFor({ state: "attached" });
-    await page.getByLabel("Service").selectOption("orders");
+    await page.getByLabel("Service", { exact: true }).selectOption("orders");
     await page.getByLabel("With errors").check();
     await page.getByLabel("Could save at least").fill("100ms");
     await page.waitForURL(/min_avoidable=100ms/);
@@ -151,7 +151,7 @@ describe("traces", () => {
 
     await page.reload();
     await page.locator(`[data-trace="${traceId}"]`).waitFor();
-    assert.equal(await page.getByLabel("Service").inputValue(), "orders");
+    assert.equal(await page.getByLabel("Service", { exact: true }).inputValue(), "orders");
     assert.equal(await page.getByLabel("Could save at least").inputValue(), "100ms");
     await page.getByLabel("Took at least").fill("1h");
     await page.getByText("No trace matches").waitFor();

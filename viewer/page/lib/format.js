@@ -86,6 +86,8 @@ export const date = (ms) => DATE.format(ms);
 /** @param {number} ms Since 1970. */
 export const isToday = (ms) => DATE.format(ms) === DATE.format(Date.now());
 
-/** The last words of a method, for narrow places.
- * @param {string} text @param {number} length */
-export const shortened = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+/**
+ * A method of gRPC without its package: `fanout.gateway.v1.GatewayService/GetProfile` is `GatewayService/GetProfile`. Other names stay.
+ * @param {string} name
+ */
+export const shortName = (name) => name.replace(/^(?:[a-z_][a-z0-9_]*\.)+(?=[A-Z]\w*\/\w+$)/, "");

@@ -3,7 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { copyButton, errorBox } from "../lib/feedback.js";
-import { clock, duration, percent } from "../lib/format.js";
+import { clock, duration, percent, shortName } from "../lib/format.js";
 import { href, navigate } from "../lib/router.js";
 import { legendOf } from "../waterfall/legend.js";
 import { hasChildren } from "../waterfall/model.js";
@@ -48,7 +48,7 @@ export function compareView(main, route) {
     const list = now && !traces.some((trace) => trace.trace_id === now.trace.trace_id) ? [now.trace, ...traces] : traces;
     const select = h("select", { class: "input", id: `compare-${name}`, on: { change: () => navigate(href("compare", null, { left, right, [name]: select.value })) } },
       h("option", { value: "" }, "Choose a trace"),
-      list.map((trace) => h("option", { value: trace.trace_id }, `${clock(trace.start_ms)}  ${trace.root?.name ?? "?"}  ${duration(trace.duration)}`)));
+      list.map((trace) => h("option", { value: trace.trace_id }, `${clock(trace.start_ms)}  ${shortName(trace.root?.name || "no root")}  ${duration(trace.duration)}`)));
     select.value = now?.trace.trace_id ?? "";
     return h("div", { class: "field wide" }, h("label", { for: select.id }, label), select);
   }
@@ -66,7 +66,7 @@ export function compareView(main, route) {
     for (const waterfall of waterfalls) foldCalls(waterfall);
     fill(place, a && b && difference(a.trace, b.trace), both.map((detail, i) => h("section", { class: "compared", "aria-labelledby": `compared-${i}` },
       h("div", { class: "compared-head" },
-        h("h2", { id: `compared-${i}` }, h("a", { href: href("trace", detail.trace.trace_id) }, detail.trace.root?.name ?? "Trace"), h("span", { class: "quiet" }, ` ${clock(detail.trace.start_ms)}`)),
+        h("h2", { id: `compared-${i}` }, h("a", { href: href("trace", detail.trace.trace_id) }, shortName(detail.trace.root?.name || "Trace")), h("span", { class: "quiet" }, ` ${clock(detail.trace.start_ms)}`)),
         h("p", { class: "compared-figure number" }, duration(detail.trace.duration))),
       h("p", { class: `compared-verdict${detail.trace.avoidable > 0 ? " accent" : ""}` }, detail.verdict[0] ?? ""),
       waterfalls[i].element)), legendOf(...waterfalls.map((waterfall) => waterfall.model)),

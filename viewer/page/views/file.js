@@ -3,7 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { announce, errorBox } from "../lib/feedback.js";
-import { counted, duration } from "../lib/format.js";
+import { counted, duration, shortName } from "../lib/format.js";
 import { href, navigate, replaceParams, route } from "../lib/router.js";
 import { createTracePage } from "./trace-page.js";
 
@@ -82,7 +82,7 @@ export function fileView(main) {
     }
     page = createTracePage(detail, route().params, { stored: false });
     const select = h("select", { class: "input", id: "file-trace", on: { change: () => { replaceParams({ trace: select.value, span: null, fold: null, from: null, to: null }); draw(); } } },
-      result.traces.map((it, i) => h("option", { value: i }, `${it.trace.root?.name ?? "?"}  ${duration(it.trace.duration)}`)));
+      result.traces.map((it, i) => h("option", { value: i }, `${shortName(it.trace.root?.name || "no root")}  ${duration(it.trace.duration)}`)));
     select.value = String(at);
     fill(main, h("div", { class: "file-bar" },
       h("p", null, h("strong", null, name), h("span", { class: "quiet" }, ` · ${result.format} · ${counted(result.traces.length, "trace")} · kept nowhere`)),

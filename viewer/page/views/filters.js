@@ -2,7 +2,7 @@
 
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
-import { parseDuration } from "../lib/format.js";
+import { parseDuration, shortName } from "../lib/format.js";
 import { onTrace } from "../lib/live.js";
 import { replaceParams } from "../lib/router.js";
 
@@ -56,7 +56,7 @@ export function createFilters(params, changed) {
   /** @param {HTMLSelectElement} select @param {string} all @param {string[]} values @param {string} chosen */
   function options(select, all, values, chosen) {
     const list = chosen && !values.includes(chosen) ? [chosen, ...values] : values;
-    fill(select, h("option", { value: "" }, all), list.map((value) => h("option", { value }, value)));
+    fill(select, h("option", { value: "" }, all), list.map((value) => h("option", { value }, shortName(value))));
     select.value = chosen;
   }
 

@@ -3,7 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { announce, copyButton } from "../lib/feedback.js";
-import { clock, count, counted, date, duration, percent } from "../lib/format.js";
+import { clock, count, counted, date, duration, percent, shortName } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { href, replaceParams } from "../lib/router.js";
 import { detailsOf } from "../waterfall/details.js";
@@ -149,7 +149,7 @@ function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
     h("div", { class: "trace-title" },
       h("div", null,
         h("p", { class: "eyebrow" }, trace.root?.service ?? "unknown service", h("span", { class: "quiet" }, ` · ${date(trace.start_ms)}, ${clock(trace.start_ms)}`), !trace.complete && h("span", { class: "badge" }, "still receiving")),
-        h("h1", { tabindex: -1 }, name),
+        h("h1", { tabindex: -1, title: name }, shortName(name)),
         h("p", { class: "quiet mono trace-id" }, id)),
       h("div", { class: "button-row" },
         copyButton(() => location.href, "Copy the link to what is shown", "Copy link"),

@@ -3,6 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { errorBox } from "../lib/feedback.js";
+import { shortName } from "../lib/format.js";
 import { onTrace } from "../lib/live.js";
 import { href } from "../lib/router.js";
 import { createTracePage } from "./trace-page.js";
@@ -27,7 +28,7 @@ export function traceView(main, first) {
       const detail = await api.trace(id, reading.signal);
       if (page) return page.update(detail);
       page = createTracePage(detail, first.params, { stored: true });
-      document.title = `${detail.trace.root?.name ?? "Trace"} · fanout`;
+      document.title = `${shortName(detail.trace.root?.name || "Trace")} · fanout`;
       fill(main, page.element);
       // Who came by a link of this page hears what the trace is.
       if (document.activeElement === document.body) page.element.querySelector("h1")?.focus({ preventScroll: true });

@@ -1,7 +1,7 @@
 // One row of a waterfall: what is read of a span. Its bar is in the picture beside the rows.
 
 import { h, hidden } from "../lib/dom.js";
-import { duration } from "../lib/format.js";
+import { duration, shortName } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { serviceClass } from "../lib/services.js";
 import { hasChildren } from "./model.js";
@@ -29,7 +29,7 @@ export function rowOf(model, i, { isCollapsed, prefix, toggle }) {
     h("div", { class: "cell name", role: "gridcell", css: { "--depth": String(Math.min(span.depth, MAX_INDENT)) } },
       h("span", { class: `twisty${isParent ? "" : " none"}`, "aria-hidden": "true", on: { click: (event) => { event.stopPropagation(); if (isParent) toggle(i); } } }, isParent && icon("chevron")),
       h("span", { class: `swatch ${serviceClass(span.service)}`, "aria-hidden": "true" }),
-      h("span", { class: "span-name", title: `${span.service} · ${span.name}` }, span.name || "(no name)"),
+      h("span", { class: "span-name", title: `${span.service} · ${span.name}` }, shortName(span.name) || "(no name)"),
       h("span", { class: `span-service${isEntry ? "" : " same"}` }, span.service),
       isCollapsed && isParent && h("span", { class: "badge" }, `+${hiddenSpans}`),
       turn && turn.position > 0 && turn.saves > 0 && h("span", { class: "badge accent", title: turn.sequence.sentence }, icon("wait"), h("span", { class: "badge-text" }, "in turn")),
