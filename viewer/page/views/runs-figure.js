@@ -1,6 +1,6 @@
 // Runs of a request on one axis: a bar for each call, overlap shaded, what decides the end underlined, and the figures.
 
-import { h, hidden } from "../lib/dom.js";
+import { h, hidden, s } from "../lib/dom.js";
 import { duration, tick } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { href } from "../lib/router.js";
@@ -29,9 +29,32 @@ export function runsFigure(runs, options = {}) {
       !run.ok && h("p", { class: "run-error" }, icon("error"), `${run.code}: ${run.message}`),
       tracks(run, at, place),
       h("dl", { class: "run-figures" },
-        figure("All calls together", duration(run.total)), figure("Saved by overlapping", duration(run.saved)), figure("Could still be saved", duration(run.avoidable), run.avoidable > 0),
+        figure("All calls together", duration(run.total)), figure("Saved by overlapping", duration(run.saved)), figure("Could still be saved", duration(run.avoidable), isWorthwhile(run)),
         run.trace_id && h("div", null, h("a", { href: href("trace", run.trace_id) }, "Open the trace"))))),
-    h("div", { class: "run-axis", "aria-hidden": "true" }, h("div", { class: "ticks" }, at.map((ns) => h("span", { css: { left: place(ns) } }, tick(ns, step))))));
+    h("div", { class: "run-axis", "aria-hidden": "true" }, h("div", { class: "ticks" }, at.map((ns) => h("span", { css: { left: place(ns) } }, tick(ns, step))))),
+    h("ul", { class: "legend run-legend", "aria-label": "Legend" },
+      h("li", null, s("svg", { width: 24, height: 10, "aria-hidden": "true" }, s("path", { class: "critical-path", d: "M0 5H24" })), "Decides when it ends"),
+      runs.some((run) => overlapsOf(run).length > 0) && h("li", null, s("svg", { width: 24, height: 14, "aria-hidden": "true" }, s("rect", { class: "overlap", width: 24, height: 14 })), "Calls run at the same time"),
+      runs.some((run) => ghostsOf(run).size > 0) && h("li", null, s("svg", { width: 24, height: 14, "aria-hidden": "true" }, s("rect", { class: "ghost", x: 0.5, y: 2.5, width: 23, height: 9, rx: 2.5 })), "Where a call could have run")));
+}
+
+/** Less than this is the time that it takes to start a call. @param {Run} run */
+const isWorthwhile = (run) => run.avoidable > run.wall * 0.02;
+
+/**
+ * Calls that could have started at once: the first of each chain, if it waited for another.
+ * @param {Run} run
+ */
+export function ghostsOf(run) {
+  /** @type {Map<unknown, import("../lib/api.js").RunCall>} */
+  const firsts = new Map();
+  if (!isWorthwhile(run)) return new Set();
+  run.calls.forEach((call, i) => {
+    const chain = call.chain ?? `call ${i}`;
+    const first = firsts.get(chain);
+    if (!first || call.start_offset < first.start_offset) firsts.set(chain, call);
+  });
+  return new Set([...firsts.values()].filter((call) => call.start_offset > run.wall * 0.02));
 }
 
 /** The colour of the service that answers: `user` is called `user-service` in its spans. @param {string} backend */
@@ -39,6 +62,7 @@ const colour = (backend) => serviceClass(`${backend}-service`);
 
 /** @param {Run} run @param {number[]} at @param {(ns: number) => string} place */
 function tracks(run, at, place) {
+  const ghosts = ghostsOf(run);
   const periods = overlapsOf(run);
   const shades = [];
   for (let i = 0; i < periods.length; i += 2) shades.push(h("span", { class: "shade", css: { left: place(periods[i]), width: place(periods[i + 1] - periods[i]) } }));
@@ -50,6 +74,7 @@ function tracks(run, at, place) {
       return h("li", { class: "call-row" },
         h("span", { class: "call-name", title: call.method }, h("span", { class: `swatch ${colour(call.name)}`, "aria-hidden": "true" }), call.name),
         h("span", { class: "track" },
+          ghosts.has(call) && h("span", { class: "track-ghost", "aria-hidden": "true", css: { left: "0", width: place(call.duration) } }, "could run here"),
           h("span", { class: `track-bar ${colour(call.name)}${call.critical ? " critical" : ""}${failed ? " failed" : ""}`, css: { left: place(call.start_offset), width: place(call.duration) } }),
           hidden(`starts at ${duration(call.start_offset)}${call.critical ? ", decides the end" : ""}${call.message ? `, ${call.message}` : ""}`)),
         h("span", { class: "call-took number" }, !isOk && h("span", { class: `state${failed ? " failed" : ""}`, title: call.message ?? null }, call.state), duration(call.duration)));

@@ -135,12 +135,14 @@ export function tracesView(main, first) {
   /** @param {TraceSummary} trace @param {number} longest */
   function rowOf(trace, longest) {
     const id = trace.trace_id;
+    // The one that was asked is the first.
+    const services = [...trace.services].sort((a, b) => Number(b === trace.root?.service) - Number(a === trace.root?.service) || a.localeCompare(b));
     const name = shortName(trace.root?.name || "A trace without a root");
     return h("tr", { role: "row", class: `${trace.errors > 0 ? "failed" : ""}${chosen.includes(id) ? " chosen" : ""}` },
       h("td", { role: "cell", class: "pick" }, h("input", { type: "checkbox", tabindex: -1, checked: chosen.includes(id), "aria-label": `Compare ${name} of ${clock(trace.start_ms)}`, on: { change: () => choose(id) } })),
       h("td", { role: "cell", class: "what" },
         h("a", { class: "row-link", href: href("trace", id), "data-trace": id, title: trace.root?.name }, name),
-        h("span", { class: "services" }, trace.services.slice(0, 5).map((service) => h("span", { class: "service" }, h("span", { class: `swatch ${serviceClass(service)}`, "aria-hidden": "true" }), service)), trace.services.length > 5 && ` +${trace.services.length - 5}`)),
+        h("span", { class: "services" }, services.slice(0, 5).map((service) => h("span", { class: "service" }, h("span", { class: `swatch ${serviceClass(service)}`, "aria-hidden": "true" }), service)), services.length > 5 && ` +${services.length - 5}`)),
       h("td", { role: "cell", class: "when number" }, clock(trace.start_ms), !isToday(trace.start_ms) && h("span", { class: "quiet" }, ` ${date(trace.start_ms)}`)),
       h("td", { role: "cell", class: "took number" }, h("span", { class: "took-text" }, duration(trace.duration)), durationBar(trace.duration, trace.avoidable, longest)),
       h("td", { role: "cell", class: "save" }, saving(trace.avoidable, trace.certainty)),
