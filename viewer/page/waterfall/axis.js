@@ -53,7 +53,9 @@ export function createAxis(zoomTo) {
 
   /** @param {Scale} now */
   function draw(now) {
+    const isSame = scale !== null && scale.width === now.width && scale.period.from === now.period.from && scale.period.to === now.period.to;
     scale = now;
+    if (isSame) return;
     const { step, at: points } = ticks(now);
     svg.setAttribute("width", String(now.width));
     fill(svg, points.map((point) => {

@@ -64,7 +64,11 @@ export function createWaterfall(detail, options) {
     if (!element.isConnected || model.spans.length === 0) return;
     const { rowHeight, barTop, barHeight } = size();
     const total = visible.rows.length;
+    // Everything is measured before anything is changed: the browser lays the page out once.
     const bounds = body.getBoundingClientRect();
+    const axisBounds = axis.element.getBoundingClientRect();
+    const style = getComputedStyle(axis.element);
+    const [before, after] = [parseFloat(style.paddingLeft), parseFloat(style.paddingRight)];
     const first = Math.min(Math.max(0, Math.floor(-bounds.top / rowHeight) - OVERSCAN), total);
     const last = Math.max(first, Math.min(total, Math.ceil((innerHeight - bounds.top) / rowHeight) + OVERSCAN));
 
@@ -72,10 +76,8 @@ export function createWaterfall(detail, options) {
     grid.setAttribute("aria-rowcount", String(total));
     renderRows(first, last, rowHeight);
 
-    const axisBounds = axis.element.getBoundingClientRect();
-    const style = getComputedStyle(axis.element);
-    const left = axisBounds.left - bounds.left + parseFloat(style.paddingLeft);
-    const width = Math.max(50, axisBounds.width - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
+    const left = axisBounds.left - bounds.left + before;
+    const width = Math.max(50, axisBounds.width - before - after);
     const scale = scaleOf(period, width);
     axis.draw(scale);
     drawing.style.setProperty("left", `${left}px`);
