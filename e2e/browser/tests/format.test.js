@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { duration, parseDuration, shortName, tick } from "../../../viewer/page/lib/format.js";
+import { duration, parseDuration, shortName, tick, withShortNames } from "../../../viewer/page/lib/format.js";
 
 const plain = (/** @type {string} */ text) => text.replaceAll("\u00a0", " ");
 
@@ -27,4 +27,5 @@ test("ticks of an axis share a unit", () => {
 test("a method of gRPC loses its package, and nothing else does", () => {
   const expected = /** @type {const} */ ([["fanout.gateway.v1.GatewayService/GetProfile", "GatewayService/GetProfile"], ["GET /a.b.C/d", "GET /a.b.C/d"], ["delay", "delay"], ["a.b", "a.b"]]);
   for (const [name, text] of expected) assert.equal(shortName(name), text);
+  assert.equal(withShortNames("gateway: fanout.user.v1.UserService/GetUser and a.B/c: 2 calls"), "gateway: UserService/GetUser and B/c: 2 calls");
 });

@@ -27,7 +27,7 @@
 /**
  * @typedef {{
  *   span_id: string, calls: string[], wall: number, sum: number, union: number, saved: number, avoidable: number,
- *   overlaps: { start_offset: number, duration: number, calls: string[] }[], sequences: Sequence[]
+ *   overlaps: { start_offset: number, duration: number, calls: number }[], sequences: Sequence[]
  * }} FanOut
  */
 

@@ -91,3 +91,6 @@ export const isToday = (ms) => DATE.format(ms) === DATE.format(Date.now());
  * @param {string} name
  */
 export const shortName = (name) => name.replace(/^(?:[a-z_][a-z0-9_]*\.)+(?=[A-Z]\w*\/\w+$)/, "");
+
+/** The same for every method in a sentence. @param {string} sentence */
+export const withShortNames = (sentence) => sentence.replace(/(?<![\w.])(?:[a-z_][a-z0-9_]*\.)+(?=[A-Z]\w*\/\w)/g, "");

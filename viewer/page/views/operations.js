@@ -4,7 +4,7 @@ import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { errorBox } from "../lib/feedback.js";
 import { certaintyWord, durationBar } from "../lib/figures.js";
-import { count, duration, shortName } from "../lib/format.js";
+import { count, duration, shortName, withShortNames } from "../lib/format.js";
 import { rove } from "../lib/keyboard.js";
 import { onStatus, onTrace } from "../lib/live.js";
 import { href } from "../lib/router.js";
@@ -61,7 +61,7 @@ export function operationsView(main) {
       h("td", { role: "cell", class: "what" },
         h("a", { class: "row-link", "data-operation": `${service} ${name}`, href: href("traces", null, { service, operation: name }), title: name }, shortName(name)),
         h("span", { class: "services" }, h("span", { class: "service" }, h("span", { class: `swatch ${serviceClass(service)}`, "aria-hidden": "true" }), service)),
-        findings.length > 0 && h("ul", { class: "findings" }, findings.slice(0, 5).map((finding) => h("li", null, finding))),
+        findings.length > 0 && h("ul", { class: "findings" }, findings.slice(0, 5).map((finding) => h("li", null, withShortNames(finding)))),
         has && because && h("p", { class: "because" }, h("strong", null, certaintyWord(certainty)), `: ${because}`)),
       h("td", { role: "cell", class: "seen number", "data-label": "Seen" }, count(seen)),
       h("td", { role: "cell", class: "took number", "data-label": "Took, median" }, h("span", { class: "took-text" }, duration(wall.p50)), durationBar(wall.p50, avoidable.p50, longest)),

@@ -3,7 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { announce, copyButton } from "../lib/feedback.js";
-import { clock, count, counted, date, duration, percent, shortName } from "../lib/format.js";
+import { clock, count, counted, date, duration, percent, shortName, withShortNames } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { href, replaceParams } from "../lib/router.js";
 import { detailsOf } from "../waterfall/details.js";
@@ -141,7 +141,7 @@ function matching(span, words) {
 /** @param {TraceDetail} detail @param {boolean} stored */
 function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
   const name = trace.root?.name || "A trace without a root";
-  const [first, ...others] = verdict;
+  const [first, ...others] = verdict.map(withShortNames);
   const shown = others.slice(0, 3);
   const sum = fan_outs.reduce((all, it) => all + it.sum, 0);
   const id = trace.trace_id;

@@ -1,7 +1,7 @@
 // Everything that is known of one span.
 
 import { h } from "../lib/dom.js";
-import { count, counted, duration, percent, shortName } from "../lib/format.js";
+import { count, counted, duration, percent, shortName, withShortNames } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { href } from "../lib/router.js";
 import { copyButton } from "../lib/feedback.js";
@@ -34,7 +34,7 @@ export function detailsOf(model, i, { close, show }) {
     h("div", { class: "details-body" },
       span.error && h("p", { class: "note error" }, icon("error"), h("span", null, span.status_message || "This span ended with an error.")),
       turn && turn.position > 0 && h("div", { class: `note${turn.saves > 0 ? " accent" : ""}` }, icon("wait"), h("div", null,
-        h("p", null, turn.sequence.sentence),
+        h("p", null, withShortNames(turn.sequence.sentence)),
         turn.previous !== null && h("button", { type: "button", class: "text-button", on: { click: () => show(/** @type {number} */ (turn.previous)) } }, `It started after ${shortName(model.spans[turn.previous].name)} ended`))),
       figures([
         ["Took", duration(span.duration)],
