@@ -7,7 +7,9 @@
 //!
 //! * [`BodyTimeoutLayer`], its service and its response future.
 //! * `receive`: reads a request's body ahead.
+//! * `memory_quota`: bounds the memory of requests that have not arrived to their end.
 
+mod memory_quota;
 mod receive;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ use tonic::{Code, Status, body::Body, server::NamedService};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
-use self::receive::Receive;
+use self::{memory_quota::MemoryQuota, receive::Receive};
 use crate::{
     deadline::{Received, timeout_of},
     streaming_methods::StreamingMethods,
@@ -42,14 +44,18 @@ use crate::{
 /// - One that does not arrive within the time, or its caller's `grpc-timeout` if that is shorter, is answered with
 ///   `DEADLINE_EXCEEDED` and the `google.rpc.ErrorInfo` `REQUEST_TOO_SLOW`. Until then it costs its headers and at most
 ///   32 KiB.
+/// - All requests that have not arrived to their end have 32 MiB together, and one of them a quarter of what is left of
+///   that, but 1 KiB in any case. One that is larger is answered with `RESOURCE_EXHAUSTED`, a `google.rpc.ErrorInfo`
+///   `TOO_MANY_BYTES_IN_MEMORY` and a `google.rpc.RetryInfo`.
 /// - The time that it took counts for the layers of [`deadline`](crate::deadline), but no span has it: the trace starts
 ///   when the service is called.
-/// - Requests that stream are passed on at once: their handler may be the first to speak, and many clients send nothing
+/// - Requests that stream are passed on at once, and have no such bounds: their handler may be the first to speak, and many clients send nothing
 ///   before they have the reply's headers.
 #[derive(Clone, Debug)]
 pub struct BodyTimeoutLayer {
     timeout: Duration,
     streaming: StreamingMethods,
+    memory: MemoryQuota,
     /// `None` if no meter was given.
     late: Option<Counter<u64>>,
 }
@@ -119,7 +125,7 @@ impl BodyTimeoutLayer {
             late.add(0, &[]);
             late
         });
-        Self { timeout, streaming: StreamingMethods::default(), late }
+        Self { timeout, streaming: StreamingMethods::default(), memory: MemoryQuota::default(), late }
     }
 }
 
@@ -151,12 +157,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let BodyTimeoutLayer { timeout, streaming, late } = &self.layer;
+        let BodyTimeoutLayer { timeout, streaming, memory, late } = &self.layer;
         if http_body::Body::is_end_stream(request.body()) || streaming.contains(request.uri()) {
             return BodyTimeoutFuture { state: State::Called { call: self.inner.call(request) } };
         }
         let (parts, body) = request.into_parts();
-        let mut body = Receive::new(body);
+        let mut body = Receive::new(body, memory.of_request());
         let state = if body.poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             State::Called { call: self.inner.call(Request::from_parts(parts, body.into_body())) }
         } else {

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     attacker::Attacker,
-    frames::{INITIAL_WINDOW_SIZE, PREFACE, call, headers, stream},
+    frames::{INITIAL_WINDOW_SIZE, PREFACE, call, data, headers, stream},
     honest::Honest,
     target::{Target, against_all, against_each},
     victim::{Victim, Warned},
@@ -91,6 +91,29 @@ async fn headers_without_a_message(target: Target) {
     victim.assert_held("headers without a message", Warned::Throttled(1));
 }
 
+/// Large messages that never end: each connection sends as much of them as its windows let it at once.
+async fn large_messages_without_an_end(target: Target) {
+    const CONNECTIONS: usize = 64;
+    const CALLS: u32 = 4;
+    let victim = Victim::start(target, "0").await;
+    let honest = Honest::start(&victim).await;
+    let mut beginning = vec![0; 1 << 20];
+    beginning[..5].copy_from_slice(&[0, 0, 0x40, 0, 0]);
+    let mut attackers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut attacker = Attacker::connect(victim.address(), &[]).await;
+        for index in 0..CALLS {
+            attacker.send(&headers(stream(index), target.path())).await;
+            for part in beginning.chunks(16 << 10) {
+                attacker.send(&data(stream(index), part)).await;
+            }
+        }
+        attackers.push(attacker);
+    }
+    honest.finish().await;
+    victim.assert_held("large messages without an end", Warned::Throttled(1));
+}
+
 /// An attacker whose window is empty holds its permits, but only until its calls' deadline.
 async fn replies_that_are_never_read(target: Target) {
     const PERMITS: u32 = 500;
@@ -104,4 +127,4 @@ async fn replies_that_are_never_read(target: Target) {
     victim.assert_held("replies that are never read", Warned::Maybe(1));
 }
 
-against_each!(headers_without_a_message, replies_that_are_never_read);
+against_each!(headers_without_a_message, large_messages_without_an_end, replies_that_are_never_read);

@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::{Status, body::Body};
 
+use super::memory_quota::RequestMemory;
+
 /// How much of a body is read ahead, in bytes: a frame of HTTP/2 as large as they are by default.
 const MAX_BYTES: usize = 16 << 10;
 
@@ -19,6 +21,7 @@ pub(super) struct Receive {
     inner: Body,
     data: Data,
     end: Option<End>,
+    memory: RequestMemory,
 }
 
 /// The data of a body that has arrived.
@@ -45,24 +48,25 @@ struct ReadAhead {
     data: Bytes,
     end: Option<End>,
     inner: Body,
+    memory: RequestMemory,
 }
 
 // === impl Receive ===
 
 impl Receive {
-    pub(super) fn new(inner: Body) -> Self {
-        Self { inner, data: Data::Frame(Bytes::new()), end: None }
+    pub(super) fn new(inner: Body, memory: RequestMemory) -> Self {
+        Self { inner, data: Data::Frame(Bytes::new()), end: None, memory }
     }
 
     /// Returns `Ready` when the body has arrived, or as much of it as is read ahead.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.end.is_none() && self.data.len() < MAX_BYTES && !self.inner.is_end_stream() {
-            let frame = Pin::new(&mut self.inner).poll_frame(cx);
-            if frame.is_pending() {
+        while self.is_unfinished() && self.data.len() < MAX_BYTES {
+            let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
                 // A frame, however small, keeps the connection's whole read buffer in memory.
                 self.data.copy();
-            }
-            match ready!(frame) {
+                return if self.count_memory().is_ok() { Poll::Pending } else { Poll::Ready(()) };
+            };
+            match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.data.append(data),
                     Err(trailers) => self.end = Some(End::Last(Ok(trailers))),
@@ -71,7 +75,23 @@ impl Receive {
                 None => self.end = Some(End::None),
             }
         }
+        // What has arrived whole, as nearly all has, is gone in a moment.
+        if self.is_unfinished() {
+            let _ = self.count_memory();
+        }
         Poll::Ready(())
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.end.is_none() && !self.inner.is_end_stream()
+    }
+
+    /// Counts what has arrived. If that is too much, the body ends with an error in place of it.
+    fn count_memory(&mut self) -> Result<(), ()> {
+        self.memory.grow_to(self.data.len()).map_err(|status| {
+            self.data = Data::Frame(Bytes::new());
+            self.end = Some(End::Last(Err(status)));
+        })
     }
 
     /// Returns the whole body, with what has been read ahead.
@@ -80,7 +100,7 @@ impl Receive {
             Data::Frame(frame) => frame,
             Data::Copy(copy) => copy.freeze(),
         };
-        Body::new(ReadAhead { data, end: self.end, inner: self.inner })
+        Body::new(ReadAhead { data, end: self.end, inner: self.inner, memory: self.memory })
     }
 }
 
@@ -125,7 +145,15 @@ impl http_body::Body for ReadAhead {
             return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.data)))));
         }
         match &mut self.end {
-            None => Pin::new(&mut self.inner).poll_frame(cx),
+            None => {
+                let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+                let arrived = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+                if let Err(status) = self.memory.add(arrived.unwrap_or_default()) {
+                    (self.end, self.inner) = (Some(End::None), Body::empty());
+                    return Poll::Ready(Some(Err(status)));
+                }
+                Poll::Ready(frame)
+            }
             Some(end) => match mem::replace(end, End::None) {
                 End::Last(last) => Poll::Ready(Some(last)),
                 End::None => Poll::Ready(None),

@@ -5,6 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
 use tokio::sync::mpsc;
@@ -206,4 +207,40 @@ async fn a_request_that_streams_does_not_wait() {
     *request.uri_mut() = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo".parse().unwrap();
     let _reply = layer.layer(kept.clone()).call(request);
     assert!(kept.take().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_without_an_end_have_a_bounded_memory_and_small_ones_are_served_all_the_same() {
+    const FRAME: usize = 16 << 10;
+    let kept = Kept::default();
+    let layer = BodyTimeoutLayer::new(TIMEOUT, None);
+    // They have arrived as far as they are read ahead, and are read further by the service.
+    let mut open = Vec::new();
+    let mut refused = 0;
+    for _ in 0..4_000 {
+        // A channel is read 128 times in a turn of a task.
+        tokio::task::yield_now().await;
+        let (send, body) = body();
+        send.send(Ok(Frame::data(vec![7; FRAME].into()))).unwrap();
+        send.send(Ok(Frame::data(vec![7; FRAME].into()))).unwrap();
+        let _reply = layer.layer(kept.clone()).call(request(body));
+        let mut body = kept.take().expect("as much has arrived as is read ahead").into_body();
+        let read = [0, 1].map(|_| poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).now_or_never().flatten());
+        refused += usize::from(read.iter().flatten().any(Result::is_err));
+        open.push((send, body));
+        assert!(layer.memory.used() <= 32 << 20);
+    }
+    assert!(refused > 2_000, "{refused}");
+
+    let (send, body) = body();
+    let mut reply = layer.layer(kept.clone()).oneshot(request(body));
+    assert!(futures::poll!(&mut reply).is_pending());
+    send.send(Ok(data(b"\0\0\0\0\x02hi"))).unwrap();
+    drop(send);
+    reply.await.unwrap();
+    let (_, bytes, last) = read(kept.take().unwrap().into_body()).await;
+    assert_eq!((bytes.len(), last.is_none()), (7, true));
+
+    drop(open);
+    assert_eq!(layer.memory.used(), 0, "nothing is forgotten");
 }
