@@ -71,8 +71,7 @@ impl Replica {
     /// Returns the penalty for failures, and the calls that are pending: the former counts first. If the replica may not be
     /// called, returns when to ask again if it does not change before.
     pub(crate) fn load(&self) -> Result<(u32, usize), Option<Instant>> {
-        self.set.admits(&self.endpoint)?;
-        Ok((self.endpoint.penalty(), self.endpoint.pending()))
+        Ok((self.set.admits(&self.endpoint)?, self.endpoint.pending()))
     }
 
     /// Begins a call, if the replica may be called.

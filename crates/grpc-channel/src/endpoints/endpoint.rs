@@ -1,6 +1,7 @@
 //! One endpoint: whether it can be reached, and how its calls end.
 
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc,
@@ -138,17 +139,13 @@ impl Endpoint {
         }
     }
 
-    /// Returns whether the endpoint is ready, and whether outlier detection lets it be called: see
-    /// [`CallHistory::admits`].
-    pub(crate) fn admits(&self) -> (bool, Result<(), Option<Instant>>) {
+    /// Returns whether the endpoint is ready, whether outlier detection lets it be called ([`CallHistory::admits`]), and its
+    /// penalty for failures ([`CallHistory::penalty`]).
+    pub(crate) fn admits(&self) -> (bool, Result<(), Option<Instant>>, u32) {
+        let now = Instant::now();
         let status = self.status.lock();
-        (status.connectivity == ConnectivityState::Ready, status.history.admits(Instant::now()))
-    }
-
-    /// See [`CallHistory::penalty`].
-    pub(crate) fn penalty(&self) -> u32 {
-        let history = self.status.lock().history;
-        history.penalty(Instant::now())
+        let is_ready = status.connectivity == ConnectivityState::Ready;
+        (is_ready, status.history.admits(now), status.history.penalty(now))
     }
 
     /// Returns whether the endpoint is ready and not ejected.
@@ -171,20 +168,18 @@ impl Endpoint {
     /// call is pending until [`call_ended`](Self::call_ended). Returns the epoch it belongs to, and whether the outlier
     /// state changed; otherwise when to ask again, as [`CallHistory::admits`] does.
     pub(crate) fn admit(&self, also_ejected: bool) -> Result<(Epoch, bool), Option<Instant>> {
-        let (before, history) = {
-            let mut status = self.status.lock();
+        let admitted = self.change_history(|status| {
             if status.connectivity != ConnectivityState::Ready {
                 return Err(None);
             }
             if !also_ejected {
                 status.history.admits(Instant::now())?;
             }
-            let before = status.history;
-            status.history = before.called();
-            (before, status.history)
-        };
+            Ok(status.history.called())
+        });
+        let (history, changed) = admitted?;
         self.pending.fetch_add(1, Ordering::Relaxed);
-        Ok((history.epoch(), before.state() != history.state()))
+        Ok((history.epoch(), changed))
     }
 
     /// Records that a call is no longer pending.
@@ -214,18 +209,27 @@ impl Endpoint {
     }
 
     fn judge(&self, epoch: Epoch, verdict: impl FnOnce(CallHistory) -> CallHistory) -> bool {
-        self.change_history(|history| if history.epoch() == epoch { verdict(history) } else { history }).1
+        let changed = self.change_history(|Status { history, .. }| {
+            Ok::<_, Infallible>(if history.epoch() == epoch { verdict(*history) } else { *history })
+        });
+        let Ok((_, changed)) = changed;
+        changed
     }
 
-    fn change_history(&self, change: impl FnOnce(CallHistory) -> CallHistory) -> (CallHistory, bool) {
+    /// Changes the history, unless that is an error. Returns the new one, and whether the outlier state is another. Logs
+    /// what has to be known of that.
+    fn change_history<E>(
+        &self,
+        change: impl FnOnce(&Status) -> Result<CallHistory, E>,
+    ) -> Result<(CallHistory, bool), E> {
         let (before, history) = {
             let mut status = self.status.lock();
             let before = status.history.state();
-            status.history = change(status.history);
+            status.history = change(&status)?;
             (before, status.history)
         };
         if before == history.state() {
-            return (history, false);
+            return Ok((history, false));
         }
         match history.state() {
             OutlierState::Ejected { until } if !matches!(before, OutlierState::Ejected { .. }) => {
@@ -235,7 +239,7 @@ impl Endpoint {
             OutlierState::Active => tracing::info!(replica = %self.address, "replica is no longer ejected"),
             OutlierState::Ejected { .. } | OutlierState::Probing => {}
         }
-        (history, true)
+        Ok((history, true))
     }
 }
 

@@ -127,14 +127,15 @@ impl EndpointSet {
         self.changed.subscribe()
     }
 
-    /// Returns `Ok` if an endpoint may be called now. Otherwise, when to ask again if it does not change before.
-    pub(crate) fn admits(&self, endpoint: &Endpoint) -> Result<(), Option<Instant>> {
-        let (is_ready, admitted) = endpoint.admits();
+    /// Returns the penalty of an endpoint for failures if it may be called now. Otherwise, when to ask again if it does not
+    /// change before.
+    pub(crate) fn admits(&self, endpoint: &Endpoint) -> Result<u32, Option<Instant>> {
+        let (is_ready, admitted, penalty) = endpoint.admits();
         match admitted {
             _ if !is_ready => Err(None),
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(penalty),
             // If no other endpoint is left, one that fails is better than none.
-            Err(_) if !self.is_any_active() => Ok(()),
+            Err(_) if !self.is_any_active() => Ok(penalty),
             Err(until) => Err(until),
         }
     }

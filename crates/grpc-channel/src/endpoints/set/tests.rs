@@ -93,8 +93,7 @@ async fn calls_from_before_an_ejection_do_not_end_it_nor_prolong_it() {
     assert_eq!(set.admits(endpoint), Err(None), "the probe is under way");
     set.succeeded(endpoint, probe);
     (0..9).for_each(|_| set.failed(endpoint, before));
-    assert_eq!(set.admits(endpoint), Ok(()));
-    assert_eq!(endpoint.penalty(), 0);
+    assert_eq!(set.admits(endpoint), Ok(0), "without a penalty");
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +107,7 @@ async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
     let Err(Some(until)) = set.admits(&endpoints[0]) else { panic!("it is out") };
     // A probe that fails leaves it out, for longer; the others take part all the same.
     tokio::time::advance(until - Instant::now()).await;
-    assert_eq!(set.admits(&endpoints[0]), Ok(()));
+    assert!(set.admits(&endpoints[0]).is_ok());
     let epoch = set.admit(&endpoints[0]).unwrap();
     set.failed(&endpoints[0], epoch);
     assert!(matches!(set.admits(&endpoints[0]), Err(Some(later)) if later > until));
@@ -116,6 +115,6 @@ async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
     // The others go: the one that was left out is all there is.
     set.set_connectivity(&endpoints[1], failed());
     set.set_connectivity(&endpoints[2], failed());
-    assert_eq!(set.admits(&endpoints[0]), Ok(()));
+    assert!(set.admits(&endpoints[0]).is_ok());
     assert_eq!(set.admits(&endpoints[1]), Err(None));
 }
