@@ -5,9 +5,12 @@ use std::sync::Arc;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
+    crypto::WebPkiSupportedAlgorithms,
     pki_types::{CertificateDer, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+
+use crate::provider::verify_signatures;
 
 /// Accepts certificates of the authorities, and the server's own: whoever has its key is the server itself, asking for its
 /// health.
@@ -15,6 +18,7 @@ use rustls::{
 pub(crate) struct ClientVerifier {
     pub(crate) authorities: Arc<dyn ClientCertVerifier>,
     pub(crate) own: CertificateDer<'static>,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -35,25 +39,5 @@ impl ClientCertVerifier for ClientVerifier {
         self.authorities.verify_client_cert(end_entity, intermediates, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
-    }
+    verify_signatures!();
 }

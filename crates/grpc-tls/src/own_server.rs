@@ -9,7 +9,7 @@ use std::{
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::WebPkiSupportedAlgorithms,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,7 +20,7 @@ use crate::{
     file_error::FileError,
     handshake_error::HandshakeError,
     pem::IdentityPem,
-    provider::{ALPN, client_config, provider},
+    provider::{ALPN, client_config, provider, verify_signatures},
 };
 
 /// Makes the handshake with a server of this machine that was started with these files, and presents the same certificate:
@@ -38,7 +38,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let identity = IdentityPem::read(cert, key)?.certified_key()?;
-    let verifier = AnyCertificate(provider().signature_verification_algorithms);
+    let verifier = AnyCertificate { algorithms: provider().signature_verification_algorithms };
     let mut config = client_config()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
@@ -64,7 +64,9 @@ pub enum OwnServerError {
 
 /// Accepts any certificate whose key the server has.
 #[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
+struct AnyCertificate {
+    algorithms: WebPkiSupportedAlgorithms,
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -78,25 +80,5 @@ impl ServerCertVerifier for AnyCertificate {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+    verify_signatures!();
 }

@@ -169,10 +169,12 @@ impl Source for ServerFiles {
         let verifier: Arc<dyn ClientCertVerifier> = match authorities {
             None => Arc::new(NoClientAuth),
             Some(pem) => {
-                let authorities = WebPkiClientVerifier::builder_with_provider(pem.authorities()?, provider()).build();
+                let provider = provider();
+                let algorithms = provider.signature_verification_algorithms;
+                let authorities = WebPkiClientVerifier::builder_with_provider(pem.authorities()?, provider).build();
                 let authorities = authorities
                     .map_err(|error| pem.error(Problem::Certificate { number: 1, reason: error.to_string() }))?;
-                Arc::new(ClientVerifier { authorities, own: own.clone() })
+                Arc::new(ClientVerifier { authorities, own: own.clone(), algorithms })
             }
         };
         let mut config = server_config()
