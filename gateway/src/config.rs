@@ -10,12 +10,12 @@ use service_kit::{
     ServeContext, ServeError, Settings,
     identity::Authentication,
     serve::Server,
-    settings::{ClientTlsArgs, IdentityArgs, ServiceArgs},
+    settings::{ClientTlsArgs, IdentityArgs, ServiceArgs, whole_number},
 };
 
 use crate::{
     backends::{BackendArgs, BackendUrls, Backends},
-    service::{Gateway, override_keys},
+    service::{DEFAULT_STREAM_MAX_IN_FLIGHT, Gateway, override_keys},
 };
 
 /// Answers each request from several services, and reports how much the calls to them overlapped.
@@ -44,6 +44,9 @@ pub struct Config {
     /// How calls to all of them are treated.
     #[command(flatten)]
     pub backends: BackendArgs,
+    /// How many calls all streams of users together may have in flight; more wait
+    #[arg(long, default_value_t = DEFAULT_STREAM_MAX_IN_FLIGHT, value_parser = whole_number::<usize>(1, 1_000_000), value_name = "N")]
+    pub stream_max_in_flight: usize,
     /// Certificates for backends with an https:// URL.
     #[command(flatten)]
     pub client_tls: ClientTlsArgs,
@@ -83,7 +86,8 @@ impl Settings for Config {
         let server = Server::new(FILE_DESCRIPTOR_SET, self.service.limits(), meter);
         let gateway = Gateway::new(backends.clone(), baggage_keys(self.baggage_keys, self.allow_overrides), meter)
             .allow_overrides(self.allow_overrides)
-            .work_budget(server.work_budget());
+            .work_budget(server.work_budget())
+            .stream_max_in_flight(self.stream_max_in_flight);
         server
             .authentication(authentication)
             .reflection(self.service.reflection)

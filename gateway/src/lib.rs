@@ -12,6 +12,7 @@
 //! * [`backends`]: the table of the services behind the gateway, and a channel to each.
 //! * [`report`]: converts reports of fan-outs to the contract's message.
 //! * [`user_stream`]: the messages of a stream of users. The last one is the report.
+//! * `stream_limit`: a limit on the calls of all streams together.
 //! * `metrics`: metrics of all fan-outs.
 //! * [`error`]: errors, and the gRPC status of each.
 
@@ -23,6 +24,7 @@ pub mod profile;
 pub mod report;
 pub mod request;
 pub mod service;
+mod stream_limit;
 pub mod user_stream;
 
 pub use config::Config;

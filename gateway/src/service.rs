@@ -18,6 +18,7 @@ use crate::{
     profile::Profiles,
     report,
     request::{ProfileQuery, UsersQuery},
+    stream_limit::StreamLimit,
     user_stream::{MessageStream, UserMessages},
 };
 
@@ -30,7 +31,11 @@ pub struct Gateway {
     baggage_keys: BaggageKeys,
     override_keys: BaggageKeys,
     work_budget: Option<WorkBudget>,
+    stream_limit: StreamLimit,
 }
+
+/// How many calls of all streams of users are in flight at most by default.
+pub(crate) const DEFAULT_STREAM_MAX_IN_FLIGHT: usize = 64;
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
 const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry";
@@ -43,7 +48,8 @@ impl Gateway {
     pub fn new(backends: Backends, baggage_keys: BaggageKeys, meter: Option<&Meter>) -> Self {
         let (profiles, metrics) = (Profiles::new(backends), FanOutMetrics::new(meter));
         let override_keys = override_keys();
-        Self { profiles, metrics, allow_overrides: false, baggage_keys, override_keys, work_budget: None }
+        let stream_limit = StreamLimit::new(DEFAULT_STREAM_MAX_IN_FLIGHT);
+        Self { profiles, metrics, allow_overrides: false, baggage_keys, override_keys, work_budget: None, stream_limit }
     }
 
     /// Sets whether requests are meant to change the backends' settings. Only then are their overrides checked: other
@@ -57,6 +63,12 @@ impl Gateway {
     #[must_use]
     pub fn work_budget(self, work_budget: WorkBudget) -> Self {
         Self { work_budget: Some(work_budget), ..self }
+    }
+
+    /// Sets how many calls all streams of users together may have in flight.
+    #[must_use]
+    pub fn stream_max_in_flight(self, max: usize) -> Self {
+        Self { stream_limit: StreamLimit::new(max), ..self }
     }
 
     /// Returns the context of the calls for a request. Their deadline is a little earlier than the request's, so that
@@ -168,6 +180,7 @@ impl GatewayService for Gateway {
             policy: query.options.policy,
             max_in_flight: query.max_in_flight,
             work,
+            limit: self.stream_limit.clone(),
             deadline: extensions.get().copied(),
             metrics: self.metrics.clone(),
             saved: saved.clone(),

@@ -34,6 +34,7 @@ use crate::{
     metrics::FanOutMetrics,
     profile::UserStream,
     report,
+    stream_limit::{StreamLimit, StreamPermits},
 };
 
 const STREAM_USERS: &str = "fanout.gateway.v1.GatewayService/StreamUsers";
@@ -50,6 +51,8 @@ pub(crate) struct UserMessages {
     pub(crate) max_in_flight: usize,
     /// The server's permits for the calls, which are as many requests to others.
     pub(crate) work: Option<Permit>,
+    /// How many calls of all streams may be in flight.
+    pub(crate) limit: StreamLimit,
     /// When the calls end, read or not.
     pub(crate) deadline: Option<Deadline>,
     pub(crate) metrics: FanOutMetrics,
@@ -80,6 +83,7 @@ struct Calls {
     left: usize,
     policy: FailurePolicy,
     work: Option<Permit>,
+    permits: StreamPermits,
     errors: HashMap<usize, CallError<BackendError>>,
     metrics: FanOutMetrics,
     saved: SavedTime,
@@ -95,9 +99,10 @@ impl UserMessages {
     ///
     /// Panics outside of a tokio runtime.
     pub(crate) fn start(self) -> MessageStream {
-        let Self { users, ids, policy, max_in_flight, work, deadline, metrics, saved } = self;
+        let Self { users, ids, policy, max_in_flight, work, limit, deadline, metrics, saved } = self;
         let (reader, messages) = mpsc::channel(max_in_flight.max(1));
-        let calls = Calls { users, left: ids.len(), ids, policy, work, errors: HashMap::new(), metrics, saved, reader };
+        let (left, permits, errors) = (ids.len(), limit.stream(), HashMap::new());
+        let calls = Calls { users, left, ids, policy, work, permits, errors, metrics, saved, reader };
         let run = async move {
             match deadline {
                 // Those that wait for the reader then, too.
@@ -161,7 +166,8 @@ impl Calls {
         }
     }
 
-    /// Waits for the next result, `None` at the end. Starts calls as long as there is room for their messages.
+    /// Waits for the next result, `None` at the end. Starts calls as long as there is room for their messages, and in the
+    /// limit of all streams.
     ///
     /// # Errors
     ///
@@ -169,7 +175,10 @@ impl Calls {
     async fn completed(&mut self) -> Result<Option<CompletedUser>, SendError<()>> {
         loop {
             let room = self.reader.capacity();
-            self.users.set_room(room);
+            let wanted = room.min(self.users.width()).min(self.left);
+            let permitted = self.permits.adjust(self.users.running(), wanted);
+            // At the end there is nothing left to start, and the report to make.
+            self.users.set_room(if self.left == 0 { room } else { permitted });
             let running = self.users.running();
             // More calls may be waiting for room.
             let is_full = running >= room && running < self.reader.max_capacity();
@@ -177,6 +186,7 @@ impl Calls {
                 biased;
                 completed = self.users.next() => return Ok(completed),
                 room = self.reader.reserve_many(running + 1), if is_full => drop(room?),
+                () = self.permits.wait(), if permitted < wanted => {}
             }
         }
     }
@@ -290,6 +300,7 @@ mod tests {
             policy,
             max_in_flight: 4,
             work: None,
+            limit: StreamLimit::new(100),
             deadline,
             metrics: FanOutMetrics::new(None),
             saved: SavedTime::default(),

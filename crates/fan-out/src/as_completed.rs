@@ -79,6 +79,11 @@ where
         self.report.clone().unwrap_or_else(|| self.recorder.report())
     }
 
+    /// Returns how many calls may run at once.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// Returns how many calls are running, or have ended and were not yielded yet.
     pub fn running(&self) -> usize {
         self.running.len()
