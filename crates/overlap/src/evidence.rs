@@ -1,6 +1,9 @@
 //! What many traces have shown about pairs of calls.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasherDefault, Hasher},
+};
 
 use crate::{
     analysis::children::Children,
@@ -21,7 +24,7 @@ use crate::{
 /// Memory is bounded: pairs beyond the limit are not kept, see [`dropped`](Self::dropped).
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    pairs: HashMap<Pair, Seen>,
+    pairs: HashMap<Pair, Seen, BuildHasherDefault<PairHasher>>,
     limit: usize,
     dropped: u64,
     traces: u64,
@@ -34,6 +37,10 @@ struct Pair {
     low: Identity,
     high: Identity,
 }
+
+/// Mixes identities, which are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct PairHasher(u64);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
@@ -68,7 +75,7 @@ pub(crate) enum Relation {
 /// So many traces have to agree before "always" is said.
 const ALWAYS: u32 = 3;
 /// So many different calls under one parent are compared; others are not.
-const COMPARED: usize = 32;
+const COMPARED: usize = 16;
 const LIMIT: usize = 1 << 16;
 
 // === impl Evidence ===
@@ -82,7 +89,7 @@ impl Default for Evidence {
 impl Evidence {
     /// Returns evidence of at most so many pairs. Each takes about 100 bytes; the default is 65,536.
     pub fn with_limit(pairs: usize) -> Self {
-        Self { pairs: HashMap::new(), limit: pairs, dropped: 0, traces: 0 }
+        Self { pairs: HashMap::default(), limit: pairs, dropped: 0, traces: 0 }
     }
 
     /// Adds what a trace shows. Adding one twice counts it twice.
@@ -213,6 +220,23 @@ impl Evidence {
 impl Pair {
     fn new(parent: Identity, first: Identity, second: Identity) -> Self {
         Self { parent, low: first.min(second), high: first.max(second) }
+    }
+}
+
+// === impl PairHasher ===
+
+impl Hasher for PairHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // As in FxHash: the multiplier spreads each bit upwards, the rotation back down.
+        self.0 = (self.0.rotate_left(26) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

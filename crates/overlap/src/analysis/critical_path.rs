@@ -57,10 +57,10 @@ struct Candidates {
     of: Vec<(u32, u32)>,
 }
 
-/// So far above a span that outlives its parent somebody is looked for who waited for it.
+/// So far above a span that outlives its parent others are looked for that waited for it or ran when it started.
 const CLIMBED: usize = 64;
 /// So many candidates are looked at for one that was not passed by.
-const LOOKED_AT: usize = 64;
+const LOOKED_AT: usize = 32;
 
 /// Returns the critical path of a trace's root.
 pub(super) fn of(input: &Input<'_>) -> Vec<Segment> {
@@ -95,12 +95,14 @@ pub(super) fn of(input: &Input<'_>) -> Vec<Segment> {
 }
 
 /// Returns the spans between a child and the span that waited for it, from the outermost: they started the child and
-/// ended before it did. The walk goes on in the innermost, and in each other one where the one within it has begun.
+/// ended before it did, but ran at its start. The walk goes on in the innermost, and in each other one where the one within it has begun.
 fn starters(trace: &Trace, child: SpanIndex, frame: &Frame, certain: bool, visited: &[bool]) -> Vec<Frame> {
     let between = std::iter::successors(trace.parent(child), |span| trace.parent(*span));
-    let mut between: Vec<_> = between.take_while(|span| *span != frame.span && !visited[span.get()]).collect();
-    between.reverse();
     let (mut from, until) = (frame.from, frame.until);
+    let between = between.take_while(|span| *span != frame.span && !visited[span.get()]).take(CLIMBED);
+    // One that had ended by then is looked for as any other.
+    let mut between: Vec<_> = between.filter(|span| trace.span(*span).end >= until).collect();
+    between.reverse();
     let mut starters: Vec<Frame> = Vec::with_capacity(between.len());
     for span in between {
         from = trace.span(span).start.clamp(from, until);
