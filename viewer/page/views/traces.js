@@ -105,6 +105,7 @@ export function tracesView(main, first) {
     news.textContent = waiting.size >= MAX_WAITING ? `More than ${MAX_WAITING} new traces` : counted(waiting.size, "new trace");
     if (sorted.length === 0) {
       rows.clear();
+      body.replaceChildren();
       fill(place, !isLoaded ? null : filters.isActive()
         ? h("section", { class: "empty" }, h("h2", null, "No trace matches"), h("p", null, "No trace that the viewer still has fits all of these filters."), h("button", { type: "button", class: "button", on: { click: () => filters.clear() } }, "Clear the filters"))
         : noTraces(status));

@@ -226,6 +226,12 @@ export function createWaterfall(detail, options) {
     options.onSelect?.(i === selected ? null : i);
   }
 
+  grid.addEventListener("focusin", (event) => {
+    const row = /** @type {Element} */ (event.target).closest("[data-index]");
+    if (!(row instanceof HTMLElement)) return;
+    active = Number(row.dataset["index"]);
+    for (const [i, other] of rows) other.tabIndex = i === active ? 0 : -1;
+  });
   grid.addEventListener("keydown", (event) => {
     const action = keys[event.key];
     if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
