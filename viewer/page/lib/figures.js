@@ -26,11 +26,19 @@ const CERTAINTY = { independent: "for certain", dependent: "needed", unknown: "i
 export const certaintyWord = (certainty) => CERTAINTY[certainty] ?? certainty;
 
 /**
+ * Whether it is worth a colour: less is the time that it takes to start a call.
+ * @param {number} avoidable
+ * @param {number} whole
+ */
+export const isWorthwhile = (avoidable, whole) => avoidable > whole * 0.01;
+
+/**
  * What could be saved, and under which condition.
  * @param {number} avoidable
+ * @param {number} whole
  * @param {Certainty} certainty
  */
-export function saving(avoidable, certainty) {
-  if (avoidable <= 0) return h("span", { class: "quiet" }, "–");
+export function saving(avoidable, whole, certainty) {
+  if (!isWorthwhile(avoidable, whole)) return h("span", { class: "quiet number" }, avoidable > 0 ? duration(avoidable) : "–");
   return h("span", { class: "saving" }, h("strong", { class: "number" }, duration(avoidable)), h("span", { class: "certainty" }, certaintyWord(certainty)));
 }

@@ -68,7 +68,7 @@ export function compareView(main, route) {
       h("div", { class: "compared-head" },
         h("h2", { id: `compared-${i}` }, h("a", { href: href("trace", detail.trace.trace_id) }, shortName(detail.trace.root?.name || "Trace")), h("span", { class: "quiet" }, ` ${clock(detail.trace.start_ms)}`)),
         h("p", { class: "compared-figure number" }, duration(detail.trace.duration))),
-      h("p", { class: `compared-verdict${detail.trace.avoidable > 0 ? " accent" : ""}` }, withShortNames(detail.verdict[0] ?? "")),
+      h("p", { class: "compared-verdict" }, withShortNames(detail.verdict[0] ?? "")),
       waterfalls[i].element)), legendOf(...waterfalls.map((waterfall) => waterfall.model)),
       h("div", { class: "button-row" }, copyButton(() => location.href, "Copy the link to this comparison", "Copy link")));
   }

@@ -3,7 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { errorBox } from "../lib/feedback.js";
-import { certaintyWord, durationBar } from "../lib/figures.js";
+import { certaintyWord, durationBar, isWorthwhile } from "../lib/figures.js";
 import { count, duration, shortName, withShortNames } from "../lib/format.js";
 import { rove } from "../lib/keyboard.js";
 import { onStatus, onTrace } from "../lib/live.js";
@@ -56,7 +56,7 @@ export function operationsView(main) {
 
   /** @param {Operation} operation @param {number} longest */
   function rowOf({ service, name, count: seen, wall, avoidable, saved_per_day, certainty, because, findings }, longest) {
-    const has = avoidable.p95 > 0 || saved_per_day > 0;
+    const has = isWorthwhile(avoidable.p95, wall.p95);
     return h("tr", { role: "row" },
       h("td", { role: "cell", class: "what" },
         h("a", { class: "row-link", "data-operation": `${service} ${name}`, href: href("traces", null, { service, operation: name }), title: name }, shortName(name)),
@@ -67,7 +67,7 @@ export function operationsView(main) {
       h("td", { role: "cell", class: "took number", "data-label": "Took, median" }, h("span", { class: "took-text" }, duration(wall.p50)), durationBar(wall.p50, avoidable.p50, longest)),
       h("td", { role: "cell", class: "p95 number", "data-label": "Took, p95" }, duration(wall.p95)),
       h("td", { role: "cell", class: "save number", "data-label": "Could save each" }, has ? [h("strong", null, duration(avoidable.p50)), h("span", { class: "certainty" }, `p95 ${duration(avoidable.p95)}`)] : h("span", { class: "quiet" }, "–")),
-      h("td", { role: "cell", class: "day number", "data-label": "Could save a day" }, saved_per_day > 0 ? h("strong", { class: "day-text" }, duration(saved_per_day)) : h("span", { class: "quiet" }, "–")));
+      h("td", { role: "cell", class: "day number", "data-label": "Could save a day" }, has ? h("strong", { class: "day-text" }, duration(saved_per_day)) : h("span", { class: "quiet" }, "–")));
   }
 
   const unsubscribe = [

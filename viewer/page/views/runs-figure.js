@@ -1,6 +1,7 @@
 // Runs of a request on one axis: a bar for each call, overlap shaded, what decides the end underlined, and the figures.
 
 import { h, hidden, s } from "../lib/dom.js";
+import { isWorthwhile } from "../lib/figures.js";
 import { duration, tick } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { href } from "../lib/router.js";
@@ -29,7 +30,7 @@ export function runsFigure(runs, options = {}) {
       !run.ok && h("p", { class: "run-error" }, icon("error"), `${run.code}: ${run.message}`),
       tracks(run, at, place),
       h("div", { class: "run-figures" }, h("dl", null,
-        figure("All calls together", duration(run.total)), figure("Saved by overlapping", duration(run.saved)), figure("Could still be saved", duration(run.avoidable), isWorthwhile(run))),
+        figure("All calls together", duration(run.total)), figure("Saved by overlapping", duration(run.saved)), figure("Could still be saved", duration(run.avoidable), isWorthwhile(run.avoidable, run.wall))),
         run.trace_id && h("a", { href: href("trace", run.trace_id) }, "Open the trace")))),
     h("div", { class: "run-axis", "aria-hidden": "true" }, h("div", { class: "ticks" }, at.map((ns) => h("span", { css: { left: place(ns) } }, tick(ns, step))))),
     h("ul", { class: "legend run-legend", "aria-label": "Legend" },
@@ -38,9 +39,6 @@ export function runsFigure(runs, options = {}) {
       runs.some((run) => ghostsOf(run).size > 0) && h("li", null, s("svg", { width: 24, height: 14, "aria-hidden": "true" }, s("rect", { class: "ghost", x: 0.5, y: 2.5, width: 23, height: 9, rx: 2.5 })), "Where a call could have run")));
 }
 
-/** Less than this is the time that it takes to start a call. @param {Run} run */
-const isWorthwhile = (run) => run.avoidable > run.wall * 0.02;
-
 /**
  * Calls that could have started at once: the first of each chain, if it waited for another.
  * @param {Run} run
@@ -48,7 +46,7 @@ const isWorthwhile = (run) => run.avoidable > run.wall * 0.02;
 export function ghostsOf(run) {
   /** @type {Map<unknown, import("../lib/api.js").RunCall>} */
   const firsts = new Map();
-  if (!isWorthwhile(run)) return new Set();
+  if (!isWorthwhile(run.avoidable, run.wall)) return new Set();
   run.calls.forEach((call, i) => {
     const chain = call.chain ?? `call ${i}`;
     const first = firsts.get(chain);

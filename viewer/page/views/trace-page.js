@@ -3,6 +3,7 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { announce, copyButton } from "../lib/feedback.js";
+import { isWorthwhile } from "../lib/figures.js";
 import { clock, count, counted, date, duration, percent, shortName, withShortNames } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { href, replaceParams } from "../lib/router.js";
@@ -148,14 +149,14 @@ function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
   return [
     h("div", { class: "trace-title" },
       h("div", null,
-        h("p", { class: "eyebrow" }, trace.root?.service ?? "unknown service", h("span", { class: "quiet" }, ` · ${date(trace.start_ms)}, ${clock(trace.start_ms)}`), !trace.complete && h("span", { class: "badge" }, "still receiving")),
+        h("p", { class: "eyebrow" }, trace.root?.service ?? "unknown service", h("span", { class: "quiet" }, ` · ${date(trace.start_ms)}, ${clock(trace.start_ms)}`), !trace.complete && h("span", { class: "badge" }, "incomplete")),
         h("h1", { tabindex: -1, title: name }, shortName(name)),
         h("p", { class: "quiet mono trace-id" }, id)),
       h("div", { class: "button-row" },
         copyButton(() => location.href, "Copy the link to what is shown", "Copy link"),
         stored && h("a", { class: "button quiet", href: api.downloadUrl(id), download: `trace-${id}.json`, id: "download" }, icon("download"), "Download"),
         stored && h("a", { class: "button quiet", href: href("compare", null, { left: id }) }, icon("compare"), "Compare"))),
-    first && h("p", { class: `verdict${trace.avoidable > 0 ? " accent" : ""}` }, first),
+    first && h("p", { class: `verdict${isWorthwhile(trace.avoidable, trace.duration) ? " accent" : ""}` }, first),
     shown.length > 0 && h("ul", { class: "verdict-more" }, shown.map((sentence) => h("li", null, sentence))),
     others.length > shown.length && h("details", { class: "more" }, h("summary", null, `${counted(others.length - shown.length, "more finding")}`), h("ul", { class: "verdict-more" }, others.slice(3, 203).map((sentence) => h("li", null, sentence)))),
     problems.length > 0 && h("details", { class: "more" }, h("summary", null, `${counted(problems.length, "thing")} in this trace had to be repaired`), h("ul", null, problems.slice(0, 200).map((problem) => h("li", null, problem)))),
@@ -163,7 +164,7 @@ function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
       stat("Took", duration(trace.duration)),
       stat("All calls together", duration(sum)),
       stat("Saved by overlapping", duration(trace.saved)),
-      stat("Could still be saved", duration(trace.avoidable), trace.avoidable > 0 ? percent(trace.avoidable, trace.duration) : "", trace.avoidable > 0),
+      stat("Could still be saved", duration(trace.avoidable), isWorthwhile(trace.avoidable, trace.duration) ? percent(trace.avoidable, trace.duration) : "", isWorthwhile(trace.avoidable, trace.duration)),
       stat("Spans", count(trace.spans), trace.errors > 0 ? counted(trace.errors, "error") : counted(trace.services.length, "service"))),
     critical_path.length === 0 && h("p", { class: "quiet" }, "This trace has no spans with a duration."),
   ];

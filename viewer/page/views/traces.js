@@ -17,7 +17,12 @@ import { createFilters } from "./filters.js";
 /** @import { Route } from "../lib/router.js" */
 /** @import { View } from "../app.js" */
 
+/** Why spans are dropped. @type {{ [reason: string]: string }} */
+const REASONS = { memory: "spans of traces that made room for newer ones", trace_too_large: "spans above what one trace may have", invalid: "spans without valid ids" };
+
 const PAGE = 50;
+/** So often the viewer is asked for the rest of a page. */
+const MAX_ROUNDS = 20;
 /** So many new traces are counted while the list is read. */
 const MAX_WAITING = 999;
 
@@ -68,10 +73,8 @@ export function tracesView(main, first) {
     reading.abort();
     reading = new AbortController();
     const signal = reading.signal;
-    const query = filters.query();
-    query.set("limit", String(PAGE));
     try {
-      const page = await api.traces(query, signal);
+      const page = await read(null, signal);
       traces = new Map(page.traces.map((trace) => [trace.trace_id, trace]));
       next = page.next;
       hasOlder = false;
@@ -84,19 +87,37 @@ export function tracesView(main, first) {
   }
 
   async function loadMore() {
-    const query = filters.query();
-    query.set("limit", String(PAGE));
-    if (next) query.set("before", next);
     try {
-      const page = await api.traces(query);
+      const page = await read(next, reading.signal);
       for (const trace of page.traces) traces.set(trace.trace_id, trace);
       next = page.next;
       hasOlder = true;
       announce(`${counted(page.traces.length, "more trace")}.`);
       draw();
     } catch (error) {
-      place.append(errorBox(error));
+      if (!reading.signal.aborted) place.append(errorBox(error));
     }
+  }
+
+  /**
+   * The viewer answers with fewer than a page if it had to look at many traces for them: it is asked to go on.
+   * @param {string | null} before
+   * @param {AbortSignal} signal
+   */
+  async function read(before, signal) {
+    /** @type {TraceSummary[]} */
+    const found = [];
+    let cursor = before;
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const query = filters.query();
+      query.set("limit", String(PAGE - found.length));
+      if (cursor) query.set("before", cursor);
+      const page = await api.traces(query, signal);
+      found.push(...page.traces);
+      cursor = page.next;
+      if (cursor === null || found.length >= PAGE) break;
+    }
+    return { traces: found, next: cursor };
   }
 
   function draw() {
@@ -146,8 +167,8 @@ export function tracesView(main, first) {
         h("span", { class: "services" }, services.slice(0, 5).map((service) => h("span", { class: "service" }, h("span", { class: `swatch ${serviceClass(service)}`, "aria-hidden": "true" }), service)), services.length > 5 && ` +${services.length - 5}`)),
       h("td", { role: "cell", class: "when number" }, clock(trace.start_ms), !isToday(trace.start_ms) && h("span", { class: "quiet" }, ` ${date(trace.start_ms)}`)),
       h("td", { role: "cell", class: "took number" }, h("span", { class: "took-text" }, duration(trace.duration)), durationBar(trace.duration, trace.avoidable, longest)),
-      h("td", { role: "cell", class: "save" }, saving(trace.avoidable, trace.certainty)),
-      h("td", { role: "cell", class: "size number" }, count(trace.spans), hidden(" spans"), trace.errors > 0 && h("span", { class: "badge error" }, icon("error"), counted(trace.errors, "error")), !trace.complete && h("span", { class: "badge" }, "receiving")));
+      h("td", { role: "cell", class: "save" }, saving(trace.avoidable, trace.duration, trace.certainty)),
+      h("td", { role: "cell", class: "size number" }, count(trace.spans), hidden(" spans"), trace.errors > 0 && h("span", { class: "badge error" }, icon("error"), counted(trace.errors, "error")), !trace.complete && h("span", { class: "badge", title: "Some of its spans have not come" }, "incomplete")));
   }
 
   /** @param {string} id */
@@ -189,7 +210,7 @@ export function tracesView(main, first) {
       status = now;
       const dropped = now.dropped.spans + now.dropped.traces;
       fill(summary, `${counted(now.traces, "trace")} and ${counted(now.spans, "span")} here, ${counted(now.received.spans, "span")} received, `, h("span", { class: dropped > 0 ? "warn" : "" }, dropped > 0 ? `${counted(now.dropped.spans, "span")} dropped` : "none dropped"));
-      summary.title = Object.entries(now.dropped.reasons ?? {}).map(([reason, number]) => `${count(number)}: ${reason}`).join("\n");
+      summary.title = Object.entries(now.dropped.reasons ?? {}).filter(([, number]) => number > 0).map(([reason, number]) => `${count(number)}: ${REASONS[reason] ?? reason}`).join("\n");
       if (wasEmpty && isLoaded && traces.size === 0) draw();
     }),
   ];
