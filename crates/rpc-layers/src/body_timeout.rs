@@ -44,7 +44,7 @@ use crate::{
 /// - One that does not arrive within the time, or its caller's `grpc-timeout` if that is shorter, is answered with
 ///   `DEADLINE_EXCEEDED` and the `google.rpc.ErrorInfo` `REQUEST_TOO_SLOW`. Until then it costs its headers and at most
 ///   32 KiB.
-/// - All requests that have not arrived to their end have 32 MiB together, and one of them a quarter of what is left of
+/// - All requests that have not arrived to their end have 24 MiB together, and one of them a third of what is left of
 ///   that, but 1 KiB in any case. One that is larger is answered with `RESOURCE_EXHAUSTED`, a `google.rpc.ErrorInfo`
 ///   `TOO_MANY_BYTES_IN_MEMORY` and a `google.rpc.RetryInfo`.
 /// - The time that it took counts for the layers of [`deadline`](crate::deadline), but no span has it: the trace starts

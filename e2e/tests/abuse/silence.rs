@@ -94,10 +94,11 @@ async fn headers_without_a_message(target: Target) {
 /// Large messages that never end: each connection sends as much of them as its windows let it at once.
 async fn large_messages_without_an_end(target: Target) {
     const CONNECTIONS: usize = 64;
-    const CALLS: u32 = 4;
+    const CALLS: u32 = 64;
     let victim = Victim::start(target, "0").await;
     let honest = Honest::start(&victim).await;
-    let mut beginning = vec![0; 1 << 20];
+    // Of a message of 4 MiB: a little less than the window of a call.
+    let mut beginning = vec![0; 60 << 10];
     beginning[..5].copy_from_slice(&[0, 0, 0x40, 0, 0]);
     let mut attackers = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -110,6 +111,8 @@ async fn large_messages_without_an_end(target: Target) {
         }
         attackers.push(attacker);
     }
+    // Most of them find no room.
+    attackers.last_mut().unwrap().ended(1).await;
     honest.finish().await;
     victim.assert_held("large messages without an end", Warned::Throttled(1));
 }

@@ -16,12 +16,12 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::throttle::Throttle;
 
-/// How many bytes all requests together may have.
-const MAX: usize = 32 << 20;
+/// How many bytes all requests together may have. What they are collected in has room for up to twice as many.
+const MAX: usize = 24 << 20;
 
-/// Which part of what is left of that one request may have: a quarter. So it falls as they run out, as in
+/// Which part of what is left of that one request may have: a third. So it falls as they run out, as in
 /// [`limit`](crate::limit), and the largest are refused first.
-const PART: usize = 4;
+const PART: usize = 3;
 
 /// How many bytes a request may have even if nothing is left: most have fewer.
 const ALWAYS: usize = 1 << 10;
@@ -132,16 +132,16 @@ mod tests {
     #[test]
     fn a_few_may_be_as_large_as_a_message() {
         let quota = MemoryQuota::default();
-        let mut requests: Vec<_> = (0..3).map(|_| quota.of_request()).collect();
+        let mut requests: Vec<_> = (0..2).map(|_| quota.of_request()).collect();
         for request in &mut requests {
             request.grow_to(5).unwrap();
             request.grow_to(4 << 20).unwrap();
             request.grow_to(7).unwrap();
         }
-        assert_eq!(quota.used(), 12 << 20);
+        assert_eq!(quota.used(), 8 << 20);
         let refused = requests[0].add(MAX).unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert_eq!(refused.get_details_error_info().unwrap().reason, "TOO_MANY_BYTES_IN_MEMORY");
-        assert_eq!(quota.used(), 8 << 20, "it has nothing any more");
+        assert_eq!(quota.used(), 4 << 20, "it has nothing any more");
     }
 }

@@ -228,7 +228,7 @@ async fn messages_without_an_end_have_a_bounded_memory_and_small_ones_are_served
         let read = [0, 1].map(|_| poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).now_or_never().flatten());
         refused += usize::from(read.iter().flatten().any(Result::is_err));
         open.push((send, body));
-        assert!(layer.memory.used() <= 32 << 20);
+        assert!(layer.memory.used() <= 24 << 20);
     }
     assert!(refused > 2_000, "{refused}");
 
