@@ -7,6 +7,14 @@ use rpc_layers::{Throttle, peer::network};
 
 use super::ConnectionLimits;
 
+/// Which part of all connections is for peers that have few: the last quarter. So a few peers with as many as each may
+/// have do not keep the others out.
+const RESERVE: usize = 4;
+
+/// Which part of what is left of that one peer may have. It falls as the reserve does, as with permits for requests
+/// (`rpc_layers::limit`): something is left for a peer that comes later.
+const PART: usize = 16;
+
 /// Counts the open connections, and rejects those above a limit.
 #[derive(Debug)]
 pub(super) struct Admission {
@@ -34,6 +42,8 @@ pub(super) struct ConnectionPermit {
 enum Exceeded {
     All,
     Peer,
+    /// Few connections are left, and the peer has more of them than others.
+    Share,
 }
 
 // === impl Admission ===
@@ -62,6 +72,9 @@ impl Admission {
             Exceeded::Peer => {
                 tracing::warn!(max_per_peer, %peer, others, "connections are rejected: their peer has too many open");
             }
+            Exceeded::Share => {
+                tracing::warn!(max, %peer, others, "connections are rejected: few are left, and their peer has its share");
+            }
         }
     }
 }
@@ -80,14 +93,24 @@ impl Open {
             return Err(Exceeded::All);
         }
         if let Some(peer) = peer {
-            let open = self.by_peer.entry(peer).or_default();
-            if *open >= limits.max_per_peer {
+            let open = self.by_peer.get(&peer).copied().unwrap_or_default();
+            if open >= limits.max_per_peer {
                 return Err(Exceeded::Peer);
             }
-            *open += 1;
+            if open >= self.share(open, limits.max) {
+                return Err(Exceeded::Share);
+            }
+            self.by_peer.insert(peer, open + 1);
         }
         self.all += 1;
         Ok(())
+    }
+
+    /// Returns how many of `max` connections a peer may have that has so many.
+    fn share(&self, open: usize, max: usize) -> usize {
+        let left = max - self.all;
+        // One that is alone keeps nobody out.
+        if left > max / RESERVE || open == self.all { max } else { (left / PART).max(1) }
     }
 
     fn remove(&mut self, peer: Option<IpAddr>) {
@@ -144,6 +167,27 @@ mod tests {
         assert!(admission.admit(ip("127.0.0.1")).is_none(), "loopback counts among all");
         drop(first);
         let _again = admission.admit(ip("192.0.2.1")).unwrap();
+    }
+
+    #[test]
+    fn a_few_peers_do_not_keep_the_others_out() {
+        let admission = admission(400, 100);
+        let take_all = |address: &str| -> Vec<_> { std::iter::from_fn(|| admission.admit(ip(address))).collect() };
+        let mut taken: Vec<_> = (1..=30).map(|last| take_all(&format!("192.0.2.{last}"))).collect();
+        let counts: Vec<_> = taken.iter().map(Vec::len).collect();
+        assert_eq!(counts[..6], [100, 100, 100, 5, 5, 5], "the last quarter is shared");
+        let _late = admission.admit(ip("198.51.100.1")).expect("something is left");
+        let _own = admission.admit(ip("127.0.0.1")).expect("also for the service's own health check");
+        assert!(admission.admit(ip("192.0.2.30")).is_none());
+        taken.remove(0);
+        assert!(take_all("198.51.100.2").len() > 5, "what is free again is shared too");
+    }
+
+    #[test]
+    fn a_peer_that_is_alone_has_all_that_a_peer_may_have() {
+        let admission = admission(100, 100);
+        let taken: Vec<_> = std::iter::from_fn(|| admission.admit(ip("192.0.2.1"))).collect();
+        assert_eq!(taken.len(), 100);
     }
 
     #[test]
