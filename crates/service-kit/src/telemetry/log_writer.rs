@@ -152,10 +152,10 @@ mod tests {
             thread::sleep(Duration::from_micros(100));
         }
         writer.flush_all();
-        let writes = u128::from(output.1.load(Ordering::Relaxed));
+        let times = u128::from(output.1.load(Ordering::Relaxed));
         // The first one, and the flush.
         let most = begun.elapsed().as_micros() / GATHER.as_micros() + 2;
-        assert!(writes <= most, "{writes} in {:?}", begun.elapsed());
+        assert!(times <= most, "{times} in {:?}", begun.elapsed());
     }
 
     #[test]
