@@ -1,0 +1,151 @@
+"""The question's handler in other languages, under stock OpenTelemetry: what `fanout analyze` says of its traces.
+
+`examples/question/run` runs the programs as a user would, and collects their traces over OTLP: HTTP from Python and Node, gRPC
+from Rust.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fanout_up import BINARY, REPOSITORY
+
+QUESTION = REPOSITORY / "examples/question"
+
+# How long each call takes, in seconds: long enough that what a busy machine adds is far below 5 %.
+DELAY = 2.0
+
+# Upper bounds in seconds, far above what a slow machine needs: packages are installed, the programs in Rust are built.
+RUN = 900
+ANALYZE = 60
+
+# The routes of each handler that make both calls at once.
+TOGETHER = {"python": ["together", "tasks", "task-group"], "node": ["together"], "rust": ["together", "tasks"]}
+
+
+def run(*arguments) -> str:
+    """Runs the programs. They end with the process of the tests, whichever way."""
+    command = ["setpriv", "--pdeathsig", "TERM", sys.executable, QUESTION / "run", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            shown, errors = process.communicate(timeout=RUN)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            raise
+    assert (process.returncode, errors) == (0, ""), shown + errors
+    return shown
+
+
+def analyze(*arguments, expected_code: int = 0) -> str:
+    process = subprocess.run([BINARY, "analyze", *map(str, arguments)], capture_output=True, text=True, timeout=ANALYZE)
+    assert process.returncode == expected_code, process.stdout + process.stderr
+    return process.stdout
+
+
+def traces_of(file: Path) -> list[dict]:
+    found = json.loads(analyze("--json", file))
+    assert [given["problems"] for given in found["inputs"]] == [[]]
+    assert all(trace["complete"] for trace in found["traces"])
+    return found["traces"]
+
+
+@pytest.fixture(scope="module", params=TOGETHER)
+def language(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def answers(language, tmp_path_factory) -> tuple[str, Path]:
+    """What a run printed, and the file with its traces."""
+    file = tmp_path_factory.mktemp(language) / "traces.pb"
+    return run(language, "--delay", DELAY, "--traces", file), file
+
+
+@pytest.fixture(scope="module")
+def by_route(answers) -> dict[str, list[dict]]:
+    """The traces of each of the handler's routes."""
+    traces = {}
+    for trace in traces_of(answers[1]):
+        assert trace["service"] == "handler"
+        traces.setdefault(trace["name"].removeprefix("GET /"), []).append(trace)
+    return traces
+
+
+
+def sequences(trace: dict) -> list[dict]:
+    return [sequence for fan_out in trace["fan_outs"] for sequence in fan_out["sequences"]]
+
+
+def test_each_answer_is_as_expected(language, answers):
+    lines = answers[0].splitlines()
+    measured = [line for line in lines if line.endswith(" s")]
+    assert len(measured) == 3 + len(TOGETHER[language]), answers[0]
+    assert "not as expected" not in answers[0]
+
+
+def test_every_route_has_its_traces(language, by_route):
+    expected = dict.fromkeys([*TOGETHER[language], "chain"], 1) | {"in-turn": 3}
+    assert {route: len(traces) for route, traces in by_route.items()} == expected
+
+
+def test_calls_in_turn_are_found_with_what_joining_would_save(language, by_route):
+    for trace in by_route["in-turn"]:
+        assert trace["avoidable_ms"] == pytest.approx(DELAY * 1000, rel=0.05)
+        [sequence] = sequences(trace)
+        assert len(sequence["calls"]) == 2
+        assert sequence["saves_ms"] == pytest.approx(DELAY * 1000, rel=0.05)
+        # GET /countries has no parameter that could come from the first reply; an RPC's parameters are not in its span.
+        assert sequence["certainty"] == ("unknown" if language == "rust" else "independent"), sequence
+
+
+def test_two_callers_do_not_wait_for_one_another(by_route):
+    first, second = by_route["in-turn"][1:]
+    for trace in (first, second):
+        assert trace["wall_ms"] == pytest.approx(2 * DELAY * 1000, rel=0.1)
+
+
+def test_joined_calls_are_not_found(language, by_route):
+    for route in TOGETHER[language]:
+        [trace] = by_route[route]
+        assert trace["avoidable_ms"] < 0.05 * DELAY * 1000
+        assert trace["saved_ms"] == pytest.approx(DELAY * 1000, rel=0.05)
+        assert sequences(trace) == []
+
+
+def test_a_chain_is_found_with_a_condition(by_route):
+    [trace] = by_route["chain"]
+    [sequence] = sequences(trace)
+    assert sequence["certainty"] == "unknown"
+    assert "if the second does not need the first" in sequence["sentence"]
+
+
+def test_a_build_fails_on_calls_in_turn(answers):
+    shown = analyze("--max-avoidable", f"{DELAY * 0.9}s", answers[1], expected_code=1)
+    assert "GET /in-turn" in shown
+    analyze("--max-avoidable", f"{DELAY * 1.1}s", answers[1])
+
+
+def critical_path(trace: dict) -> list[str]:
+    """The calls on the critical path of a trace."""
+    return [part["name"] for part in trace["critical_path"] if part["name"].startswith("get ")]
+
+
+@pytest.mark.parametrize("flags", [["--runs", "20"], ["--runs", "1", "--task-spans"]], ids=["many traces", "a span for each task"])
+def test_the_critical_path_of_a_gather_stays_in_its_task(tmp_path, flags):
+    """jaeger-ui#2371."""
+    file = tmp_path / "traces.pb"
+    run("critical-path", *flags, "--traces", file)
+    traces = traces_of(file)
+    assert len(traces) == int(flags[1])
+    for trace in traces:
+        assert trace["name"] == "main"
+        assert critical_path(trace) == ["get one", "get three"]
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "python/pitfalls.py"], ["node", "node/pitfalls.js"]], ids=lambda command: command[1])
+def test_what_the_document_says_of_failures_holds(command):
+    process = subprocess.run(command, cwd=QUESTION, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("holds:") >= 4
