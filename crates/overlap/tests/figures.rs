@@ -332,3 +332,26 @@ fn evidence_is_of_the_same_parent_and_of_one_clock() {
     assert_eq!(analysis.fan_outs()[0].sequences[0].certainty, Certainty::Unknown);
     assert_eq!(in_turn.find(id(9)), None);
 }
+
+#[test]
+fn of_calls_made_several_times_others_may_have_overlapped() {
+    let judged = |again: &str| {
+        let trace = trace(vec![
+            server(1, 0, "handler", 0, 300),
+            client(2, 1, "a", 0, 100),
+            client(3, 1, again, 50, 100),
+            client(4, 1, "b", 100, 200),
+        ]);
+        let analysis = analysis(&trace);
+        let sequence = analysis.fan_outs()[0].sequences[0].clone();
+        assert_eq!(sequence.calls, [find(&trace, 2), find(&trace, 4)]);
+        sequence.certainty
+    };
+    assert_eq!(judged("b"), Certainty::Unknown);
+    // One method again and again is told apart by nothing: some ran together, so all could.
+    assert_eq!(judged("c"), Certainty::Unknown);
+    let pool = (2..8).map(|number| client(number, 1, "GetUser", number / 2 * 100, number / 2 * 100 + 100));
+    let fan_out = fan_out([server(1, 0, "handler", 0, 500)].into_iter().chain(pool).collect());
+    assert_eq!(fan_out.sequences.len(), 2);
+    assert!(fan_out.sequences.iter().all(|sequence| sequence.certainty == Certainty::Independent));
+}

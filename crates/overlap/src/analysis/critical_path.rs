@@ -11,11 +11,14 @@
 //! * **A known need** (a link, a chain) comes before what ended later.
 //! * **Of two parallel branches** that ended before a call, the later is not followed if it is known not to be needed
 //!   (it has run beside that call in another trace) and the other is not. Otherwise it is, and the segment says that
-//!   this is a guess.
+//!   this is a guess. Calls that are made several times by one span are not told apart by this.
+
+use std::collections::HashSet;
 
 use super::{Input, children::time};
 use crate::{
     analysis::needs::Need,
+    call::Identity,
     closeness::{Interval, STICKS_OUT},
     evidence::Relation,
     span::SpanKind,
@@ -57,6 +60,9 @@ struct Candidates {
     of: Vec<(u32, u32)>,
 }
 
+/// What is made more than once, with who makes it.
+type Several = HashSet<(SpanIndex, Identity)>;
+
 /// So far above a span that outlives its parent others are looked for that waited for it or ran when it started.
 const CLIMBED: usize = 64;
 /// So many candidates are looked at for one that was not passed by.
@@ -67,11 +73,12 @@ pub(super) fn of(input: &Input<'_>) -> Vec<Segment> {
     let trace = input.trace;
     let Some(root) = trace.root() else { return Vec::new() };
     let candidates = Candidates::of(trace);
+    let several = several(input);
     let whole = time(trace, root);
     let (mut path, mut frames) = (Vec::new(), vec![Frame::new(root, whole, true)]);
     let mut visited = vec![false; trace.spans().len()];
     while let Some(frame) = frames.last_mut() {
-        let Some((child, certain)) = candidates.choose(input, frame, &visited) else {
+        let Some((child, certain)) = candidates.choose(input, frame, &visited, &several) else {
             push(&mut path, frame.span, frame.from, frame.until, frame.certain);
             frames.pop();
             continue;
@@ -113,6 +120,21 @@ fn starters(trace: &Trace, child: SpanIndex, frame: &Frame, certain: bool, visit
         starters.push(Frame { successor: Some(child), ..Frame::new(span, part, certain) });
     }
     starters
+}
+
+/// Returns what each span makes more than once.
+fn several(input: &Input<'_>) -> Several {
+    let mut seen = HashSet::new();
+    let mut several = Several::new();
+    for parent in input.trace.indices() {
+        let children = input.trace.children(parent);
+        if children.len() > 1 {
+            seen.clear();
+            let identities = children.iter().map(|child| input.identities[child.get()]);
+            several.extend(identities.filter(|identity| !seen.insert(*identity)).map(|identity| (parent, identity)));
+        }
+    }
+    several
 }
 
 fn push(path: &mut Vec<Segment>, span: SpanIndex, start: u64, end: u64, certain: bool) {
@@ -169,7 +191,13 @@ impl Candidates {
     }
 
     /// Returns what the span waited for before `until`, and whether there was no choice.
-    fn choose(&self, input: &Input<'_>, frame: &mut Frame, visited: &[bool]) -> Option<(SpanIndex, bool)> {
+    fn choose(
+        &self,
+        input: &Input<'_>,
+        frame: &mut Frame,
+        visited: &[bool],
+        several: &Several,
+    ) -> Option<(SpanIndex, bool)> {
         let trace = input.trace;
         let (from, to) = self.of[frame.span.get()];
         let candidates = &self.spans[from as usize..to as usize];
@@ -190,7 +218,7 @@ impl Candidates {
         let latest = *rest.first()?;
         let (skip, certain) = match frame.successor {
             None => (0, true),
-            Some(successor) => choose_before(input, frame.span, successor, rest),
+            Some(successor) => choose_before(input, frame.span, successor, rest, several),
         };
         frame.next += skip + 1;
         let chosen = rest.get(skip).copied().unwrap_or(latest);
@@ -199,7 +227,13 @@ impl Candidates {
 }
 
 /// Returns which of the candidates the successor has waited for, and whether there was no choice.
-fn choose_before(input: &Input<'_>, parent: SpanIndex, successor: SpanIndex, rest: &[SpanIndex]) -> (usize, bool) {
+fn choose_before(
+    input: &Input<'_>,
+    parent: SpanIndex,
+    successor: SpanIndex,
+    rest: &[SpanIndex],
+    several: &Several,
+) -> (usize, bool) {
     let trace = input.trace;
     let looked_at = &rest[..rest.len().min(LOOKED_AT)];
     if let Some(needed) = needed(input, parent, successor)
@@ -213,7 +247,9 @@ fn choose_before(input: &Input<'_>, parent: SpanIndex, successor: SpanIndex, res
     let others = looked_at.iter().enumerate().skip(1).take_while(|(_, span)| is_parallel(span));
     let relation =
         |span: SpanIndex| input.relation(parent, input.identities[span.get()], input.identities[successor.get()]);
+    let is_one = |span: SpanIndex| !several.contains(&(parent, input.identities[span.get()]));
     match relation(rest[0]) {
+        Relation::Overlapped { .. } if !is_one(successor) || !is_one(rest[0]) => (0, others.count() == 0),
         Relation::AwaitedInTurn { .. } => (0, true),
         Relation::Overlapped { .. } => {
             let mut others = others.filter(|(_, span)| !matches!(relation(**span), Relation::Overlapped { .. }));

@@ -93,33 +93,37 @@ pub(super) fn of(input: &Input<'_>, parent: SpanIndex, avoidable: u64) -> Vec<Se
     let calls = input.children.calls(parent);
     let needs = input.needs.under(parent);
     let lanes = lanes(calls);
+    let mut counts = HashMap::new();
+    for call in calls {
+        *counts.entry(input.identities[call.span.get()]).or_insert(0) += 1;
+    }
     let lanes = lanes.iter().filter(|lane| lane.len() > 1);
-    lanes.map(|places| Lane { input, parent, calls, needs, places }.sequence(avoidable)).collect()
+    lanes.map(|places| Lane { input, parent, calls, needs, places, counts: &counts }.sequence(avoidable)).collect()
 }
 
 /// Distributes calls to as few lanes as possible, each of which holds calls that ran in turn: a call goes after the one
 /// that ended last before its start.
 fn lanes(calls: &[Call]) -> Vec<Vec<usize>> {
     let mut lanes: Vec<Vec<usize>> = Vec::new();
-    // The end of each lane that can go on.
-    let mut ends: BTreeSet<(u64, usize)> = BTreeSet::new();
+    // The end of each lane that can go on, and how long its last call took: of several that end together, the longest.
+    let mut ends: BTreeSet<(u64, u64, usize)> = BTreeSet::new();
     for (place, call) in calls.iter().enumerate().filter(|(_, call)| call.is_awaited) {
         let latest = call.time.start.saturating_add(touch(u64::MAX));
         let last = |lane: usize| lanes[lane].last().map(|last| calls[*last].time);
-        let follows = |(_, lane): &&(u64, usize)| {
+        let follows = |(_, _, lane): &&(u64, u64, usize)| {
             last(*lane).is_some_and(|last| matches!(last.order(call.time), Order::WithinHair | Order::WithinPause))
         };
         // Further ones ended earlier: if none of the latest few is near, none is.
-        let found = ends.range(..=(latest, usize::MAX)).rev().take(8).find(follows).copied();
-        let lane = if let Some((end, lane)) = found {
-            ends.remove(&(end, lane));
+        let found = ends.range(..=(latest, u64::MAX, usize::MAX)).rev().take(8).find(follows).copied();
+        let lane = if let Some(end @ (_, _, lane)) = found {
+            ends.remove(&end);
             lanes[lane].push(place);
             lane
         } else {
             lanes.push(vec![place]);
             lanes.len() - 1
         };
-        ends.insert((call.time.end, lane));
+        ends.insert((call.time.end, call.time.nanos(), lane));
     }
     lanes
 }
@@ -131,6 +135,8 @@ struct Lane<'a> {
     calls: &'a [Call],
     needs: &'a [Need],
     places: &'a [usize],
+    /// How often the parent makes each call.
+    counts: &'a HashMap<Identity, usize>,
 }
 
 // === impl Lane ===
@@ -201,8 +207,11 @@ impl Lane<'_> {
                 if needed[at].is_some_and(|(needed, _)| needed == *last) {
                     continue;
                 }
+                // Of different calls that are made several times, others than these may have overlapped.
+                let is_told_apart =
+                    *earlier == identity || [earlier, &identity].iter().all(|call| self.counts.get(call) == Some(&1));
                 let reason = match self.relation(*earlier, identity) {
-                    Relation::Overlapped { traces } => Reason::Overlapped { traces },
+                    Relation::Overlapped { traces } if is_told_apart => Reason::Overlapped { traces },
                     _ if needs_nothing => Reason::WithoutParameters,
                     _ => return None,
                 };

@@ -145,6 +145,10 @@ impl Seen {
     fn overlapped(&self, evidence: &Evidence) -> Option<u32> {
         let mut least = None;
         let repeats = self.finding.most > self.calls.len();
+        if repeats && self.calls.len() > 1 {
+            // Others than these may have overlapped.
+            return None;
+        }
         for (place, first) in self.calls.iter().enumerate() {
             let others = if repeats { &self.calls[place..] } else { &self.calls[place + 1..] };
             for second in others {
