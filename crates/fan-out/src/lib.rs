@@ -74,8 +74,9 @@
 //! # Tracing
 //!
 //! Each fan-out is a span `fan_out` with the fields `fanout.strategy`, `fanout.width`,
-//! `fanout.wall_ms`, `fanout.saved_ms` and `fanout.avoidable_ms`. Every call is polled
-//! inside it, also in a task of its own, so spans that calls create are its children.
+//! `fanout.wall_ms`, `fanout.saved_ms`, `fanout.avoidable_ms`, and `fanout.chains` if calls
+//! need one another: `a > b; c > d` for two chains of calls with these methods. Every call is
+//! polled inside it, also in a task of its own, so spans that calls create are its children.
 
 pub mod as_completed;
 mod attempts;

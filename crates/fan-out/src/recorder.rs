@@ -87,6 +87,7 @@ impl Recorder {
             "fanout.wall_ms" = field::Empty,
             "fanout.saved_ms" = field::Empty,
             "fanout.avoidable_ms" = field::Empty,
+            "fanout.chains" = field::Empty,
         )
     }
 
@@ -227,4 +228,7 @@ fn record(span: &Span, report: &Report) {
     span.record("fanout.wall_ms", ms(report.wall));
     span.record("fanout.saved_ms", ms(report.saved));
     span.record("fanout.avoidable_ms", ms(report.avoidable));
+    if let Some(chains) = report.chains() {
+        span.record("fanout.chains", chains);
+    }
 }

@@ -91,6 +91,16 @@ impl Report {
         }
         Self { strategy, wall, total, saved: total.saturating_sub(wall), avoidable, calls }
     }
+
+    /// Writes which calls need one another, for a span: their methods, or their names, with ` > ` between the calls of a
+    /// chain and `; ` between chains. `None` if no call needs another one. Chains after the 16th are left out.
+    pub(crate) fn chains(&self) -> Option<String> {
+        let step = |call: &CallReport| if call.method.is_empty() { call.name.clone() } else { call.method.clone() };
+        let chains = self.calls.chunk_by(|call, next| call.chain == next.chain).filter(|chain| chain.len() > 1);
+        let chain = |chain: &[CallReport]| chain.iter().map(step).collect::<Vec<_>>().join(" > ");
+        let chains: Vec<_> = chains.take(16).map(chain).collect();
+        (!chains.is_empty()).then(|| chains.join("; "))
+    }
 }
 
 /// Returns the longest sum of durations of one chain. A chain's calls are adjacent.
@@ -179,6 +189,26 @@ mod tests {
     fn a_chain_beside_a_call_is_as_long_as_its_parts() {
         figures(vec![ran(0, 0, 2000), ran(0, 2000, 2000), ran(1, 0, 3000)], 4000, 7000, 3000, 0, Some(1));
         figures(vec![ran(0, 0, 2000), ran(0, 2000, 2000), ran(1, 4000, 3000)], 7000, 7000, 0, 3000, Some(2));
+    }
+
+    #[test]
+    fn chains_are_named_by_their_methods() {
+        let named = |chain, name, method| CallReport {
+            name: Cow::Borrowed(name),
+            method: Cow::Borrowed(method),
+            ..ran(chain, 0, 1)
+        };
+        let calls = vec![
+            named(0, "user", "UserService/GetUser"),
+            named(0, "country", "CountryService/GetCountry"),
+            named(1, "alone", ""),
+            named(2, "a", ""),
+            named(2, "b", ""),
+        ];
+        let report = Report::new(Strategy::Concurrent, calls);
+        let chains = "UserService/GetUser > CountryService/GetCountry; a > b";
+        assert_eq!(report.chains().as_deref(), Some(chains));
+        assert_eq!(Report::new(Strategy::Concurrent, vec![named(0, "a", ""), named(1, "b", "")]).chains(), None);
     }
 
     #[test]
