@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
+    analyze::{AnalyzeArgs, AnalyzeError, analyze},
     call::{CallArgs, call},
     certs::{CertsArgs, CertsError, certs},
     compare::{CompareArgs, compare},
@@ -36,6 +37,8 @@ enum Command {
     Call(CallArgs),
     /// Makes many requests and shows how long they took
     Load(LoadArgs),
+    /// Shows how calls overlapped in traces of any program, and what joining would save
+    Analyze(AnalyzeArgs),
     /// Receives traces of any program, and shows in a browser how their calls overlapped
     View(ViewArgs),
     /// Makes certificates for TLS: an authority, and one for each service
@@ -54,6 +57,9 @@ pub enum Error {
     /// `compare`, `call` or `load` failed.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// No traces could be analysed.
+    #[error(transparent)]
+    Analyze(#[from] AnalyzeError),
     /// No certificates could be made.
     #[error(transparent)]
     Certs(#[from] CertsError),
@@ -82,9 +88,12 @@ impl Cli {
             Command::Compare(args) => args.request.options.check(),
             Command::Load(args) => args.request.options.check(),
             Command::View(args) => args.check(),
-            Command::Up(_) | Command::Certs(_) | Command::Key(_) | Command::Completions(_) | Command::Service(_) => {
-                Ok(())
-            }
+            Command::Up(_)
+            | Command::Analyze(_)
+            | Command::Certs(_)
+            | Command::Key(_)
+            | Command::Completions(_)
+            | Command::Service(_) => Ok(()),
         }
     }
 
@@ -102,6 +111,7 @@ impl Cli {
                 completions(&args).map_err(ClientError::Output)?;
                 Ok(Completion::Success)
             }
+            Command::Analyze(args) => Ok(analyze(&args)?),
             Command::Certs(args) => Ok(certs(&args).map(|()| Completion::Success)?),
             Command::Call(args) => Ok(call(&args).await?),
             Command::Load(args) => Ok(load(&args).await?),
@@ -118,6 +128,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Client(error) => error.exit_code(),
+            Self::Analyze(error) => error.exit_code(),
             Self::Certs(error) => error.exit_code(),
             Self::Up(error) => error.exit_code(),
             Self::View(error) => error.exit_code(),

@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode};
 
 use crate::{
+    analyze::Failure,
     gateway_client::{connector::Unreachable, tls::BadTlsFile},
     terminal::text_layout::printable,
 };
@@ -14,6 +15,10 @@ pub enum Completion {
     Success,
     /// Requests failed: at least one for `compare`, all for `load`.
     RequestsFailed,
+    /// Joining calls would save more than is allowed (`analyze`).
+    LimitExceeded,
+    /// What could be read was analysed, but not everything could be read (`analyze`).
+    BrokenInput(Failure),
     /// A service ended with this code.
     Service(ExitCode),
 }
@@ -44,7 +49,8 @@ impl From<Completion> for ExitCode {
     fn from(completion: Completion) -> Self {
         match completion {
             Completion::Success => Self::SUCCESS,
-            Completion::RequestsFailed => Self::FAILURE,
+            Completion::RequestsFailed | Completion::LimitExceeded => Self::FAILURE,
+            Completion::BrokenInput(failure) => failure.into(),
             Completion::Service(code) => code,
         }
     }

@@ -6,6 +6,7 @@
 //! * [`call`]: one request, its calls as a picture, and its reply.
 //! * [`compare`]: one request with each strategy, drawn as a waterfall.
 //! * [`load`]: many requests, counted and timed.
+//! * [`analyze`]: traces of any program: how their calls overlapped.
 //! * [`up`]: all services, each as a process.
 //! * [`view`]: receives traces and shows them in a browser, with a panel that sends requests.
 //! * [`certs`]: an authority and certificates for all services.
@@ -17,8 +18,9 @@
 //! * [`parent_process`]: a child ends when its parent has ended.
 //! * [`usage`]: reads the command line; errors in it, each as one line.
 //!
-//! Imports run one way: `command`, then `up`, then `view`, then `call`, `certs`, `compare` and `load`, then the others.
+//! Imports run one way: `command`, then `up`, then `view`, then `analyze`, `call`, `certs`, `compare` and `load`, then the others.
 
+pub mod analyze;
 pub mod call;
 pub mod certs;
 pub mod command;

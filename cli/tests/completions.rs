@@ -40,7 +40,8 @@ fn bash_offers_commands_flags_and_values() {
 fn every_shell_has_a_script_with_all_commands() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = print(shell);
-        for command in ["up", "compare", "call", "load"].into_iter().chain(SERVICES.iter().map(|service| service.name))
+        for command in
+            ["up", "compare", "call", "load", "analyze"].into_iter().chain(SERVICES.iter().map(|service| service.name))
         {
             assert!(script.contains(command), "{command} in the script for {shell}");
         }

@@ -140,8 +140,9 @@ fn is_default(documented: &str, default: &str) -> bool {
 fn every_flag_is_described_with_its_variable_and_default() {
     let rows = rows();
     let mut described = BTreeSet::new();
-    let commands =
-        ["up", "compare", "call", "load", "certs"].into_iter().chain(SERVICES.iter().map(|service| service.name));
+    let commands = ["up", "compare", "call", "load", "certs", "analyze"]
+        .into_iter()
+        .chain(SERVICES.iter().map(|service| service.name));
     for command in commands {
         let sections = sections(command);
         for flag in flags(command).iter().filter(|flag| flag.name != "--help" && flag.name != "--version") {

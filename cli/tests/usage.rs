@@ -14,6 +14,23 @@ const ERRORS: &[(&[&str], &str)] = &[
     (&["compar"], "fanout: unknown command 'compar'; did you mean 'compare'?"),
     (&["--gateway"], "fanout: unknown flag '--gateway': --help lists what there is"),
     (&["compare", "--tiemout", "1s"], "fanout: unknown flag '--tiemout'; did you mean '--timeout'?"),
+    (&["analyze"], "fanout: missing '<FILE>...': --help says what it is"),
+    (
+        &["analyze", "a.json", "--max-avoidable", "much"],
+        "fanout: invalid value 'much' for '--max-avoidable <TIME>': expected a time such as 100ms or 1.5s",
+    ),
+    (
+        &["analyze", "a.json", "--trace", "xyz"],
+        "fanout: invalid value 'xyz' for '--trace <ID>': expected 1 to 32 hexadecimal digits",
+    ),
+    (
+        &["analyze", "a.json", "--format", "xml"],
+        "fanout: invalid value 'xml' for '--format <FORMAT>': expected text, json, github or junit",
+    ),
+    (
+        &["analyze", "a.json", "--limit", "0"],
+        "fanout: invalid value '0' for '--limit <N>': expected a whole number from 1 to 1000000",
+    ),
     (&["compare", "ada"], "fanout: unknown argument 'ada': --help lists what there is"),
     (
         &["compare", "--method", "get-profil"],
@@ -292,6 +309,7 @@ async fn the_help_names_every_command() {
             "compare",
             "call",
             "load",
+            "analyze",
             "certs",
             "key",
             "completions",

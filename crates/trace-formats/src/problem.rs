@@ -36,9 +36,9 @@ pub enum Position {
 
 impl Problem {
     /// Creates a problem. A long message is cut.
-    pub(crate) fn new(position: Position, path: String, span: Option<String>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(position: Position, path: String, span: Option<String>, message: impl AsRef<str>) -> Self {
         let span = span.map(|id| shortened(id, 40));
-        Self { position, path: shortened(path, MAX_MESSAGE), span, message: shortened(message.into(), MAX_MESSAGE) }
+        Self { position, path: shortened(path, MAX_MESSAGE), span, message: shortened(message, MAX_MESSAGE) }
     }
 }
 
@@ -66,8 +66,14 @@ impl Display for Position {
     }
 }
 
-/// Returns the text, without what is after `most` bytes.
-fn shortened(mut text: String, most: usize) -> String {
+/// Returns the text with all characters visible, without what is after `most` bytes.
+fn shortened(text: impl AsRef<str>, most: usize) -> String {
+    let escape = |c: char| match c {
+        '"' | '\'' | '\\' => c.to_string(),
+        c => c.escape_debug().to_string(),
+    };
+    // More characters than bytes are not shown.
+    let mut text: String = text.as_ref().chars().take(most + 1).map(escape).collect();
     if text.len() > most {
         let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
@@ -86,6 +92,12 @@ mod tests {
         let problem = Problem::new(position, "data[0].spans[4]".to_owned(), Some("00f067aa".to_owned()), "no start");
         assert_eq!(problem.to_string(), "line 3, column 17: span 00f067aa: data[0].spans[4]: no start");
         assert_eq!(Problem::new(Position::Byte(7), String::new(), None, "cut off").to_string(), "byte 7: cut off");
+    }
+
+    #[test]
+    fn hidden_characters_are_written_out() {
+        let problem = Problem::new(Position::Byte(0), String::new(), None, "a\u{1b}\"b\u{202e}");
+        assert_eq!(problem.message, "a\\u{1b}\"b\\u{202e}");
     }
 
     #[test]

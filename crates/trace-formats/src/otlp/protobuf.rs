@@ -167,6 +167,6 @@ fn merge<M: prost::Message>(
     }
 }
 
-fn report(sink: &mut Sink<'_>, offset: usize, path: String, span: Option<String>, message: impl Into<String>) {
+fn report(sink: &mut Sink<'_>, offset: usize, path: String, span: Option<String>, message: impl AsRef<str>) {
     sink.report(Problem::new(Position::Byte(offset), path, span, message));
 }
