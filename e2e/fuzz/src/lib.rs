@@ -19,7 +19,7 @@
 //! # Layout
 //!
 //! * [`TARGETS`]: the properties by name, a module for each.
-//! * `text`, `status`: what holds for every error.
+//! * `text`, `status`: what holds for every error; `traces`: what holds for traces in every format.
 //! * [`target!`]: the program of a target.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a panic is what the fuzzer looks for")]
@@ -30,12 +30,18 @@ pub mod delays;
 pub mod discovery;
 pub mod framing;
 pub mod grpc_timeout;
+pub mod jaeger_json;
 pub mod log_line;
+pub mod otlp_json;
+pub mod otlp_protobuf;
+pub mod overlap;
 pub mod page_token;
 pub mod requests;
 pub mod service_config;
 mod status;
 mod text;
+mod traces;
+pub mod zipkin_json;
 
 use std::{env, fs, process::ExitCode};
 
@@ -43,17 +49,22 @@ use std::{env, fs, process::ExitCode};
 pub type Property = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Property); 10] = [
+pub const TARGETS: [(&str, Property); 15] = [
     ("baggage", baggage::run),
     ("delay_flag", delay_flag::run),
     ("delays", delays::run),
     ("discovery", discovery::run),
     ("framing", framing::run),
     ("grpc_timeout", grpc_timeout::run),
+    ("jaeger_json", jaeger_json::run),
     ("log_line", log_line::run),
+    ("otlp_json", otlp_json::run),
+    ("otlp_protobuf", otlp_protobuf::run),
+    ("overlap", overlap::run),
     ("page_token", page_token::run),
     ("requests", requests::run),
     ("service_config", service_config::run),
+    ("zipkin_json", zipkin_json::run),
 ];
 
 /// Defines the program of a target: libFuzzer's, or without it one that checks the files in its arguments.

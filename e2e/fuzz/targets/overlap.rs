@@ -1,0 +1,5 @@
+//! See [`fuzz::overlap`].
+
+#![cfg_attr(feature = "libfuzzer", no_main)]
+
+fuzz::target!(overlap);
