@@ -166,7 +166,7 @@ describe("traces", () => {
   });
 
   test("a trace is explained: verdict, overlap, critical path, calls in turn, and hostile attributes stay text", async () => {
-    const opened = await openPage(browser, up.url);
+    const opened = await openPage(browser, up.url, { height: 1500 });
     const { page } = opened;
     await openShop(opened);
     assert.match(await page.locator(".verdict").first().innerText(), /It took 760\sms; joining calls would save/);
