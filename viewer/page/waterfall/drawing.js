@@ -139,21 +139,31 @@ function ghosts(frame) {
     if (right <= 0 || left >= scale.width) continue;
     const y = barY(frame, row);
     group.append(s("rect", { class: "ghost", x: px(left) + 0.5, y: y + 0.5, width: px(Math.max(1, right - left - 1)), height: barHeight - 1, rx: 2.5 }));
-    const room = scale.x(model.spans[i].start_offset) - left;
-    const text = ghostText(turn.position === turn.sequence.calls.length - 1, turn, room);
-    if (text) group.append(s("text", { class: "ghost-text", x: px(Math.max(left, 0) + 8), y: y + barHeight / 2, dy: "0.35em" }, text));
+    if (turn.position < turn.sequence.calls.length - 1) continue;
+    const label = ghostLabel(turn, Math.max(left, 0), right, Math.min(scale.x(model.spans[i].start_offset), scale.width));
+    if (label) group.append(s("text", { class: "ghost-text", x: px(label.x), y: y + barHeight / 2, dy: "0.35em" }, label.text));
   }
   return group.childNodes.length > 0 ? group : null;
 }
 
-/** @param {boolean} isLast @param {import("./model.js").Turn} turn @param {number} room */
-function ghostText(isLast, turn, room) {
-  if (!isLast) return null;
+/**
+ * What joining saves, in the box or between it and the call, whichever takes more words.
+ * @param {import("./model.js").Turn} turn
+ * @param {number} left Where the box begins.
+ * @param {number} right Where it ends.
+ * @param {number} start Where the call begins.
+ */
+function ghostLabel(turn, left, right, start) {
   const saves = duration(turn.saves);
   const texts = turn.sequence.certainty === "independent"
     ? [`could run here, ${saves} sooner`, `saves ${saves}`, `−${saves}`]
     : [`could run here if it does not need the one before: ${saves} sooner`, `if independent, ${saves} sooner`, `saves ${saves}?`];
-  return texts.find((text) => text.length * CHARACTER + 16 < room) ?? null;
+  for (const text of texts) {
+    const width = text.length * CHARACTER;
+    if (width + 14 < right - left) return { x: left + 8, text };
+    if (right < start && width + 14 < start - right) return { x: right + 7, text };
+  }
+  return null;
 }
 
 /**
