@@ -6,5 +6,6 @@ npm ci --silent --no-audit --no-fund --prefix e2e/browser
 npm run --silent --prefix e2e/browser types
 
 need_release
+FANOUT=$(realpath "$FANOUT")
 command -v google-chrome >/dev/null || need_package chromium chromium
 npm test --silent --prefix e2e/browser

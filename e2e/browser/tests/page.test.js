@@ -98,7 +98,7 @@ describe("requests through the gateway", () => {
     await opened.end();
   });
 
-  test("the four questions hold", async () => {
+  test("the four questions are answered: expected beside measured", async () => {
     const opened = await openPage(browser, up.url);
     const { page } = opened;
     await opened.go("#/run");

@@ -7,7 +7,7 @@ import { durationBar, saving } from "../lib/figures.js";
 import { clock, count, counted, date, duration, isToday, shortName } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { rove } from "../lib/keyboard.js";
-import { onStatus, onTrace } from "../lib/live.js";
+import { onConnection, onStatus, onTrace } from "../lib/live.js";
 import { href, navigate } from "../lib/router.js";
 import { serviceClass } from "../lib/services.js";
 import { noTraces } from "./empty.js";
@@ -191,7 +191,13 @@ export function tracesView(main, first) {
     navigate(href("compare", null, { left, right }));
   }
 
+  let wasLost = false;
   const unsubscribe = [
+    onConnection((state) => {
+      // What happened meanwhile was not told.
+      if (state === "live" && wasLost) load();
+      wasLost = state === "lost";
+    }),
     onTrace((trace) => {
       if (!isLoaded) return;
       const isShown = traces.has(trace.trace_id);
