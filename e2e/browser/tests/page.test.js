@@ -175,6 +175,9 @@ describe("traces", () => {
     assert.ok((await page.getByText("in turn", { exact: true }).count()) >= 11, "each SELECT but the first waited for the one before");
     assert.equal(await page.getByRole("row", { name: /GET \/stock/ }).first().locator(".badge.error").count(), 1);
 
+    await page.getByRole("button", { name: "Show it" }).first().click();
+    assert.match(await page.locator(".details .note").innerText(), /12 calls of SELECT line_items/);
+
     await page.getByRole("row", { name: /GET \/basket/ }).click();
     const details = page.getByRole("complementary", { name: "Span details" });
     assert.match(await details.innerText(), /<img src=x onerror/);

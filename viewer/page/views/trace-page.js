@@ -50,8 +50,17 @@ export function createTracePage(detail, params, { stored }) {
   }
 
   function drawHead() {
-    fill(heading, headOf(current, stored));
+    fill(heading, headOf(current, stored, showSpan));
     fill(legend, legendOf(waterfall.model));
+  }
+
+  /** @param {string} id */
+  function showSpan(id) {
+    const i = waterfall.model.index.get(id);
+    if (i === undefined) return;
+    waterfall.reveal(i);
+    waterfall.activate(i);
+    select(i, true);
   }
 
   /** @param {number | null} i @param {boolean} [remember] */
@@ -139,10 +148,23 @@ function matching(span, words) {
   return Object.entries(span.attributes ?? {}).some(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`.toLowerCase().includes(words));
 }
 
-/** @param {TraceDetail} detail @param {boolean} stored */
-function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
+/**
+ * A finding, with a way to its calls in the waterfall.
+ * @param {TraceDetail} detail
+ * @param {string} sentence
+ * @param {(id: string) => void} show
+ */
+function finding({ fan_outs }, sentence, show) {
+  const sequence = fan_outs.flatMap((it) => it.sequences).find((it) => sentence.endsWith(it.sentence));
+  const id = sequence?.calls[1];
+  return h("li", null, withShortNames(sentence), id !== undefined && [" ", h("button", { type: "button", class: "text-button quiet", on: { click: () => show(id) } }, "Show it")]);
+}
+
+/** @param {TraceDetail} detail @param {boolean} stored @param {(id: string) => void} show */
+function headOf(detail, stored, show) {
+  const { trace, verdict, problems, fan_outs, critical_path } = detail;
   const name = trace.root?.name || "A trace without a root";
-  const [first, ...others] = verdict.map(withShortNames);
+  const [first, ...others] = verdict;
   const shown = others.slice(0, 3);
   const sum = fan_outs.reduce((all, it) => all + it.sum, 0);
   const id = trace.trace_id;
@@ -156,9 +178,9 @@ function headOf({ trace, verdict, problems, fan_outs, critical_path }, stored) {
         copyButton(() => location.href, "Copy the link to what is shown", "Copy link"),
         stored && h("a", { class: "button quiet", href: api.downloadUrl(id), download: `trace-${id}.json`, id: "download" }, icon("download"), "Download"),
         stored && h("a", { class: "button quiet", href: href("compare", null, { left: id }) }, icon("compare"), "Compare"))),
-    first && h("p", { class: `verdict${isWorthwhile(trace.avoidable, trace.duration) ? " accent" : ""}` }, first),
-    shown.length > 0 && h("ul", { class: "verdict-more" }, shown.map((sentence) => h("li", null, sentence))),
-    others.length > shown.length && h("details", { class: "more" }, h("summary", null, `${counted(others.length - shown.length, "more finding")}`), h("ul", { class: "verdict-more" }, others.slice(3, 203).map((sentence) => h("li", null, sentence)))),
+    first && h("p", { class: `verdict${isWorthwhile(trace.avoidable, trace.duration) ? " accent" : ""}` }, withShortNames(first)),
+    shown.length > 0 && h("ul", { class: "verdict-more" }, shown.map((sentence) => finding(detail, sentence, show))),
+    others.length > shown.length && h("details", { class: "more" }, h("summary", null, `${counted(others.length - shown.length, "more finding")}`), h("ul", { class: "verdict-more" }, others.slice(3, 203).map((sentence) => finding(detail, sentence, show)))),
     problems.length > 0 && h("details", { class: "more" }, h("summary", null, `${counted(problems.length, "thing")} in this trace had to be repaired`), h("ul", null, problems.slice(0, 200).map((problem) => h("li", null, problem)))),
     h("dl", { class: "stats" },
       stat("Took", duration(trace.duration)),
