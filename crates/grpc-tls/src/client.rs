@@ -45,6 +45,9 @@ pub struct ClientTls {
     server_name: Option<ServerName<'static>>,
 }
 
+/// What the configuration is made of.
+struct Files(ClientFiles);
+
 pin_project! {
     /// A connection with TLS. Its errors say in plain words why the server refused the client's certificate, which a
     /// client learns only when it reads.
@@ -68,7 +71,10 @@ impl ClientTls {
     ///
     /// Panics outside of a tokio runtime.
     pub fn load(files: ClientFiles) -> Result<Self, FileError> {
-        Ok(Self { config: Reloaded::load(files)?, server_name: None })
+        let has_files = files.ca.is_some() || files.identity.is_some();
+        let files = Files(files);
+        let config = if has_files { Reloaded::load(files)? } else { Reloaded::fixed(files.parse(&files.read()?)?) };
+        Ok(Self { config, server_name: None })
     }
 
     /// Trusts the authorities of this machine, and has no certificate. Blocks for a moment.
@@ -124,20 +130,17 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-// === impl ClientFiles ===
+// === impl Files ===
 
-impl Source for ClientFiles {
+impl Source for Files {
     type Contents = (Option<Pem>, Option<IdentityPem>);
     type Value = ClientConfig;
+    type Error = FileError;
 
     fn read(&self) -> Result<Self::Contents, FileError> {
-        let authorities = self.ca.as_ref().map(|file| Pem::read(file, FileRole::Authorities)).transpose()?;
-        let identity = self.identity.as_ref().map(|(cert, key)| IdentityPem::read(cert, key)).transpose()?;
+        let authorities = self.0.ca.as_ref().map(|file| Pem::read(file, FileRole::Authorities)).transpose()?;
+        let identity = self.0.identity.as_ref().map(|(cert, key)| IdentityPem::read(cert, key)).transpose()?;
         Ok((authorities, identity))
-    }
-
-    fn has_files(&self) -> bool {
-        self.ca.is_some() || self.identity.is_some()
     }
 
     fn parse(&self, (authorities, identity): &Self::Contents) -> Result<ClientConfig, FileError> {

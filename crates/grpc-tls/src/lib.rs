@@ -9,7 +9,7 @@
 //! * `client_verifier`: which client certificates a server accepts; [`names`]: the names in a certificate, and which of
 //!   them may connect.
 //! * [`handshake_error`]: why a connection has no TLS, in plain words.
-//! * `reload`: a value that is made again when its files change.
+//! * [`reload`]: values that are made again when their files change.
 //! * `pem`: certificates, keys and authorities in PEM files; [`file_error`]: why one cannot be used.
 //! * `provider`: the one crypto provider, and the one version of TLS.
 
@@ -21,7 +21,7 @@ pub mod names;
 pub mod own_server;
 mod pem;
 mod provider;
-mod reload;
+pub mod reload;
 pub mod server;
 
 pub use rustls::pki_types::ServerName;

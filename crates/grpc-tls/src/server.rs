@@ -59,6 +59,9 @@ pub enum RefusedStream<IO> {
     Tls(Box<TlsStream<IO>>),
 }
 
+/// The files that it is made of.
+struct Files(ServerFiles);
+
 /// What is made of a server's files.
 pub(crate) struct Server {
     config: Arc<ServerConfig>,
@@ -82,7 +85,7 @@ impl ServerTls {
     ///
     /// Panics outside of a tokio runtime.
     pub fn load(files: ServerFiles) -> Result<Self, FileError> {
-        Reloaded::load(files).map(Self)
+        Reloaded::load(Files(files)).map(Self)
     }
 
     /// Reads the files now, and logs whether they have changed.
@@ -147,20 +150,17 @@ impl Server {
     }
 }
 
-// === impl ServerFiles ===
+// === impl Files ===
 
-impl Source for ServerFiles {
+impl Source for Files {
     type Contents = (IdentityPem, Option<Pem>);
     type Value = Server;
+    type Error = FileError;
 
     fn read(&self) -> Result<Self::Contents, FileError> {
-        let identity = IdentityPem::read(&self.cert, &self.key)?;
-        let authorities = self.client_ca.as_ref().map(|file| Pem::read(file, FileRole::Authorities)).transpose()?;
+        let identity = IdentityPem::read(&self.0.cert, &self.0.key)?;
+        let authorities = self.0.client_ca.as_ref().map(|file| Pem::read(file, FileRole::Authorities)).transpose()?;
         Ok((identity, authorities))
-    }
-
-    fn has_files(&self) -> bool {
-        true
     }
 
     fn parse(&self, (identity, authorities): &Self::Contents) -> Result<Server, FileError> {
@@ -181,7 +181,7 @@ impl Source for ServerFiles {
             .with_client_cert_verifier(Arc::clone(&verifier))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![ALPN.to_vec()];
-        let (own_names, allowed_clients) = (names_of(&own), self.allowed_clients.clone());
+        let (own_names, allowed_clients) = (names_of(&own), self.0.allowed_clients.clone());
         Ok(Server { config: Arc::new(config), verifier, own, own_names, allowed_clients })
     }
 }

@@ -1,14 +1,8 @@
 //! Files that are read again when they change.
 
-use std::{
-    fmt, fs, io,
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, fs, io, io::Read as _, path::PathBuf, sync::Arc, time::Duration};
 
+use grpc_tls::reload::{Reading, Source, Watch};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -16,16 +10,8 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// How often files are read. Their contents are compared, not their times: Kubernetes replaces a directory by a symbolic
-/// link, and copies may keep the time of the original.
+/// How often files are read.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long a changed file has to stay as it is before its contents are used: a program that writes it in place empties it
-/// first, and an empty file of keys would keep everybody out.
-const SETTLE_TIME: Duration = Duration::from_millis(100);
-
-/// How often a file is read for that. Then it is left for the next time.
-const MAX_READS: usize = 10;
 
 /// The longest file that is read, in bytes.
 const MAX_LEN: u64 = 1 << 20;
@@ -37,11 +23,14 @@ type Parse<T> = Box<dyn Fn(&str) -> Result<T, String> + Send>;
 ///
 /// [`WatchedFiles::keep_current`] reads it again. While it cannot be read or parsed, what it held before stays in force.
 pub struct WatchedFile<T> {
+    watch: Watch<TextFile<T>>,
+    current: watch::Sender<Arc<T>>,
+}
+
+/// A file with text, and what is made of it.
+struct TextFile<T> {
     path: PathBuf,
     parse: Parse<T>,
-    /// What was read last, whether or not it could be parsed.
-    last: Result<String, FileError>,
-    current: watch::Sender<Arc<T>>,
 }
 
 /// The reason why a file cannot be used.
@@ -74,11 +63,8 @@ impl<T: Send + Sync + 'static> WatchedFile<T> {
         path: impl Into<PathBuf>,
         parse: impl Fn(&str) -> Result<T, String> + Send + 'static,
     ) -> Result<Self, FileError> {
-        let path = path.into();
-        let text = read(&path)?;
-        let contents = parse(&text).map_err(|problem| FileError { path: path.clone(), problem })?;
-        let current = watch::Sender::new(Arc::new(contents));
-        Ok(Self { path, parse: Box::new(parse), last: Ok(text), current })
+        let (watch, contents) = Watch::load(TextFile { path: path.into(), parse: Box::new(parse) })?;
+        Ok(Self { watch, current: watch::Sender::new(Arc::new(contents)) })
     }
 
     /// Returns what the file holds, now and later.
@@ -87,28 +73,17 @@ impl<T: Send + Sync + 'static> WatchedFile<T> {
     }
 }
 
-impl<T: Send + Sync> ReadAgain for WatchedFile<T> {
+impl<T: Send + Sync + 'static> ReadAgain for WatchedFile<T> {
     fn read_again(&mut self) {
-        let read = read(&self.path);
-        if read == self.last {
-            return;
-        }
-        let read_later = || {
-            thread::sleep(SETTLE_TIME);
-            self::read(&self.path)
-        };
-        let Some(read) = settled(read, read_later).filter(|read| *read != self.last) else { return };
-        let parsed = read
-            .clone()
-            .and_then(|text| (self.parse)(&text).map_err(|problem| FileError { path: self.path.clone(), problem }));
-        // Remembered also if it is bad: each problem is one warning.
-        self.last = read;
-        match parsed {
-            Ok(contents) => {
+        match self.watch.read(false) {
+            Reading::Unchanged => {}
+            Reading::Changed(contents) => {
                 self.current.send_replace(Arc::new(contents));
-                tracing::info!(file = %self.path.display(), "a file has changed, and is in force");
+                tracing::info!(file = %self.watch.source().path.display(), "a file has changed, and is in force");
             }
-            Err(error) => tracing::warn!(%error, "a file has changed, and cannot be used: what it held before stays"),
+            Reading::Unusable(error) => {
+                tracing::warn!(%error, "a file has changed, and cannot be used: what it held before stays");
+            }
         }
     }
 }
@@ -116,32 +91,38 @@ impl<T: Send + Sync> ReadAgain for WatchedFile<T> {
 impl<T> fmt::Debug for WatchedFile<T> {
     /// Leaves out the contents, which may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WatchedFile").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("WatchedFile").field("path", &self.watch.source().path).finish_non_exhaustive()
     }
 }
 
-/// Returns the first reading that is like the one before it. `None` if there is none for now.
-fn settled<R: PartialEq>(first: R, mut read_later: impl FnMut() -> R) -> Option<R> {
-    let mut last = first;
-    for _ in 0..MAX_READS {
-        let next = read_later();
-        if next == last {
-            return Some(next);
+// === impl TextFile ===
+
+impl<T> Source for TextFile<T> {
+    type Contents = String;
+    type Value = T;
+    type Error = FileError;
+
+    fn read(&self) -> Result<String, FileError> {
+        let mut text = String::new();
+        let read = fs::File::open(&self.path).and_then(|file| file.take(MAX_LEN + 1).read_to_string(&mut text));
+        match read {
+            Err(cause) if cause.kind() == io::ErrorKind::InvalidData => {
+                Err(self.error("is not text in UTF-8".to_owned()))
+            }
+            Err(cause) => Err(self.error(format!("cannot be read: {cause}"))),
+            Ok(_) if text.len() as u64 > MAX_LEN => Err(self.error(format!("is longer than {MAX_LEN} bytes"))),
+            Ok(_) => Ok(text),
         }
-        last = next;
     }
-    None
+
+    fn parse(&self, text: &String) -> Result<T, FileError> {
+        (self.parse)(text).map_err(|problem| self.error(problem))
+    }
 }
 
-fn read(path: &Path) -> Result<String, FileError> {
-    let error = |problem: String| FileError { path: path.to_owned(), problem };
-    let mut text = String::new();
-    let read = fs::File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_string(&mut text));
-    match read {
-        Err(cause) if cause.kind() == io::ErrorKind::InvalidData => Err(error("is not text in UTF-8".to_owned())),
-        Err(cause) => Err(error(format!("cannot be read: {cause}"))),
-        Ok(_) if text.len() as u64 > MAX_LEN => Err(error(format!("is longer than {MAX_LEN} bytes"))),
-        Ok(_) => Ok(text),
+impl<T> TextFile<T> {
+    fn error(&self, problem: String) -> FileError {
+        FileError { path: self.path.clone(), problem }
     }
 }
 
@@ -209,8 +190,6 @@ impl fmt::Debug for WatchedFiles {
 
 #[cfg(test)]
 mod tests {
-    use std::iter::repeat_with;
-
     use super::*;
 
     fn number(text: &str) -> Result<u32, String> {
@@ -249,24 +228,6 @@ mod tests {
         fs::write(&path, "1").unwrap();
         file.read_again();
         assert!(!contents.has_changed().unwrap());
-    }
-
-    #[test]
-    fn a_file_that_is_being_written_is_used_when_it_is_there() {
-        let settled = |readings: &[&'static str]| {
-            let mut rest = readings[1..].iter().copied().chain(repeat_with({
-                let mut number = 0;
-                move || {
-                    number += 1;
-                    if number % 2 == 0 { "even" } else { "odd" }
-                }
-            }));
-            super::settled(readings[0], || rest.next().unwrap())
-        };
-        assert_eq!(settled(&["", "whole", "whole"]), Some("whole"));
-        assert_eq!(settled(&["", "wh", "whole", "whole"]), Some("whole"));
-        assert_eq!(settled(&["", ""]), Some(""), "emptied for good");
-        assert_eq!(settled(&["never the same twice"]), None);
     }
 
     #[test]
