@@ -8,12 +8,12 @@
 //!
 //! * `acceptor`: accepts connections, and backs off while the process has no file descriptors left.
 //! * `admission`: the limits on open connections, of all peers and of each.
-//! * `call_service`: runs the calls of one connection.
+//! * `call_service`: runs the calls of one connection; `calls`: their tasks.
 //! * `connection`: one connection, from its preface to its end.
 //! * `handshake`: the TLS handshake, and peers that do not get through it.
 //! * `preface`: reads the first bytes of a connection.
 //! * `refusal`: what a client is told that is refused.
-//! * `fair_read`: reads from a connection no faster than its calls are run.
+//! * `fair_read`: reads from a connection no faster than its calls are run; `read_pace`: how fast that is.
 //! * `http2`: the limits of HTTP/2 on each connection.
 //! * `reply_timeout`: resets calls whose replies their callers do not read.
 //! * `request_body`: reads requests to their end, also if the service does not.
@@ -21,11 +21,13 @@
 mod acceptor;
 mod admission;
 mod call_service;
+mod calls;
 mod connection;
 mod fair_read;
 mod handshake;
 mod http2;
 mod preface;
+mod read_pace;
 mod refusal;
 mod reply_timeout;
 mod request_body;
@@ -75,6 +77,7 @@ pub(crate) async fn serve(
         limits,
         draining: CancellationToken::new(),
         abuse: Throttle::default(),
+        slowed: Throttle::default(),
         handshake: tls.map(Handshake::new),
         unexpected_tls: Throttle::default(),
     });

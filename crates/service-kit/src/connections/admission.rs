@@ -1,11 +1,21 @@
-//! The limits on open connections, of all peers and of each.
+//! The limits on open connections, of all peers and of each, and which connection gives way to a new one.
+//!
+//! A connection without calls costs its peer nothing. If those counted as much as others, a peer that opens as many as
+//! there may be would keep everybody else out. So an idle one is closed for each new one: clients connect again when they
+//! make their next call.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 use rpc_layers::{Throttle, peer::network};
+use tokio_util::sync::CancellationToken;
 
-use super::ConnectionLimits;
+use super::{ConnectionLimits, calls::Calls};
 
 /// Which part of all connections is for peers that have few: the last quarter. So a few peers with as many as each may
 /// have do not keep the others out.
@@ -15,26 +25,36 @@ const RESERVE: usize = 4;
 /// (`rpc_layers::limit`): something is left for a peer that comes later.
 const PART: usize = 16;
 
-/// Counts the open connections, and rejects those above a limit.
+/// Counts the open connections. At a limit, closes an idle one for each new one, or rejects the new one if there is none.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: ConnectionLimits,
     open: Arc<Mutex<Open>>,
-    rejected: Throttle,
+    exceeded: Throttle,
 }
 
 #[derive(Debug, Default)]
 struct Open {
-    all: usize,
-    by_peer: HashMap<IpAddr, usize>,
+    /// In the order in which they were accepted.
+    connections: BTreeMap<u64, OpenConnection>,
+    by_network: HashMap<IpAddr, usize>,
+    next: u64,
 }
 
-/// An open connection. It is counted until this is dropped.
+#[derive(Debug)]
+struct OpenConnection {
+    network: IpAddr,
+    calls: Arc<Calls>,
+    gives_way: CancellationToken,
+}
+
+/// An open connection. It is counted until this is dropped, or until it gives way.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     open: Arc<Mutex<Open>>,
-    /// `None` if its peer has no limit.
-    peer: Option<IpAddr>,
+    number: u64,
+    calls: Arc<Calls>,
+    gives_way: CancellationToken,
 }
 
 /// The limit that a connection exceeds.
@@ -50,92 +70,137 @@ enum Exceeded {
 
 impl Admission {
     pub(super) fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, open: Arc::default(), rejected: Throttle::default() }
+        Self { limits, open: Arc::default(), exceeded: Throttle::default() }
     }
 
-    /// Counts a connection from this address. Returns `None`, and logs a warning, if there are too many.
+    /// Counts a connection from this address. If there are too many, logs a warning, and closes an idle one. Returns `None`
+    /// if all have calls in flight.
     pub(super) fn admit(&self, address: IpAddr) -> Option<ConnectionPermit> {
-        let peer = peer(address);
-        let added = self.open.lock().add(peer, self.limits);
-        match added {
-            Ok(()) => return Some(ConnectionPermit { open: Arc::clone(&self.open), peer }),
-            Err(exceeded) => self.warn(address, exceeded),
+        let network = network(address);
+        let mut open = self.open.lock();
+        let exceeded = open.exceeded(network, self.limits);
+        let idle = exceeded.map(|exceeded| open.remove_idle(exceeded, network));
+        let permit = match idle {
+            None | Some(Some(_)) => Some(open.add(network)),
+            Some(None) => None,
+        };
+        drop(open);
+        if let Some(idle) = idle.as_ref().and_then(Option::as_ref) {
+            idle.gives_way.cancel();
         }
-        None
+        if let Some(exceeded) = exceeded {
+            self.warn(address, exceeded, permit.is_some());
+        }
+        let (number, calls, gives_way) = permit?;
+        Some(ConnectionPermit { open: Arc::clone(&self.open), number, calls, gives_way })
     }
 
-    fn warn(&self, peer: IpAddr, exceeded: Exceeded) {
-        let Some(others) = self.rejected.allow(Instant::now()) else { return };
+    fn warn(&self, peer: IpAddr, exceeded: Exceeded, admitted: bool) {
+        let Some(others) = self.exceeded.allow(Instant::now()) else { return };
         let ConnectionLimits { max, max_per_peer, .. } = self.limits;
-        match exceeded {
-            Exceeded::All => tracing::warn!(max, %peer, others, "connections are rejected: too many are open"),
-            Exceeded::Peer => {
+        match (exceeded, admitted) {
+            (Exceeded::All, true) => {
+                tracing::warn!(max, %peer, others, "idle connections are closed: too many are open");
+            }
+            (Exceeded::All, false) => tracing::warn!(max, %peer, others, "connections are rejected: too many are open"),
+            (Exceeded::Peer, true) => {
+                tracing::warn!(max_per_peer, %peer, others, "idle connections are closed: their peer has too many open");
+            }
+            (Exceeded::Peer, false) => {
                 tracing::warn!(max_per_peer, %peer, others, "connections are rejected: their peer has too many open");
             }
-            Exceeded::Share => {
+            (Exceeded::Share, true) => {
+                tracing::warn!(max, %peer, others, "idle connections are closed: few are left, and their peer has its share");
+            }
+            (Exceeded::Share, false) => {
                 tracing::warn!(max, %peer, others, "connections are rejected: few are left, and their peer has its share");
             }
         }
     }
 }
 
-/// Returns what counts as one peer. Returns `None` for loopback addresses, which everything on this machine has, a proxy
-/// included.
-fn peer(address: IpAddr) -> Option<IpAddr> {
-    Some(network(address)).filter(|network| !network.is_loopback())
-}
-
 // === impl Open ===
 
 impl Open {
-    fn add(&mut self, peer: Option<IpAddr>, limits: ConnectionLimits) -> Result<(), Exceeded> {
-        if self.all >= limits.max {
-            return Err(Exceeded::All);
+    /// Returns the limit that another connection of this network would exceed. A loopback address has none of its own:
+    /// everything on this machine has it, a proxy included.
+    fn exceeded(&self, network: IpAddr, limits: ConnectionLimits) -> Option<Exceeded> {
+        let of_network = self.by_network.get(&network).copied().unwrap_or_default();
+        if !network.is_loopback() && of_network >= limits.max_per_peer {
+            return Some(Exceeded::Peer);
         }
-        if let Some(peer) = peer {
-            let open = self.by_peer.get(&peer).copied().unwrap_or_default();
-            if open >= limits.max_per_peer {
-                return Err(Exceeded::Peer);
-            }
-            if open >= self.share(open, limits.max) {
-                return Err(Exceeded::Share);
-            }
-            self.by_peer.insert(peer, open + 1);
+        if self.connections.len() >= limits.max {
+            return Some(Exceeded::All);
         }
-        self.all += 1;
-        Ok(())
+        (!network.is_loopback() && of_network >= self.share(of_network, limits.max)).then_some(Exceeded::Share)
     }
 
-    /// Returns how many of `max` connections a peer may have that has so many.
+    /// Returns how many of `max` connections a network may have that has so many.
     fn share(&self, open: usize, max: usize) -> usize {
-        let left = max - self.all;
+        let all = self.connections.len();
+        let left = max - all;
         // One that is alone keeps nobody out.
-        if left > max / RESERVE || open == self.all { max } else { (left / PART).max(1) }
+        if left > max / RESERVE || open == all { max } else { (left / PART).max(1) }
     }
 
-    fn remove(&mut self, peer: Option<IpAddr>) {
-        self.all -= 1;
-        if let Some(peer) = peer
-            && let Some(open) = self.by_peer.get_mut(&peer)
-        {
+    fn add(&mut self, network: IpAddr) -> (u64, Arc<Calls>, CancellationToken) {
+        let (number, calls, gives_way) = (self.next, Arc::<Calls>::default(), CancellationToken::new());
+        let connection = OpenConnection { network, calls: Arc::clone(&calls), gives_way: gives_way.clone() };
+        self.connections.insert(number, connection);
+        *self.by_network.entry(network).or_default() += 1;
+        self.next += 1;
+        (number, calls, gives_way)
+    }
+
+    /// Removes the connection that gives way to another one of this network: the oldest that has had no call, or else the
+    /// oldest that has none in flight. It is one of the network that exceeds the limit, or that has the most.
+    fn remove_idle(&mut self, exceeded: Exceeded, network: IpAddr) -> Option<OpenConnection> {
+        let network = match exceeded {
+            Exceeded::Peer | Exceeded::Share => network,
+            Exceeded::All => self.by_network.iter().max_by_key(|(_, open)| **open).map(|(network, _)| *network)?,
+        };
+        let is_idle = |connection: &OpenConnection| connection.network == network && connection.calls.len() == 0;
+        let idle = self.connections.iter().filter(|(_, connection)| is_idle(connection));
+        let (number, _) = idle.min_by_key(|(_, connection)| connection.calls.has_started_any())?;
+        self.remove(*number)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<OpenConnection> {
+        let connection = self.connections.remove(&number)?;
+        if let Some(open) = self.by_network.get_mut(&connection.network) {
             *open -= 1;
             if *open == 0 {
-                self.by_peer.remove(&peer);
+                self.by_network.remove(&connection.network);
             }
         }
+        Some(connection)
     }
 }
 
 // === impl ConnectionPermit ===
 
+impl ConnectionPermit {
+    /// Returns the calls of the connection.
+    pub(super) fn calls(&self) -> &Arc<Calls> {
+        &self.calls
+    }
+
+    /// Waits until the connection is to be closed in favour of another one.
+    pub(super) async fn gives_way(&self) {
+        self.gives_way.cancelled().await;
+    }
+}
+
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.open.lock().remove(self.peer);
+        self.open.lock().remove(self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
 
     fn admission(max: usize, max_per_peer: usize) -> Admission {
@@ -146,56 +211,91 @@ mod tests {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn a_network_of_ipv6_is_one_peer_and_loopback_is_none() {
-        assert_eq!(peer(ip("192.0.2.1")), Some(ip("192.0.2.1")));
-        assert_eq!(peer(ip("::ffff:192.0.2.1")), Some(ip("192.0.2.1")));
-        assert_eq!(peer(ip("2001:db8:1:2:3:4:5:6")), Some(ip("2001:db8:1:2::")));
-        for loopback in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(peer(ip(loopback)), None, "{loopback}");
-        }
+    /// Connects, and makes a call that does not end.
+    fn busy(admission: &Admission, address: &str) -> Option<ConnectionPermit> {
+        let permit = admission.admit(ip(address))?;
+        permit.calls().spawn(pending());
+        Some(permit)
     }
 
-    #[test]
-    fn a_peer_has_a_limit_within_that_of_all() {
-        let admission = admission(3, 2);
-        let first = admission.admit(ip("192.0.2.1"));
-        let _second = admission.admit(ip("192.0.2.1")).unwrap();
-        assert!(admission.admit(ip("192.0.2.1")).is_none(), "the peer's third");
-        let _other = admission.admit(ip("192.0.2.2")).unwrap();
-        assert!(admission.admit(ip("192.0.2.3")).is_none(), "the fourth of all");
-        assert!(admission.admit(ip("127.0.0.1")).is_none(), "loopback counts among all");
+    #[tokio::test]
+    async fn a_peer_has_a_limit_within_that_of_all_and_loopback_is_none() {
+        let admission = admission(4, 2);
+        let first = busy(&admission, "192.0.2.1");
+        let _second = busy(&admission, "192.0.2.1").unwrap();
+        assert!(busy(&admission, "192.0.2.1").is_none(), "the peer's third");
+        let _others = ["::1", "::1"].map(|address| busy(&admission, address).unwrap());
+        assert!(busy(&admission, "192.0.2.3").is_none(), "the fifth of all");
+        assert!(busy(&admission, "127.0.0.1").is_none(), "loopback counts among all");
         drop(first);
-        let _again = admission.admit(ip("192.0.2.1")).unwrap();
+        let _other = busy(&admission, "192.0.2.9").unwrap();
     }
 
-    #[test]
-    fn a_few_peers_do_not_keep_the_others_out() {
+    #[tokio::test]
+    async fn a_network_of_ipv6_is_one_peer() {
+        let admission = admission(9, 1);
+        let _first = busy(&admission, "2001:db8:1:2:3:4:5:6").unwrap();
+        assert!(busy(&admission, "2001:db8:1:2::9").is_none());
+        let _mapped = busy(&admission, "::ffff:192.0.2.1").unwrap();
+        assert!(busy(&admission, "192.0.2.1").is_none());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_connection_without_a_call_gives_way_then_the_oldest_idle_one() {
+        let admission = admission(4, 4);
+        let open: Vec<_> = (0..4).map(|_| admission.admit(ip("::1")).unwrap()).collect();
+        let gone = || open.iter().map(|permit| permit.gives_way.is_cancelled()).collect::<Vec<_>>();
+        open[0].calls().start_one();
+        open[1].calls().spawn(pending());
+        let _new = busy(&admission, "::1").unwrap();
+        assert_eq!(gone(), [false, false, true, false]);
+        let _new = busy(&admission, "::1").unwrap();
+        assert_eq!(gone(), [false, false, true, true]);
+        let _new = busy(&admission, "::1").unwrap();
+        assert_eq!(gone(), [true, false, true, true], "it has had calls, and has none now");
+        assert!(busy(&admission, "::1").is_none(), "all others have calls in flight");
+    }
+
+    #[tokio::test]
+    async fn the_network_with_the_most_connections_gives_way() {
+        let admission = admission(4, 3);
+        let few = admission.admit(ip("192.0.2.1")).unwrap();
+        let many: Vec<_> = (0..3).map(|_| admission.admit(ip("192.0.2.2")).unwrap()).collect();
+        let _new = admission.admit(ip("192.0.2.3")).unwrap();
+        assert!(!few.gives_way.is_cancelled() && many[0].gives_way.is_cancelled());
+        // A peer at its own limit makes room itself.
+        let _own = admission.admit(ip("192.0.2.2"));
+        let _own = admission.admit(ip("192.0.2.2"));
+        assert!(!few.gives_way.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_few_peers_do_not_keep_the_others_out() {
         let admission = admission(400, 100);
-        let take_all = |address: &str| -> Vec<_> { std::iter::from_fn(|| admission.admit(ip(address))).collect() };
+        let take_all = |address: &str| -> Vec<_> { std::iter::from_fn(|| busy(&admission, address)).collect() };
         let mut taken: Vec<_> = (1..=30).map(|last| take_all(&format!("192.0.2.{last}"))).collect();
         let counts: Vec<_> = taken.iter().map(Vec::len).collect();
         assert_eq!(counts[..6], [100, 100, 100, 5, 5, 5], "the last quarter is shared");
-        let _late = admission.admit(ip("198.51.100.1")).expect("something is left");
-        let _own = admission.admit(ip("127.0.0.1")).expect("also for the service's own health check");
-        assert!(admission.admit(ip("192.0.2.30")).is_none());
+        let _late = busy(&admission, "198.51.100.1").expect("something is left");
+        let _own = busy(&admission, "127.0.0.1").expect("also for the service's own health check");
+        assert!(busy(&admission, "192.0.2.30").is_none());
         taken.remove(0);
         assert!(take_all("198.51.100.2").len() > 5, "what is free again is shared too");
     }
 
-    #[test]
-    fn a_peer_that_is_alone_has_all_that_a_peer_may_have() {
+    #[tokio::test]
+    async fn a_peer_that_is_alone_has_all_that_a_peer_may_have() {
         let admission = admission(100, 100);
-        let taken: Vec<_> = std::iter::from_fn(|| admission.admit(ip("192.0.2.1"))).collect();
+        let taken: Vec<_> = std::iter::from_fn(|| busy(&admission, "192.0.2.1")).collect();
         assert_eq!(taken.len(), 100);
     }
 
     #[test]
     fn closed_connections_leave_nothing_behind() {
-        let admission = admission(3, 2);
-        drop(admission.admit(ip("192.0.2.1")));
-        drop(admission.admit(ip("::1")));
+        let admission = admission(1, 2);
+        let gives_way = admission.admit(ip("192.0.2.1"));
+        drop((admission.admit(ip("::1")), gives_way));
         let open = admission.open.lock();
-        assert_eq!((open.all, open.by_peer.len()), (0, 0));
+        assert_eq!((open.connections.len(), open.by_network.len()), (0, 0));
     }
 }

@@ -1,8 +1,9 @@
 //! One connection, from its preface to its end.
 
 use std::{
+    future::{pending, poll_fn},
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use rpc_layers::{Peer, Throttle, peer::PeerCertificate, source};
 use tokio::{
@@ -25,11 +25,11 @@ use super::{
     ConnectionLimits,
     admission::ConnectionPermit,
     call_service::CallService,
+    calls::{CallExecutor, Calls},
     fair_read::FairRead,
     handshake::Handshake,
     http2,
     preface::{PREFACE, PrefaceError, read_preface},
-    reply_timeout::reset_when_expired,
 };
 
 /// How long a peer may take to begin to speak HTTP/2.
@@ -50,6 +50,8 @@ pub(super) struct Shared {
     /// Cancelled when the drain starts.
     pub(super) draining: CancellationToken,
     pub(super) abuse: Throttle,
+    /// For connections that are slowed down.
+    pub(super) slowed: Throttle,
     /// `None` if connections are not encrypted.
     pub(super) handshake: Option<Handshake>,
     /// For clients that speak TLS all the same.
@@ -61,26 +63,46 @@ pub(super) struct Shared {
 pub(super) struct Connection {
     peer: SocketAddr,
     shared: Arc<Shared>,
-    /// Runs its calls, and counts them.
-    calls: CallExecutor,
-    _permit: ConnectionPermit,
+    calls: Arc<Calls>,
+    permit: ConnectionPermit,
 }
 
-/// Runs each call of a connection in a task of its own.
-#[derive(Clone, Debug, Default)]
-struct CallExecutor(TaskTracker);
+// === impl Shared ===
+
+impl Shared {
+    /// Warns of a peer whose connection is read slowly.
+    fn warn_of_slowed(&self, peer: SocketAddr) {
+        if let Some(others) = self.slowed.allow(Instant::now()) {
+            tracing::warn!(%peer, others, "a connection is slowed down: what it sends is work, but hardly any calls");
+        }
+    }
+}
 
 // === impl Connection ===
 
 impl Connection {
     pub(super) fn new(peer: SocketAddr, permit: ConnectionPermit, shared: Arc<Shared>) -> Self {
-        Self { peer, shared, calls: CallExecutor::default(), _permit: permit }
+        Self { peer, shared, calls: Arc::clone(permit.calls()), permit }
     }
 
     /// Serves calls until the peer closes the connection, it is too old, or the server drains.
     ///
     /// A connection that is silent costs a socket and this future: HTTP/2 has buffers for it only after its preface.
     pub(super) async fn run(self, stream: TcpStream) {
+        let without_calls = async {
+            self.permit.gives_way().await;
+            if self.calls.has_started_any() {
+                // It is closed gracefully.
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = self.accept(stream) => {}
+            () = without_calls => tracing::debug!(peer = %self.peer, "an idle connection gave way to another one"),
+        }
+    }
+
+    async fn accept(&self, stream: TcpStream) {
         let Some(handshake) = &self.shared.handshake else {
             let (read, write) = stream.into_split();
             return self.serve(read, write, None).await;
@@ -114,23 +136,35 @@ impl Connection {
             Ok(Err(error)) => return self.log_preface(&error),
             Err(_) => return tracing::debug!(peer = %self.peer, "a connection was closed: it sent nothing"),
         }
-        let io = TokioIo::new(tokio::io::join(PREFACE.chain(FairRead::new(read, self.calls.0.clone())), write));
+        let (peer, shared) = (self.peer, Arc::clone(&self.shared));
+        let read = FairRead::new(read, Arc::clone(&self.calls), move || shared.warn_of_slowed(peer));
+        let io = TokioIo::new(tokio::io::join(PREFACE.chain(read), write));
         let peer = Peer { address: self.peer, connection: next_number(), certificate };
         let service = CallService::new(self.shared.routes.clone(), peer);
-        let connection = http2::builder(self.calls.clone()).serve_connection(io, service);
+        let connection = http2::builder(CallExecutor(Arc::clone(&self.calls))).serve_connection(io, service);
         let mut connection = pin!(connection);
         let ConnectionLimits { max_age, max_age_grace, .. } = self.shared.limits;
         let grace = tokio::select! {
-            ended = &mut connection => return self.log(ended),
+            ended = self.counted(connection.as_mut()) => return self.log(ended),
             () = after(max_age.map(|age| jittered(age, rand::random()))) => Some(max_age_grace),
+            () = self.permit.gives_way() => Some(max_age_grace),
             () = self.shared.draining.cancelled() => None,
         };
         connection.as_mut().graceful_shutdown();
         tokio::select! {
-            ended = connection => self.log(ended),
-            () = self.calls.idle() => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
+            ended = self.counted(connection) => self.log(ended),
+            () = idle(self.calls.tasks()) => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
             () = after(grace) => tracing::debug!(peer = %self.peer, "a connection was closed: its time was over"),
         }
+    }
+
+    /// Counts how often the connection is polled.
+    async fn counted<F: Future>(&self, mut connection: Pin<&mut F>) -> F::Output {
+        poll_fn(|cx| {
+            self.calls.add_poll();
+            connection.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Logs why the connection has no preface.
@@ -166,7 +200,7 @@ fn next_number() -> u64 {
 async fn after(time: Option<Duration>) {
     match time {
         Some(time) => sleep(time).await,
-        None => std::future::pending().await,
+        None => pending().await,
     }
 }
 
@@ -175,28 +209,15 @@ fn jittered(age: Duration, position: f64) -> Duration {
     age.mul_f64(1.0 - AGE_JITTER + 2.0 * AGE_JITTER * position)
 }
 
-// === impl CallExecutor ===
-
-impl CallExecutor {
-    /// Waits until no call has been in flight for [`CLOSE_TIMEOUT`].
-    async fn idle(&self) {
-        self.0.close();
-        loop {
-            self.0.wait().await;
-            sleep(CLOSE_TIMEOUT).await;
-            if self.0.is_empty() {
-                return;
-            }
+/// Waits until no call of the connection has been in flight for [`CLOSE_TIMEOUT`].
+async fn idle(calls: &TaskTracker) {
+    calls.close();
+    loop {
+        calls.wait().await;
+        sleep(CLOSE_TIMEOUT).await;
+        if calls.is_empty() {
+            return;
         }
-    }
-}
-
-impl<F> Executor<F> for CallExecutor
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, call: F) {
-        self.0.spawn(reset_when_expired(call));
     }
 }
 
