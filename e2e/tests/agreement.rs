@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use e2e::{
     collector::{Collector, ExpectedSpan, RecordedSpan},
+    report::call,
     up::Up,
 };
 use fanout_proto::gateway::v1::{FailurePolicy, FanOutReport, GetHomeCountryRequest, GetProfileRequest, Strategy};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use overlap::{Analysis, Certainty, Evidence, FanOut, Reason, Trace, text};
+use tonic::Request;
 
 const GET_PROFILE: &str = "fanout.gateway.v1.GatewayService/GetProfile";
 const GET_HOME_COUNTRY: &str = "fanout.gateway.v1.GatewayService/GetHomeCountry";
@@ -131,4 +133,28 @@ async fn a_chain_is_known_from_its_span() {
         assert_eq!((sequence.certainty, sequence.because), (Certainty::Dependent, Reason::Chain));
         assert_eq!(sequence.saves, Duration::ZERO);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_attempts_are_one_call() {
+    let collector = Collector::start().await;
+    let up = Up::start_with(&["--delay", "100ms"], &collector.env());
+    let (user_id, failure_policy) = ("ada".to_owned(), FailurePolicy::BestEffort.into());
+    let request = GetProfileRequest { user_id, strategy: Strategy::Sequential.into(), failure_policy };
+    let mut request = Request::new(request);
+    request.metadata_mut().insert("baggage", "user.error-rate=1".parse().unwrap());
+    let report = up.gateway().await.get_profile(request).await.unwrap().into_inner().report.unwrap();
+    assert_eq!(call(&report, "user").attempts, 3);
+    let attempts = [("gateway", GET_USER, SpanKind::Client), ("user-service", GET_USER, SpanKind::Server)].repeat(3);
+    let others: [ExpectedSpan; 3] = [
+        ("gateway", GET_PROFILE, SpanKind::Server),
+        ("gateway", "fan_out", SpanKind::Internal),
+        ("country-service", LIST_COUNTRIES, SpanKind::Server),
+    ];
+    let spans = collector.trace(&report.trace_id, &[&attempts[..], &others[..]].concat()).await;
+    let trace = Trace::new(report.trace_id.parse().unwrap(), spans.iter().map(span).collect());
+    let analysis = Analysis::of(&trace, &Evidence::default());
+    let fan_out = agreed(&analysis, &trace, &report);
+    assert_eq!(fan_out.calls.len(), 2);
+    assert_eq!(fan_out.sequences[0].repeated, None);
 }

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use crate::span::{Span, SpanKind};
+use crate::span::{Span, SpanKind, Value};
 
 /// What the same call in another trace has in common with this one: service, name, kind, peer, method and the template
 /// of its statement or address.
@@ -34,6 +34,17 @@ pub(crate) fn is_wrapper(span: &Span, parent: &Span) -> bool {
 pub(crate) fn is_entry(span: &Span, parent: Option<&Span>) -> bool {
     matches!(span.kind, SpanKind::Server | SpanKind::Consumer)
         || parent.is_none_or(|parent| parent.service != span.service)
+}
+
+/// Returns which attempt of a call the span is, from 1, if it says so: `fanout.attempt`, or one more than
+/// `http.request.resend_count`.
+pub(crate) fn attempt(span: &Span) -> Option<u64> {
+    let number = |key: &str| match span.attribute(key)? {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::Text(text) => text.parse().ok(),
+        Value::Bool(_) | Value::Double(_) => None,
+    };
+    number("fanout.attempt").or_else(|| Some(number("http.request.resend_count")?.saturating_add(1)))
 }
 
 /// Returns whether a call reads something for which it needs nothing: a SELECT without WHERE or parameters, or a GET of
@@ -179,7 +190,7 @@ fn hash_template(template: &str, hasher: &mut DefaultHasher) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SpanId, TraceId, Value};
+    use crate::{SpanId, TraceId};
 
     fn call(attributes: &[(&str, &str)]) -> Span {
         Span {

@@ -93,6 +93,7 @@ fn any_span() -> impl Strategy<Value = Span> {
                 0 => span.attributes.push(("fanout.chain".into(), overlap::Value::Int(1))),
                 1 => span.attributes.push(("fanout.chains".into(), "a > b > c; b > a; c > c".into())),
                 2 => span.attributes.push(("db.query.text".into(), "SELECT a FROM b".into())),
+                3 => span.attributes.push(("fanout.attempt".into(), overlap::Value::Int((start % 4).cast_signed()))),
                 _ => {}
             }
             span

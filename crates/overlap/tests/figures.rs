@@ -355,3 +355,33 @@ fn of_calls_made_several_times_others_may_have_overlapped() {
     assert_eq!(fan_out.sequences.len(), 2);
     assert!(fan_out.sequences.iter().all(|sequence| sequence.certainty == Certainty::Independent));
 }
+
+#[test]
+fn attempts_of_one_call_are_one_call() {
+    let attempt = |span: Span, number: i64| span.attribute("fanout.attempt", Value::Int(number));
+    let retried = fan_out(vec![
+        server(1, 0, "fan_out", 0, 500),
+        attempt(client(2, 1, "GetUser", 0, 100), 1),
+        attempt(client(3, 1, "GetUser", 0, 130), 1),
+        attempt(client(4, 1, "GetUser", 150, 250), 2),
+        attempt(client(5, 1, "GetUser", 300, 400), 3),
+        attempt(client(6, 1, "GetUser", 105, 110), 2),
+    ]);
+    let times: Vec<_> = retried.times.iter().map(|time| (time.end - time.start) / builder::MS).collect();
+    assert_eq!(times, [110, 400]);
+    assert_eq!((retried.sum, retried.avoidable, retried.sequences.len()), (ms(510), ms(0), 0));
+
+    let hedged = fan_out(vec![
+        server(1, 0, "fan_out", 0, 200),
+        attempt(client(2, 1, "GetUser", 0, 150), 1),
+        attempt(client(3, 1, "GetUser", 100, 200), 2),
+    ]);
+    assert_eq!((hedged.calls.len(), hedged.sum, hedged.saved), (1, ms(200), ms(0)));
+
+    let resent = |number, start, count| {
+        client(number, 1, "GET", start, start + 50).attribute("http.request.resend_count", Value::Int(count))
+    };
+    let fan_out =
+        fan_out(vec![server(1, 0, "handler", 0, 200), client(2, 1, "GET", 0, 50), resent(3, 60, 1), resent(4, 120, 7)]);
+    assert_eq!(fan_out.calls.len(), 2, "the seventh is not the second's next");
+}

@@ -1,7 +1,9 @@
 //! The children of each span, as the analysis sees them: the calls among them, and when they ran.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::{
-    call::{is_call, is_wrapper},
+    call::{attempt, is_call, is_wrapper},
     closeness::{Interval, STICKS_OUT},
     trace::{SpanIndex, Trace},
 };
@@ -16,6 +18,9 @@ pub(crate) struct Call {
     /// Whether it ends before its parent does. Nobody waited for others.
     pub(crate) is_awaited: bool,
 }
+
+/// An attempt is compared with so many calls of its name, the latest.
+const RECENT: usize = 32;
 
 /// The children of all spans of a trace.
 pub(crate) struct Children {
@@ -67,8 +72,16 @@ impl Children {
                 self.calls.push(Call { span: *child, time: time.within(outer), is_awaited });
             }
         }
-        let calls = &mut self.calls[from..];
+        let mut calls = self.calls.split_off(from);
         calls.sort_by_key(|call| (call.time.start, call.time.end));
+        let attempts = join_attempts(trace, &mut calls);
+        if !attempts.is_empty() {
+            let joined =
+                self.compared.split_off(compared_from).into_iter().filter(|(span, _)| !attempts.contains(span));
+            self.compared.extend(joined);
+        }
+        self.calls.append(&mut calls);
+        let calls = &self.calls[from..];
         self.compared[compared_from..].sort_by_key(|(_, time)| (time.start, time.end));
         let around = calls.iter().map(|call| call.time).reduce(Interval::around);
         self.calls_of[parent.get()] = range(from, self.calls.len());
@@ -87,6 +100,36 @@ impl Children {
         let (from, to) = self.compared_of[parent.get()];
         &self.compared[from as usize..to as usize]
     }
+}
+
+/// Makes one call of all attempts at it: retries and hedges. The first one's span stands for it, from the first start to
+/// the last end. Returns the other spans.
+fn join_attempts(trace: &Trace, calls: &mut Vec<Call>) -> HashSet<SpanIndex> {
+    let number = |call: &Call| attempt(trace.span(call.span)).unwrap_or(1);
+    let mut joined = HashSet::new();
+    if calls.iter().all(|call| number(call) <= 1) {
+        return joined;
+    }
+    // The calls of each name so far: the place, the number of the last attempt, and when that ran.
+    let mut open: HashMap<&str, Vec<(usize, u64, Interval)>> = HashMap::new();
+    let mut kept: Vec<Call> = Vec::with_capacity(calls.len());
+    for call in calls.iter() {
+        let (number, open) = (number(call), open.entry(&trace.span(call.span).name).or_default());
+        let recent = open.iter_mut().rev().take(RECENT).filter(|(_, last, _)| number > 1 && *last == number - 1);
+        // A retry follows what has ended; a hedge runs beside what has not.
+        let best = recent.max_by_key(|(_, _, time)| (time.is_before(call.time), time.end));
+        if let Some(open) = best {
+            let first = &mut kept[open.0];
+            (first.time, first.is_awaited) = (first.time.around(call.time), first.is_awaited && call.is_awaited);
+            (open.1, open.2) = (number, call.time);
+            joined.insert(call.span);
+        } else {
+            open.push((kept.len(), number, call.time));
+            kept.push(*call);
+        }
+    }
+    *calls = kept;
+    joined
 }
 
 fn range(from: usize, to: usize) -> (u32, u32) {
