@@ -25,7 +25,7 @@ WORKDIR /src
 # Less to link and to ship than with the workspace's release profile; the code is the same.
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_TERM_COLOR=never
 COPY --from=manifests /manifests .
-RUN cargo build --release --locked -p gateway -p '*-service'
+RUN cargo build --release --locked -p gateway -p '*-service' -p fanout-cli
 
 # === The services
 
@@ -33,7 +33,7 @@ FROM dependencies AS build
 COPY . .
 # Copied files keep their times, which may be older than the build of the empty ones.
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
- && cargo build --release --locked -p gateway -p '*-service' \
+ && cargo build --release --locked -p gateway -p '*-service' -p fanout-cli \
  && mkdir /data
 
 # === What runs: a C library and certificates, no shell, no root user

@@ -9,8 +9,12 @@ import yaml
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
-# Our own: the ones that are built here.
-SERVICES = [name for name, service in COMPOSE["services"].items() if "build" in service]
+# Our own: the ones that are built here. The viewer is no service of the request, and has the command's image.
+SERVICES = [
+    name
+    for name, service in COMPOSE["services"].items()
+    if "build" in service and service["build"]["args"]["SERVICE"] == name
+]
 
 # The user of the images: no container runs as root.
 USER = (65532, 65532)
