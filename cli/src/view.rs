@@ -51,6 +51,8 @@ pub async fn view(args: &ViewArgs) -> Result<(), ViewError> {
         version: env!("CARGO_PKG_VERSION"),
         hosts: args.host.iter().map(|name| name.to_ascii_lowercase()).collect(),
         gateway,
+        forward: args.forward.clone(),
+        data_dir: args.data_dir.clone(),
     };
     let result = viewer::run(options, listeners, async move { signals.recv().await }).await;
     telemetry.shutdown().await;

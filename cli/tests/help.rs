@@ -16,7 +16,9 @@ fn examples(lines: &[String]) -> Vec<Vec<&str>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_help_can_be_typed() {
-    for (command, count) in [("compare", 7), ("load", 4), ("call", 5), ("up", 5), ("certs", 3), ("analyze", 7)] {
+    for (command, count) in
+        [("compare", 7), ("load", 4), ("call", 5), ("view", 3), ("up", 5), ("certs", 3), ("analyze", 7)]
+    {
         for (columns, flag) in [(80, "-h"), (80, "--help"), (120, "--help")] {
             let ended = Screen::start_with(columns, 200, &[command, flag], &[]).end().await;
             assert_eq!(ended.code, Some(0));

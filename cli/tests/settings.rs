@@ -131,6 +131,12 @@ fn a_port_in_use_is_named() {
     let mut up = vec!["up", "--gateway-port", &port];
     up.extend(others.iter().map(String::as_str));
     assert_ends(&up, &[], 1, &["gateway", &port, "in use", "--gateway-port"]);
+    let view = ["view", "--listen", &address];
+    assert_ends(&view, &[], 1, &["cannot listen on", &address, "for the page", "in use", "--listen"]);
+    let view = ["view", "--listen", "127.0.0.1:0", "--otlp-grpc", &address];
+    assert_ends(&view, &[], 1, &["cannot listen on", &address, "OTLP over gRPC", "in use", "--otlp-grpc"]);
+    let up = ["up", "--any-port", "--view-port", &port];
+    assert_ends(&up, &[], 1, &["view", &port, "in use", "--view-port"]);
     let metrics = [("OTEL_METRICS_EXPORTER", "prometheus"), ("OTEL_EXPORTER_PROMETHEUS_PORT", &*port)];
     let named = [&address, "in use", "metrics", "OTEL_EXPORTER_PROMETHEUS_PORT"];
     assert_ends(&["country-service", "--listen", "127.0.0.1:0"], &metrics, 1, &named);

@@ -140,7 +140,7 @@ fn is_default(documented: &str, default: &str) -> bool {
 fn every_flag_is_described_with_its_variable_and_default() {
     let rows = rows();
     let mut described = BTreeSet::new();
-    let commands = ["up", "compare", "call", "load", "certs", "analyze"]
+    let commands = ["up", "compare", "call", "load", "certs", "view", "analyze"]
         .into_iter()
         .chain(SERVICES.iter().map(|service| service.name));
     for command in commands {

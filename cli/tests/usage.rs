@@ -141,6 +141,22 @@ const ERRORS: &[(&[&str], &str)] = &[
         &["completions", "tcsh"],
         "fanout: invalid value 'tcsh' for '<SHELL>': expected bash, elvish, fish, powershell, zsh or man; did you mean 'zsh'?",
     ),
+    (
+        &["view", "--max-memory", "1MiB"],
+        "fanout: invalid value '1MiB' for '--max-memory <SIZE>': expected 8MiB to 64GiB, such as 256MiB or 1GB",
+    ),
+    (
+        &["view", "--forward", "jaeger:4317"],
+        "fanout: invalid value 'jaeger:4317' for '--forward <URL>': expected http://HOST:PORT, such as http://127.0.0.1:14317",
+    ),
+    (
+        &["view", "--tls-ca", "ca.pem"],
+        "fanout: there is a flag for TLS with a gateway, and no gateway: expected --gateway https://HOST:PORT",
+    ),
+    (
+        &["up", "--no-view", "--view-port", "1"],
+        "fanout: the argument '--no-view' cannot be used with '--view-port <PORT>'",
+    ),
     (&["certs"], "fanout: missing '<DIRECTORY>': --help says what it is"),
     (
         &["certs", "x", "--days", "0"],
@@ -309,6 +325,7 @@ async fn the_help_names_every_command() {
             "compare",
             "call",
             "load",
+            "view",
             "analyze",
             "certs",
             "key",

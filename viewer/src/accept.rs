@@ -57,6 +57,7 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) {
     let (permits, connections) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new());
+    let cut_off = CancellationToken::new();
     loop {
         let accepted = async {
             let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is not closed");
@@ -69,8 +70,9 @@ pub(crate) async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let (service, shutdown) = (service.clone(), shutdown.clone());
+                let own = Connection(cut_off.child_token());
                 connections.spawn(async move {
-                    serve_connection(stream, peer, protocol, service, shutdown).await;
+                    serve_connection(stream, peer, protocol, service, own, shutdown).await;
                     drop(permit);
                 });
             }
@@ -82,8 +84,10 @@ pub(crate) async fn serve(
     }
     drop(listener);
     connections.close();
-    // What is not answered by then is cut off when the runtime ends.
-    let _ = timeout(DRAIN, connections.wait()).await;
+    if timeout(DRAIN, connections.wait()).await.is_err() {
+        cut_off.cancel();
+        connections.wait().await;
+    }
 }
 
 async fn serve_connection(
@@ -91,12 +95,12 @@ async fn serve_connection(
     peer: SocketAddr,
     protocol: Protocol,
     service: impl Answer,
+    own: Connection,
     shutdown: CancellationToken,
 ) {
     // Fails if the peer has left already.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(stream);
-    let own = Connection(CancellationToken::new());
     let cut_off = own.0.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let service = service.clone();

@@ -36,6 +36,7 @@ use crate::{
     body::{Body, Budget},
     events::Hub,
     options::Options,
+    outlet::OutletCounts,
     page,
     store::Store,
 };
@@ -52,6 +53,9 @@ pub(crate) struct Context {
     pub(crate) options: Options,
     /// Where OTLP is received over gRPC, and over HTTP.
     pub(crate) otlp: [SocketAddr; 2],
+    /// What became of requests on their way to another receiver, and to the disk, if there is one.
+    pub(crate) forwarded: Option<Arc<OutletCounts>>,
+    pub(crate) saved: Option<Arc<OutletCounts>>,
     /// Where the page is.
     pub(crate) page: SocketAddr,
     pub(crate) stop: CancellationToken,

@@ -7,6 +7,7 @@
 //! * `analyst`: the verdict on traces, and on operations over many.
 //! * `api`: what the page asks; `page`: the page itself, embedded.
 //! * `events`: tells the page what is new. [`gateway`]: what the run panel needs.
+//! * `outlet`: a bounded queue to `forward`, another receiver, and to `persist`, a database.
 //! * `accept`, `body`: connections and bodies, with their bounds.
 
 mod accept;
@@ -14,14 +15,17 @@ mod analyst;
 mod api;
 mod body;
 mod events;
+mod forward;
 pub mod gateway;
 pub mod options;
 mod otlp;
+mod outlet;
 mod page;
+mod persist;
 mod store;
 pub mod viewer;
 
 pub use self::{
     options::Options,
-    viewer::{Listeners, run},
+    viewer::{Listeners, ViewerError, run},
 };

@@ -1,6 +1,6 @@
 //! The flags of `fanout view`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use service_kit::settings::{Listen, LogArgs};
@@ -43,6 +43,14 @@ pub struct ViewArgs {
     #[arg(long, default_value = "128MiB", value_name = "SIZE")]
     pub max_memory: Size,
 
+    /// A directory whose database keeps traces over a restart; created if missing
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Hand everything that is received on to this receiver of OTLP over gRPC, such as http://127.0.0.1:14317
+    #[arg(long, value_name = "URL", value_parser = forward_url)]
+    pub forward: Option<String>,
+
     /// The gateway that the page sends requests to; without it there is no panel for them
     #[arg(long, env = "FANOUT_GATEWAY", value_name = "URL")]
     pub gateway: Option<GatewayAddress>,
@@ -58,6 +66,11 @@ pub struct ViewArgs {
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+fn forward_url(text: &str) -> Result<String, String> {
+    let uri = text.parse::<http::Uri>().ok().filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+    uri.map(|_| text.to_owned()).ok_or_else(|| "expected http://HOST:PORT, such as http://127.0.0.1:14317".to_owned())
 }
 
 // === impl ViewArgs ===

@@ -30,6 +30,9 @@ pub enum ViewError {
     /// The log cannot be started.
     #[error(transparent)]
     Log(#[from] TelemetryError),
+    /// The viewer itself cannot start.
+    #[error(transparent)]
+    Viewer(#[from] viewer::ViewerError),
     /// The operating system refuses something else.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -43,7 +46,7 @@ impl ViewError {
         match self {
             Self::Tls(_) => ExitCode::from(64),
             Self::Log(error) => ExitCode::from(error.exit_code()),
-            Self::Listen { .. } | Self::NotInherited(_) | Self::Io(_) => ExitCode::FAILURE,
+            Self::Listen { .. } | Self::NotInherited(_) | Self::Viewer(_) | Self::Io(_) => ExitCode::FAILURE,
         }
     }
 }

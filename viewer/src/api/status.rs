@@ -2,14 +2,24 @@
 
 use serde_json::{Value, json};
 
-use crate::api::Context;
+use std::sync::Arc;
+
+use crate::{api::Context, outlet::OutletCounts};
 
 /// Returns the document of `/api/status`.
 pub(super) fn document(context: &Context) -> Value {
     let fill = context.store.fill();
     let counts = fill.counts;
     let [grpc, http] = context.otlp;
+    let passed = |outlet: &Option<Arc<OutletCounts>>| {
+        outlet.as_ref().map(|counts| {
+            let (passed, dropped) = counts.read();
+            json!({"requests": passed, "dropped": dropped})
+        })
+    };
     json!({
+        "forwarded": passed(&context.forwarded),
+        "saved": passed(&context.saved),
         "version": context.options.version,
         "spans": fill.spans,
         "traces": fill.traces,

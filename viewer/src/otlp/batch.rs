@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::{common::v1::InstrumentationScope, resource::v1:
 use prost::Message;
 
 use crate::store::{
-    chunk::{Chunk, Head, Kind},
+    chunk::{Chunk, Head},
     source::{Source, Sources},
 };
 
@@ -83,8 +83,8 @@ pub(crate) fn decode(bytes: Bytes, sources: &Sources, hasher: &RandomState) -> R
                 .intern(&Source::new(&resource, &resource_spans.schema_url, &scope, &scope_spans.schema_url), &decoded);
             for raw in scope_spans.spans {
                 let span = Span::decode(raw.clone())?;
-                let (trace_id, span_id) = match ids(&span) {
-                    Ok(ids) => ids,
+                let trace_id = match trace_id(&span) {
+                    Ok(id) => id,
                     Err(reason) => {
                         batch.rejected += 1;
                         batch.reason.get_or_insert(reason);
@@ -97,14 +97,12 @@ pub(crate) fn decode(bytes: Bytes, sources: &Sources, hasher: &RandomState) -> R
                 });
                 let (_, heads, bytes) = &mut traces[at];
                 heads.push(Head {
-                    span_id,
                     parent: span.parent_span_id.as_slice().try_into().unwrap_or_default(),
                     start: span.start_time_unix_nano,
                     end: span.end_time_unix_nano,
                     at: u32::try_from(bytes.len()).expect("a request has less than 4 GiB"),
                     len: u32::try_from(raw.len()).expect("a request has less than 4 GiB"),
                     identity: hasher.hash_one(&*raw),
-                    kind: Kind::from(span.kind),
                     error: span.status.as_ref().is_some_and(|status| status.code == 2),
                     source: source.clone(),
                 });
@@ -121,8 +119,8 @@ pub(crate) fn decode(bytes: Bytes, sources: &Sources, hasher: &RandomState) -> R
     Ok(batch)
 }
 
-/// Returns the ids of the trace and of the span.
-fn ids(span: &Span) -> Result<([u8; 16], [u8; 8]), String> {
+/// Returns the id of the trace, if all ids of the span are valid.
+fn trace_id(span: &Span) -> Result<[u8; 16], String> {
     let trace_id: [u8; 16] = span.trace_id.as_slice().try_into().unwrap_or_default();
     let span_id: [u8; 8] = span.span_id.as_slice().try_into().unwrap_or_default();
     let name = || span.name.chars().take(100).collect::<String>();
@@ -136,5 +134,5 @@ fn ids(span: &Span) -> Result<([u8; 16], [u8; 8]), String> {
         let len = span.parent_span_id.len();
         return Err(format!("span '{}': parent_span_id has {len} bytes: expected 8 or none", name()));
     }
-    Ok((trace_id, span_id))
+    Ok(trace_id)
 }

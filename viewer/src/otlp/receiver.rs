@@ -16,6 +16,7 @@ use crate::{
         refusal::Refusal,
         signal::{Partial, Signal},
     },
+    outlet::Outlet,
     store::Store,
 };
 
@@ -44,6 +45,9 @@ pub(crate) struct Receiver(Arc<Shared>);
 struct Shared {
     store: Arc<Store>,
     budget: Budget,
+    /// Where requests go besides: to another receiver, and to the disk.
+    forward: Option<Outlet>,
+    persist: Option<Outlet>,
     /// Whether it was said that metrics, and logs, are not kept.
     said: [AtomicBool; 2],
 }
@@ -51,8 +55,8 @@ struct Shared {
 // === impl Receiver ===
 
 impl Receiver {
-    pub(crate) fn new(store: Arc<Store>, budget: Budget) -> Self {
-        Self(Arc::new(Shared { store, budget, said: Default::default() }))
+    pub(crate) fn new(store: Arc<Store>, budget: Budget, forward: Option<Outlet>, persist: Option<Outlet>) -> Self {
+        Self(Arc::new(Shared { store, budget, forward, persist, said: Default::default() }))
     }
 
     pub(crate) fn budget(&self) -> &Budget {
@@ -96,7 +100,12 @@ impl Receiver {
             Encoding::Json => from_json(&body.bytes)?,
         };
         let store = &self.0.store;
-        let mut batch = store.decode(bytes).map_err(undecodable)?;
+        let mut batch = store.decode(bytes.clone()).map_err(undecodable)?;
+        for outlet in [&self.0.forward, &self.0.persist].into_iter().flatten() {
+            if batch.spans > 0 {
+                outlet.send(Signal::Traces, &bytes);
+            }
+        }
         batch.rejected += unread.rejected;
         let mut rejected = batch.rejected;
         let mut message = batch.reason.take().unwrap_or(unread.message);
@@ -113,7 +122,12 @@ impl Receiver {
     /// Metrics and logs are accepted, so that programs that send them stay quiet.
     fn drop_others(&self, signal: Signal, encoding: Encoding, body: Received) -> Result<Partial, Refusal> {
         match encoding {
-            Encoding::Protobuf => drop(RawRequest::decode(body.bytes).map_err(undecodable)?),
+            Encoding::Protobuf => {
+                RawRequest::decode(body.bytes.clone()).map_err(undecodable)?;
+                if let Some(forward) = &self.0.forward {
+                    forward.send(signal, &body.bytes);
+                }
+            }
             Encoding::Json => {
                 let read: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&body.bytes);
                 read.map_err(|error| Refusal::Undecodable { what: "JSON", reason: error.to_string() })?;
@@ -122,7 +136,8 @@ impl Receiver {
         let logs = signal == Signal::Logs;
         self.0.store.count(|counts| *(if logs { &mut counts.logs } else { &mut counts.metrics }) += 1);
         if !self.0.said[usize::from(logs)].swap(true, Ordering::Relaxed) {
-            tracing::info!("{} are accepted and dropped: this shows traces", signal.name());
+            let kept = if self.0.forward.is_some() { "passed on and not shown" } else { "accepted and dropped" };
+            tracing::info!("{} are {kept}: this shows traces", signal.name());
         }
         Ok(Partial::default())
     }

@@ -45,7 +45,8 @@ impl Signal {
         Self::ALL.into_iter().find(|signal| signal.grpc_path() == path)
     }
 
-    fn grpc_path(self) -> &'static str {
+    /// Returns its path over gRPC.
+    pub(crate) fn grpc_path(self) -> &'static str {
         match self {
             Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",

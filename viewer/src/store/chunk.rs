@@ -20,7 +20,6 @@ pub(crate) struct Chunk {
 /// What is read of a span without decoding it.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
-    pub(crate) span_id: [u8; 8],
     /// Zero if it has none.
     pub(crate) parent: [u8; 8],
     /// Nanoseconds since the Unix epoch.
@@ -31,20 +30,8 @@ pub(crate) struct Head {
     pub(crate) len: u32,
     /// A keyed hash of its bytes: equal for a span that came twice.
     pub(crate) identity: u64,
-    pub(crate) kind: Kind,
     pub(crate) error: bool,
     pub(crate) source: Arc<SharedSource>,
-}
-
-/// `Span.SpanKind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Unspecified,
-    Internal,
-    Server,
-    Client,
-    Producer,
-    Consumer,
 }
 
 // === impl Chunk ===
@@ -94,33 +81,5 @@ impl Chunk {
             }
         }
         Self::new(heads, bytes)
-    }
-}
-
-// === impl Kind ===
-
-impl From<i32> for Kind {
-    fn from(number: i32) -> Self {
-        match number {
-            1 => Self::Internal,
-            2 => Self::Server,
-            3 => Self::Client,
-            4 => Self::Producer,
-            5 => Self::Consumer,
-            _ => Self::Unspecified,
-        }
-    }
-}
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Unspecified => "unspecified",
-            Self::Internal => "internal",
-            Self::Server => "server",
-            Self::Client => "client",
-            Self::Producer => "producer",
-            Self::Consumer => "consumer",
-        }
     }
 }

@@ -153,7 +153,6 @@ impl StoredTrace {
         });
         let before = identities.len();
         let kept: Vec<bool> = chunk.heads().iter().map(|head| identities.insert(head.identity)).collect();
-        // The set counts as a whole when it is made: what it has of before, and now.
         self.bytes += IDENTITY * (identities.len() - before);
         if kept.iter().all(|kept| *kept) {
             return chunk;
@@ -208,10 +207,5 @@ impl Snapshot {
             || ("".into(), String::new()),
             |head| (Arc::clone(&head.source.service), self.chunks[chunk].name(head)),
         )
-    }
-
-    /// Returns whether a root has come.
-    pub(crate) fn has_root(&self) -> bool {
-        self.overview.has_root
     }
 }
