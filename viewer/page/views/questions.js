@@ -45,6 +45,7 @@ function card(number, title, claim) {
       // The viewer knows with which delays it asks.
       text.textContent = answer.claim;
       fill(result, answerOf(answer));
+      scaleMeters(element.parentElement ?? element);
       announce(`${title}: expected ${duration(answer.expected.duration)}, measured ${duration(answer.measured.duration)}. ${answer.holds ? "It holds." : "It does not hold."}`);
     } catch (error) {
       fill(result, errorBox(error));
@@ -56,16 +57,21 @@ function card(number, title, claim) {
   return { element, run };
 }
 
+/** The cards share one axis: what is joined is seen to take half. @param {HTMLElement} cards */
+function scaleMeters(cards) {
+  const meters = /** @type {HTMLElement[]} */ ([...cards.querySelectorAll(".meter")]);
+  const longest = Math.max(1, ...meters.map((meter) => Number(meter.dataset["ns"])));
+  for (const meter of meters) meter.style.setProperty("width", `${Math.max(0.5, (Number(meter.dataset["ns"]) / longest) * 100).toFixed(2)}%`);
+}
+
 /** @param {Answer} answer */
 function answerOf({ expected, measured, holds, runs, commands }) {
-  const longest = Math.max(expected.duration, measured.duration, 1);
-  const width = (/** @type {number} */ ns) => `${Math.max(0.5, (ns / longest) * 100).toFixed(2)}%`;
   const isOneStrategy = new Set(runs.map((run) => run.strategy)).size === 1;
   const traces = runs.filter((run) => run.trace_id);
   return [
     h("dl", { class: "expected" },
-      h("div", null, h("dt", null, "Expected"), h("dd", { class: "number" }, duration(expected.duration)), h("span", { class: "meter outlined", "aria-hidden": "true", css: { width: width(expected.duration) } })),
-      h("div", null, h("dt", null, "Measured"), h("dd", { class: "number" }, duration(measured.duration)), h("span", { class: "meter", "aria-hidden": "true", css: { width: width(measured.duration) } }))),
+      h("div", null, h("dt", null, "Expected"), h("dd", { class: "number" }, duration(expected.duration)), h("span", { class: "meter outlined", "aria-hidden": "true", "data-ns": expected.duration })),
+      h("div", null, h("dt", null, "Measured"), h("dd", { class: "number" }, duration(measured.duration)), h("span", { class: "meter", "aria-hidden": "true", "data-ns": measured.duration }))),
     h("p", { class: "quiet how" }, expected.text),
     h("p", { class: holds ? "holds" : "holds not" }, icon(holds ? "check" : "cross"), holds ? "As expected" : `Not as expected: ${measured.text}`),
     traces.length > 0 && h("p", { class: "trace-links" }, "See it: ", traces.slice(0, 4).map((run, i) => h("a", { href: href("trace", run.trace_id) }, isOneStrategy ? (traces.length === 1 ? "the trace" : `caller ${i + 1}`) : run.strategy))),
