@@ -102,7 +102,7 @@ impl UserMessages {
         let Self { users, ids, policy, max_in_flight, work, limit, deadline, metrics, saved } = self;
         let (reader, messages) = mpsc::channel(max_in_flight.max(1));
         let (left, permits, errors) = (ids.len(), limit.stream(), HashMap::new());
-        let calls = Calls { users, left, ids, policy, work, permits, errors, metrics, saved, reader };
+        let calls = Calls { users, ids, left, policy, work, permits, errors, metrics, saved, reader };
         let run = async move {
             match deadline {
                 // Those that wait for the reader then, too.

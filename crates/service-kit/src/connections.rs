@@ -77,7 +77,6 @@ pub(crate) async fn serve(
         limits,
         draining: CancellationToken::new(),
         abuse: Throttle::default(),
-        slowed: Throttle::default(),
         handshake: tls.map(Handshake::new),
         unexpected_tls: Throttle::default(),
     });

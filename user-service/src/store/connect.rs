@@ -18,8 +18,11 @@ use super::{
 };
 use crate::database::{Database, Kind, Postgres};
 
-/// How long a request waits for a connection.
+/// How long a request waits for a connection to PostgreSQL, which may be gone.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a request waits for a connection to SQLite, its deadline permitting: as long as for the query itself. All of them
+/// are open and none gets lost, so that it waits for other requests only, as in a burst.
+const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connecting to PostgreSQL may take at start.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits while another process writes.
@@ -57,7 +60,7 @@ async fn sqlite(path: &Path, create: bool) -> Result<Pools, OpenError> {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).disable_statement_logging();
     // A file has no network that could fail: connections live as long as the process.
     let pool = |connections| {
-        let options = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let options = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(SQLITE_ACQUIRE_TIMEOUT);
         options.idle_timeout(None).max_lifetime(None).test_before_acquire(false)
     };
     // FULL: a commit returns only when the log is on disk.

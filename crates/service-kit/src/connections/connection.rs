@@ -49,9 +49,8 @@ pub(super) struct Shared {
     pub(super) limits: ConnectionLimits,
     /// Cancelled when the drain starts.
     pub(super) draining: CancellationToken,
+    /// For connections that are closed or slowed down: an attack is both.
     pub(super) abuse: Throttle,
-    /// For connections that are slowed down.
-    pub(super) slowed: Throttle,
     /// `None` if connections are not encrypted.
     pub(super) handshake: Option<Handshake>,
     /// For clients that speak TLS all the same.
@@ -72,7 +71,7 @@ pub(super) struct Connection {
 impl Shared {
     /// Warns of a peer whose connection is read slowly.
     fn warn_of_slowed(&self, peer: SocketAddr) {
-        if let Some(others) = self.slowed.allow(Instant::now()) {
+        if let Some(others) = self.abuse.allow(Instant::now()) {
             tracing::warn!(%peer, others, "a connection is slowed down: what it sends is work, but hardly any calls");
         }
     }
