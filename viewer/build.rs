@@ -1,7 +1,9 @@
 //! Lists the files of `page/`, so that a new one is embedded without being named anywhere.
 
 use std::{
-    env, fs, io,
+    env,
+    fmt::Write,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -16,9 +18,12 @@ fn main() -> io::Result<()> {
         let path = file.strip_prefix(&root).map_err(io::Error::other)?.display().to_string();
         let url = if path == "index.html" { "/".to_owned() } else { format!("/{path}") };
         let Some(content_type) = content_type(&path) else { continue };
-        table += &format!(
-            "    File {{ path: {url:?}, content_type: {content_type:?}, bytes: include_bytes!({file:?}) }},\n"
-        );
+        let bytes = file.display().to_string();
+        writeln!(
+            table,
+            "    File {{ path: {url:?}, content_type: {content_type:?}, bytes: include_bytes!({bytes:?}) }},"
+        )
+        .map_err(io::Error::other)?;
     }
     table += "]\n";
     fs::write(Path::new(&env::var("OUT_DIR").map_err(io::Error::other)?).join("page.rs"), table)

@@ -129,10 +129,7 @@ impl Api {
                 let action = panel::action(&segments[1..])?;
                 panel::act(&self.context, &self.running, action, request.into_body()).await
             }
-            ["api", "status" | "services" | "traces" | "operations" | "events" | "gateway"]
-            | ["api", "analyze" | "run" | "compare"]
-            | ["api", "questions" | "traces", _]
-            | ["api", "traces", _, "otlp"] => Err(ApiError::method()),
+            ["api", rest @ ..] if is_known(rest) => Err(ApiError::method()),
             _ => match page::find(&path) {
                 Some(file) if is_read => Ok(respond::file(file, request.headers())),
                 Some(_) => Err(ApiError::method()),
@@ -165,6 +162,17 @@ impl Api {
             tracing::error!(%error, "a request failed");
             Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "this request failed; the log says more".to_owned()))
         })
+    }
+}
+
+/// Returns whether there is something at this path, by whatever method.
+fn is_known(path: &[&str]) -> bool {
+    const READ: [&str; 6] = ["status", "services", "traces", "operations", "events", "gateway"];
+    const POSTED: [&str; 3] = ["analyze", "run", "compare"];
+    match path {
+        [name] => READ.contains(name) || POSTED.contains(name),
+        ["traces" | "questions", _] | ["traces", _, "otlp"] => true,
+        _ => false,
     }
 }
 

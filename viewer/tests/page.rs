@@ -1,5 +1,7 @@
 //! What a browser sees.
 
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
+
 mod fixture;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What becomes of requests besides being shown: handed on, and kept over a restart.
 
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
+
 mod fixture;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What senders of OTLP see.
 
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
+
 mod fixture;
 
 use std::io::Write;
@@ -117,6 +119,9 @@ async fn a_span_that_comes_twice_is_kept_once() {
     assert_eq!(status["dropped"]["spans"], 0);
 }
 
+/// Method, path, headers, body; status and a part of the message.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, &'a str);
+
 #[tokio::test]
 async fn what_is_wrong_is_said_with_the_status_that_otlp_has_for_it() {
     let viewer = Viewer::start().await;
@@ -124,7 +129,6 @@ async fn what_is_wrong_is_said_with_the_status_that_otlp_has_for_it() {
     // 100 MiB of zeros.
     let bomb = gzip(&vec![0; 100 << 20]);
     let large = vec![0; (16 << 20) + 1];
-    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [u8], u16, &'a str);
     let cases: &[Case<'_>] = &[
         ("GET", "/v1/traces", &[], b"", 405, "the method is GET: expected POST"),
         ("POST", "/v1/spans", &[], b"", 404, "unknown path '/v1/spans'"),

@@ -3,6 +3,8 @@
 //! It shares its processor with the sender here, and is not optimized: figures are in `docs/view.md`. What holds at any
 //! speed is that its memory stays where it is, and that nothing is lost that was not counted.
 
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
+
 mod fixture;
 
 use std::time::Duration;

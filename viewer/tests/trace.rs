@@ -1,5 +1,7 @@
 //! One trace, with the verdict on it.
 
+#![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
+
 mod fixture;
 
 use serde_json::{Value, json};

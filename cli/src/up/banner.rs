@@ -145,7 +145,7 @@ impl Banner<'_> {
 /// Says where the viewer is, and where other programs can send their traces.
 fn viewer_text(viewer: &ViewerPlace, terminal: Terminal) -> String {
     let ViewerPlace { url, otlp_grpc, otlp_http, taken, spans_follow } = viewer;
-    let quiet = |note: &str| terminal.style.paint(Role::Quiet, note).to_string();
+    let quiet = |note: &str| terminal.style.paint(Role::Quiet, note);
     let mut text = format!("\n  {}{url}\n", pad("open", NAME));
     let _ = writeln!(text, "  {}{otlp_grpc} (gRPC), {otlp_http} (HTTP)", pad("OTLP", NAME));
     let mut note = |words: &str| {

@@ -25,7 +25,8 @@ const PAGE: u16 = 8080;
 const OTLP_GRPC: u16 = 4317;
 const OTLP_HTTP: u16 = 4318;
 
-/// How often services send what they have, in milliseconds: a person watches.
+/// The variable with how often services send what they have, and that in milliseconds: a person watches.
+const EVERY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 const SEND_EVERY: &str = "500";
 
 /// The variables with which a user sends the services' spans elsewhere, or nowhere.
@@ -117,7 +118,6 @@ impl ViewerPlace {
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{}", self.otlp_grpc)),
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc".to_owned()),
         ];
-        const EVERY: &str = "OTEL_BSP_SCHEDULE_DELAY";
         let every = std::env::var_os(EVERY).is_none().then(|| (EVERY, SEND_EVERY.to_owned()));
         own.into_iter().chain(every).collect()
     }

@@ -47,7 +47,7 @@ pub struct ViewArgs {
     #[arg(long, value_name = "DIRECTORY")]
     pub data_dir: Option<PathBuf>,
 
-    /// Hand everything that is received on to this receiver of OTLP over gRPC, such as http://127.0.0.1:14317
+    /// Hand everything that is received on to this receiver of OTLP over gRPC, such as `http://127.0.0.1:14317`
     #[arg(long, value_name = "URL", value_parser = forward_url)]
     pub forward: Option<String>,
 

@@ -22,7 +22,7 @@ pub(super) const MAX_RUNNING: usize = 2;
 const MAX_BODY: usize = 64 << 10;
 
 /// How long a run may take, whatever its deadlines.
-const MAX_TIME: Duration = Duration::from_secs(120);
+const MAX_TIME: Duration = Duration::from_mins(2);
 
 /// Returns the document of `/api/gateway`.
 pub(super) async fn describe(context: &Context) -> Result<Response<Body>, ApiError> {

@@ -89,18 +89,18 @@ impl Receiver {
     fn take_now(&self, signal: Signal, encoding: Encoding, gzip: bool, body: Received) -> Result<Partial, Refusal> {
         let body = if gzip { body.gunzip(MAX_REQUEST)? } else { body };
         match signal {
-            Signal::Traces => self.take_traces(encoding, body),
-            Signal::Metrics | Signal::Logs => self.drop_others(signal, encoding, body),
+            Signal::Traces => self.take_traces(encoding, &body),
+            Signal::Metrics | Signal::Logs => self.drop_others(signal, encoding, &body),
         }
     }
 
-    fn take_traces(&self, encoding: Encoding, body: Received) -> Result<Partial, Refusal> {
+    fn take_traces(&self, encoding: Encoding, body: &Received) -> Result<Partial, Refusal> {
         let (bytes, unread) = match encoding {
             Encoding::Protobuf => (body.bytes.clone(), Partial::default()),
             Encoding::Json => from_json(&body.bytes)?,
         };
         let store = &self.0.store;
-        let mut batch = store.decode(bytes.clone()).map_err(undecodable)?;
+        let mut batch = store.decode(bytes.clone()).map_err(|error| undecodable(&error))?;
         for outlet in [&self.0.forward, &self.0.persist].into_iter().flatten() {
             if batch.spans > 0 {
                 outlet.send(Signal::Traces, &bytes);
@@ -120,10 +120,10 @@ impl Receiver {
     }
 
     /// Metrics and logs are accepted, so that programs that send them stay quiet.
-    fn drop_others(&self, signal: Signal, encoding: Encoding, body: Received) -> Result<Partial, Refusal> {
+    fn drop_others(&self, signal: Signal, encoding: Encoding, body: &Received) -> Result<Partial, Refusal> {
         match encoding {
             Encoding::Protobuf => {
-                RawRequest::decode(body.bytes.clone()).map_err(undecodable)?;
+                RawRequest::decode(body.bytes.clone()).map_err(|error| undecodable(&error))?;
                 if let Some(forward) = &self.0.forward {
                     forward.send(signal, &body.bytes);
                 }
@@ -143,7 +143,7 @@ impl Receiver {
     }
 }
 
-fn undecodable(error: prost::DecodeError) -> Refusal {
+fn undecodable(error: &prost::DecodeError) -> Refusal {
     Refusal::Undecodable { what: "an OTLP request", reason: error.to_string() }
 }
 

@@ -1,7 +1,7 @@
 //! Where spans come from: their resource and scope, which many spans share.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     sync::{
         Arc, Weak,
@@ -44,7 +44,7 @@ pub(crate) struct Sources {
 #[derive(Debug, Default)]
 struct Interned {
     sources: HashMap<u64, Vec<Weak<SharedSource>>>,
-    services: HashMap<Arc<str>, ()>,
+    services: HashSet<Arc<str>>,
     /// At how many entries those that are not in use are removed.
     sweep_at: usize,
 }
@@ -120,11 +120,11 @@ impl Sources {
 
 impl Interned {
     fn service(&mut self, name: &str) -> Arc<str> {
-        if let Some((known, ())) = self.services.get_key_value(name) {
+        if let Some(known) = self.services.get(name) {
             return Arc::clone(known);
         }
         let name: Arc<str> = name.into();
-        self.services.insert(Arc::clone(&name), ());
+        self.services.insert(Arc::clone(&name));
         name
     }
 
@@ -137,7 +137,7 @@ impl Interned {
             entries.retain(|entry| entry.strong_count() > 0);
             !entries.is_empty()
         });
-        self.services.retain(|name, ()| Arc::strong_count(name) > 1);
+        self.services.retain(|name| Arc::strong_count(name) > 1);
         self.sweep_at = 2 * (self.sources.len() + self.services.len());
     }
 }
