@@ -4,7 +4,7 @@
 //!
 //! * [`args`]: the flags; `input`: reads files, directories and standard input; [`error`]: what can go wrong.
 //! * [`report`]: the traces with their analysis, what is above the limit, which of them are shown.
-//! * `text`, with `waterfall`: for people; [`json`], `github`, `junit`: for programs; `svg`: a picture; `rows`: what drawings have of a trace.
+//! * `text`, with `waterfall`: for people; [`json`], `github`, `junit`: for programs; `svg`: a picture; `rows`, `sentence`: what they share.
 //! * `help`: how to read it, in `--help`.
 
 pub mod args;
@@ -16,6 +16,7 @@ pub mod json;
 mod junit;
 pub mod report;
 mod rows;
+mod sentence;
 mod svg;
 mod text;
 mod waterfall;

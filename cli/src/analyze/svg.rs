@@ -9,13 +9,14 @@ use overlap::{SpanIndex, text as words};
 use super::{
     report::Analyzed,
     rows::{indent_level, rows, segments},
+    sentence::wrap_sentence,
     xml::escape,
 };
 use crate::terminal::{
     duration_format::{human, short},
     scale::Scale,
     style::Style,
-    text_layout::{counted, cut, wrap},
+    text_layout::{counted, cut},
 };
 
 const WIDTH: usize = 1000;
@@ -207,7 +208,7 @@ impl<'a> Picture<'a> {
         self.y += 12;
         for sentence in words::verdict(&it.trace, &it.analysis) {
             self.y += 4;
-            for line in wrap(&sentence, LINE_CHARS, 0).lines() {
+            for line in wrap_sentence(&sentence, LINE_CHARS, 0).lines() {
                 self.y += 18;
                 let y = self.y;
                 self.text_at(margin, y, "", line);

@@ -6,18 +6,15 @@ use overlap::text as words;
 
 use super::{
     report::{Analyzed, Report},
+    sentence::wrap_sentence,
     waterfall::waterfall,
 };
 use crate::terminal::{
     capabilities::Terminal,
     style::{Role, Style},
-    text_layout::{align, counted, grouped, printable, wrap},
+    text_layout::{align, counted, cut, grouped, printable},
 };
 
-/// The units of durations.
-const UNITS: [&str; 7] = ["ns", "µs", "us", "ms", "s", "min", "h"];
-/// A space at which no line breaks.
-const NO_BREAK: &str = "\u{a0}";
 /// The findings that are shown of an operation.
 const MAX_FINDINGS: usize = 3;
 /// The problems that are shown of a trace.
@@ -44,20 +41,6 @@ pub(super) fn text(report: &Report<'_>, terminal: Terminal) -> String {
     page.lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 
-/// Returns the text with figures that are not separated from their units.
-fn with_units(text: &str) -> String {
-    let mut words = text.split(' ').peekable();
-    let mut joined = String::with_capacity(text.len());
-    while let Some(word) = words.next() {
-        joined.push_str(word);
-        if let Some(next) = words.peek() {
-            let is_unit = UNITS.contains(&next.trim_end_matches([',', ';', '.', ':', ')']));
-            joined.push_str(if is_unit && word.ends_with(|c: char| c.is_ascii_digit()) { NO_BREAK } else { " " });
-        }
-    }
-    joined
-}
-
 /// The lines so far.
 struct Page {
     lines: Vec<String>,
@@ -79,9 +62,8 @@ impl Page {
 
     /// Adds a sentence, whose further lines are indented.
     fn sentence(&mut self, role: Option<Role>, text: &str, indent: usize) {
-        let text = with_units(&self.in_charset(&printable(text)));
-        let wrapped = wrap(&text, self.terminal.width, indent);
-        for line in wrapped.replace(NO_BREAK, " ").lines() {
+        let text = wrap_sentence(&self.in_charset(&printable(text)), self.terminal.width, indent);
+        for line in text.lines() {
             self.lines.push(role.map_or_else(|| line.to_owned(), |role| self.style().paint(role, line)));
         }
     }
@@ -154,11 +136,8 @@ impl Page {
         let header = ["calls of", "calls", "wall", "sum", "saved", "avoidable"].map(str::to_owned).to_vec();
         let mut rows = vec![header];
         for fan_out in fan_outs {
-            let label = crate::terminal::text_layout::cut(
-                &printable(&it.label(fan_out.parent)),
-                self.terminal.width.saturating_sub(48).max(8),
-                style,
-            );
+            let label =
+                cut(&printable(&it.label(fan_out.parent)), self.terminal.width.saturating_sub(48).max(8), style);
             let duration = |duration: Duration| style.duration(duration);
             rows.push(vec![
                 label,

@@ -51,8 +51,10 @@ pub(super) fn waterfall(it: &Analyzed, columns: usize, style: Style) -> Vec<Stri
     for row in &rows {
         let span = it.trace.span(*row);
         let own = path.get(row).map(Vec::as_slice).unwrap_or_default();
-        let bar = bar(span, own, start, Scale::new(end, cells), cells, style);
-        lines.push(layout.row(&name(row), &bar, span, !own.is_empty(), style));
+        let cells = critical_cells(span, own, start, Scale::new(end, cells), cells);
+        let bar = bar(span, &cells, style);
+        // Too short to be drawn is too short to matter.
+        lines.push(layout.row(&name(row), &bar, span, cells.contains(&Cell::Critical), style));
     }
     let hidden = it.trace.spans().len() - rows.len();
     if hidden > 0 {
@@ -68,30 +70,43 @@ fn indent(it: &Analyzed, span: SpanIndex) -> String {
     "  ".repeat(indent_level(it, span))
 }
 
-/// Draws the bar of a span on a row of cells: full where it is the critical path.
-fn bar(span: &Span, path: &[Segment], origin: u64, scale: Scale, cells: usize, style: Style) -> String {
+/// A part of a row of bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    Empty,
+    Span,
+    Critical,
+}
+
+/// Returns the cells of the row of a span.
+fn critical_cells(span: &Span, path: &[Segment], origin: u64, scale: Scale, count: usize) -> Vec<Cell> {
     let at = |moment: u64| scale.position(Duration::from_nanos(moment.saturating_sub(origin)));
+    let mut cells = vec![Cell::Empty; count];
     // Of no length it is visible too.
-    let first = at(span.start).min(cells.saturating_sub(1));
-    let whole = first..at(span.end).clamp(first + 1, cells.max(first + 1));
-    let mut is_critical = vec![false; cells];
+    let first = at(span.start).min(count.saturating_sub(1));
+    let whole = first..at(span.end).clamp(first + 1, count.max(first + 1));
+    cells[whole.clone()].fill(Cell::Span);
     for part in path {
         let from = at(part.start).clamp(whole.start, whole.end);
         let to = at(part.end).clamp(from, whole.end);
-        is_critical[from..to].fill(true);
+        cells[from..to].fill(Cell::Critical);
     }
     // A part that is shorter than a cell, of a span that is not longer.
     if whole.len() == 1 && !path.is_empty() {
-        is_critical[whole.start] = true;
+        cells[first] = Cell::Critical;
     }
-    let rest = if span.error { Role::Bad } else { Role::Good };
-    let critical = if span.error { Role::Bad } else { Role::Critical };
-    let mut bar = " ".repeat(whole.start);
-    for part in is_critical[whole.clone()].chunk_by(|one, other| one == other) {
-        let (role, glyph) = if part[0] { (critical, style.glyph("█", "#")) } else { (rest, style.glyph("▒", "-")) };
-        bar += &style.paint(role, &glyph.repeat(part.len()));
-    }
-    bar + &" ".repeat(cells - whole.end)
+    cells
+}
+
+/// Draws the bar of a span: full where it is the critical path.
+fn bar(span: &Span, cells: &[Cell], style: Style) -> String {
+    let role = |role| if span.error { Role::Bad } else { role };
+    let parts = cells.chunk_by(|one, other| one == other).map(|part| match part[0] {
+        Cell::Empty => " ".repeat(part.len()),
+        Cell::Span => style.paint(role(Role::Good), &style.glyph("▒", "-").repeat(part.len())),
+        Cell::Critical => style.paint(role(Role::Critical), &style.glyph("█", "#").repeat(part.len())),
+    });
+    parts.collect()
 }
 
 // === impl Columns ===
