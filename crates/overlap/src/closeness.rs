@@ -12,6 +12,12 @@ const MS: u64 = 1_000_000;
 /// How far a span may stick out of its parent and still count as a part of it, in nanoseconds.
 pub(crate) const STICKS_OUT: u64 = MS;
 
+/// Returns how far a part of a span may end after it and still be waited for, in nanoseconds: 1 ms, or 1 % of the part if
+/// that is more. A busy event loop ends a handler's spans in any order.
+pub(crate) fn ends_late(part: Interval) -> u64 {
+    STICKS_OUT.max(part.nanos() / 100)
+}
+
 /// A time from a start to an end, in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interval {

@@ -104,6 +104,19 @@ fn nobody_waits_for_a_call_that_outlives_its_parent() {
 }
 
 #[test]
+fn a_middleware_that_ends_a_little_before_its_handler_waits_for_it() {
+    // Express on a busy machine.
+    let trace = trace(vec![
+        server(1, 0, "GET /in-turn", 0, 2406),
+        internal(2, 1, "middleware", 13, 2394),
+        internal(3, 2, "request handler", 27, 2406),
+        client(4, 3, "GET user", 113, 1315),
+        client(5, 3, "GET countries", 1346, 2399),
+    ]);
+    assert_eq!(analysis(&trace).avoidable(), ms(1053));
+}
+
+#[test]
 fn times_of_overlap_are_given_with_their_width() {
     let fan_out = fan_out(vec![
         server(1, 0, "handler", 0, 400),

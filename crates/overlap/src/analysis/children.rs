@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     call::{attempt, is_call, is_wrapper},
-    closeness::{Interval, STICKS_OUT},
+    closeness::{Interval, ends_late},
     trace::{SpanIndex, Trace},
 };
 
@@ -68,7 +68,7 @@ impl Children {
             self.compared.push((*child, call.unwrap_or(whole)));
             // What starts after the parent's end is no part of it.
             if let Some(time) = call.filter(|time| time.start < outer.end || time.start == outer.start) {
-                let is_awaited = time.end <= outer.end.saturating_add(STICKS_OUT);
+                let is_awaited = time.end <= outer.end.saturating_add(ends_late(time));
                 self.calls.push(Call { span: *child, time: time.within(outer), is_awaited });
             }
         }
