@@ -8,15 +8,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 
 import pytest
 from fanout_up import BINARY, REPOSITORY
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, TracesData
 
 QUESTION = REPOSITORY / "examples/question"
 
-# How long each call takes, in seconds: long enough that what a busy machine adds is far below 5 %.
-DELAY = 2.0
+# How long each call takes, in seconds.
+DELAY = 1.0
 
 # Upper bounds in seconds, far above what a slow machine needs: packages are installed, the programs in Rust are built.
 RUN = 900
@@ -65,13 +65,24 @@ def answers(language, tmp_path_factory) -> tuple[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def by_route(answers) -> dict[str, list[dict]]:
+def by_route(language, answers) -> dict[str, list[dict]]:
     """The traces of each of the handler's routes."""
     traces = {}
     for trace in traces_of(answers[1]):
-        assert trace["service"] == "handler"
+        assert trace["service"] == f"handler-{language}"
         traces.setdefault(trace["name"].removeprefix("GET /"), []).append(trace)
     return traces
+
+
+@pytest.fixture(scope="module")
+def calls(language, answers) -> dict[str, list[tuple[float, float]]]:
+    """When the handler's calls started and ended, in milliseconds, by trace id: read from the file without `fanout`."""
+    times = {}
+    for resource in TracesData.FromString(answers[1].read_bytes()).resource_spans:
+        spans = (span for scope in resource.scope_spans for span in scope.spans if span.kind == Span.SPAN_KIND_CLIENT)
+        for span in spans:
+            times.setdefault(span.trace_id.hex(), []).append((span.start_time_unix_nano / 1e6, span.end_time_unix_nano / 1e6))
+    return times
 
 
 def sequences(trace: dict) -> list[dict]:
@@ -90,28 +101,36 @@ def test_every_route_has_its_traces(language, by_route):
     assert {route: len(traces) for route, traces in by_route.items()} == expected
 
 
-def test_calls_in_turn_are_found_with_what_joining_would_save(language, by_route):
-    # The median, because a process takes longer for its first request.
-    assert median(trace["avoidable_ms"] for trace in by_route["in-turn"]) == pytest.approx(DELAY * 1000, rel=0.05)
+def durations(calls: list[tuple[float, float]]) -> list[float]:
+    """How long the two calls took. A busy machine makes them longer than what they wait for."""
+    found = [end - start for start, end in calls]
+    assert len(found) == 2 and min(found) >= 0.99 * DELAY * 1000, found
+    return found
+
+
+def test_calls_in_turn_are_found_with_what_joining_would_save(language, by_route, calls):
     for trace in by_route["in-turn"]:
+        shorter = min(durations(calls[trace["trace_id"]]))
+        assert trace["avoidable_ms"] == pytest.approx(shorter, rel=0.05)
         [sequence] = sequences(trace)
         assert len(sequence["calls"]) == 2
-        assert sequence["saves_ms"] == pytest.approx(trace["avoidable_ms"])
-        assert sequence["took_ms"] - sequence["together_ms"] == pytest.approx(sequence["saves_ms"])
+        assert sequence["saves_ms"] == pytest.approx(shorter, rel=0.05)
         # GET /countries has no parameter that could come from the first reply; an RPC's parameters are not in its span.
         assert sequence["certainty"] == ("unknown" if language == "rust" else "independent"), sequence
 
 
 def test_two_callers_do_not_wait_for_one_another(by_route):
     for trace in by_route["in-turn"][1:]:
-        assert trace["wall_ms"] == pytest.approx(2 * DELAY * 1000, rel=0.1)
+        assert trace["wall_ms"] < 3 * DELAY * 1000, "4 if one waited for the other"
 
 
-def test_joined_calls_are_not_found(language, by_route):
+def test_joined_calls_are_not_found(language, by_route, calls):
     for route in TOGETHER[language]:
         [trace] = by_route[route]
-        assert trace["avoidable_ms"] < 0.05 * DELAY * 1000
-        assert trace["saved_ms"] == pytest.approx(DELAY * 1000, rel=0.05)
+        times = calls[trace["trace_id"]]
+        joined = max(end for _, end in times) - min(start for start, _ in times)
+        assert trace["saved_ms"] == pytest.approx(sum(durations(times)) - joined, rel=0.05)
+        assert trace["avoidable_ms"] < 0.1 * DELAY * 1000
         assert sequences(trace) == []
 
 
