@@ -136,6 +136,11 @@ impl Service {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Forgets how much memory it had at most: `VmHWM` is what it has from now on.
+    pub fn forget_peak_memory(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.process.pid()), "5").unwrap();
+    }
+
     /// Returns how many seconds of processor time it has used, from `/proc/PID/stat`.
     pub fn processor_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid())).unwrap();
@@ -172,6 +177,11 @@ impl Service {
     pub fn stop_and_take_warnings(&mut self) -> Vec<Value> {
         self.terminate();
         self.wait();
+        self.take_warnings()
+    }
+
+    /// Returns the warnings that it has logged since this was called last, according to the lines read so far.
+    pub fn take_warnings(&self) -> Vec<Value> {
         std::mem::take(&mut self.counts.warnings.lock().unwrap())
     }
 

@@ -12,7 +12,7 @@ use crate::{
     victim::{Victim, Warned},
 };
 
-const CHECK: &str = "/grpc.health.v1.Health/Check";
+pub(crate) const CHECK: &str = "/grpc.health.v1.Health/Check";
 pub(crate) const WATCH: &str = "/grpc.health.v1.Health/Watch";
 pub(crate) const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 

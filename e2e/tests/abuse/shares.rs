@@ -5,6 +5,7 @@ use prost::Message as _;
 
 use crate::{
     attacker::Attacker,
+    exclusive::shared,
     frames::{INITIAL_WINDOW_SIZE, call, headers, message, stream},
     honest::Honest,
     target::{Target, against_each},
@@ -63,11 +64,13 @@ async fn streams_of_users(attack: &str, window: u32, streams: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_of_users_that_are_never_read() {
+    let _shared = shared().await;
     streams_of_users("streams of users that are never read", 0, 66).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_of_users_as_an_amplifier() {
+    let _shared = shared().await;
     streams_of_users("streams of users as an amplifier", 1 << 30, 36).await;
 }
 

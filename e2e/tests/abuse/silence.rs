@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     attacker::Attacker,
-    frames::{INITIAL_WINDOW_SIZE, PREFACE, call, data, headers, stream},
+    frames::{INITIAL_WINDOW_SIZE, PREFACE, call, data, headers, settings, stream},
     honest::Honest,
     target::{Target, against_all, against_each},
     victim::{Victim, Warned},
@@ -24,6 +24,13 @@ pub(crate) async fn open(address: &str, connections: usize, bytes: &[u8]) -> Vec
         open.push(connection);
     }
     open
+}
+
+/// Lets this process open as many connections as the system allows.
+fn raise_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
 }
 
 /// Waits until the server has closed all of them.
@@ -65,10 +72,7 @@ async fn no_file_descriptors() {
 /// The limit that most systems set is raised to the one that they allow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_connections_than_the_soft_limit() {
-    // This process opens them too.
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).unwrap();
+    raise_limit();
     against_all(async |target| {
         let victim = Victim::start_after(target, "ulimit -S -n 256").await;
         let silent = open(victim.address(), 1_200, &[]).await;
@@ -77,6 +81,24 @@ async fn more_connections_than_the_soft_limit() {
         all_closed(silent).await;
     })
     .await;
+}
+
+/// As many connections as there may be, all of which speak HTTP/2 and make no call. Those give way to honest callers, who
+/// come later, and none of which gives way to the attacker's next ones.
+async fn all_connections_taken(target: Target) {
+    const MAX: usize = 4_096;
+    raise_limit();
+    let victim = Victim::start(target, "0").await;
+    let before = Honest::start(&victim).await;
+    let hello = [PREFACE, &settings(&[])].concat();
+    let mut idle = open(victim.address(), MAX, &hello).await;
+    for _ in 0..5 {
+        Honest::start(&victim).await.finish().await;
+    }
+    idle.extend(open(victim.address(), 100, &hello).await);
+    before.finish().await;
+    // What the manifests for Kubernetes allow. Each connection has buffers of 17 KiB.
+    victim.assert_held_within("all connections taken", Warned::Throttled(1), 128 << 10);
 }
 
 async fn headers_without_a_message(target: Target) {
@@ -130,4 +152,4 @@ async fn replies_that_are_never_read(target: Target) {
     victim.assert_held("replies that are never read", Warned::Maybe(1));
 }
 
-against_each!(headers_without_a_message, large_messages_without_an_end, replies_that_are_never_read);
+against_each!(all_connections_taken, headers_without_a_message, large_messages_without_an_end, replies_that_are_never_read);

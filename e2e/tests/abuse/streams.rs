@@ -11,6 +11,7 @@ use prost::Message as _;
 
 use crate::{
     attacker::Attacker,
+    exclusive::shared,
     frames::{INITIAL_WINDOW_SIZE, headers, message, stream},
 };
 
@@ -26,6 +27,7 @@ fn shed(service: &Service) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_are_never_read() {
     const STREAMS: u32 = 66;
+    let _shared = shared().await;
     let data = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", data.path().join("users.db").display());
     let args = ["--database", &database, "--seed", "--delay", "20ms"];

@@ -1,5 +1,7 @@
 //! The services that are attacked, and how each is called.
 
+use std::time::Duration;
+
 use e2e::{
     backends::{Backends, NO_REQUEST_LINES},
     connect,
@@ -11,7 +13,9 @@ use fanout_proto::{
     user::v1::{GetUserRequest, user_service_client::UserServiceClient},
 };
 use tempfile::TempDir;
-use tonic::{Status, transport::Channel};
+use tonic::{Request, Status, transport::Channel};
+
+use crate::exclusive::shared;
 
 /// A service that is attacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +85,21 @@ impl Target {
         Needs { args: all, backends, _data: data }
     }
 
+    /// Returns how many calls a burst has: a fifth for services whose calls are more work, in a build that is not optimized.
+    pub(crate) const fn burst(self, calls: usize) -> usize {
+        match self {
+            Self::CountryService => calls,
+            Self::Gateway | Self::UserService => calls / 5,
+        }
+    }
+
     /// Connects to it.
     pub(crate) async fn client(self, url: &str) -> Client {
-        let channel = connect(url).await;
+        self.client_of(connect(url).await)
+    }
+
+    /// Returns a caller on this connection to it.
+    pub(crate) fn client_of(self, channel: Channel) -> Client {
         match self {
             Self::Gateway => Client::Gateway(GatewayServiceClient::new(channel)),
             Self::UserService => Client::User(UserServiceClient::new(channel)),
@@ -97,15 +113,29 @@ impl Target {
 impl Client {
     /// Makes a call.
     pub(crate) async fn call(&mut self) -> Result<(), Status> {
+        self.call_within(None).await
+    }
+
+    /// Makes a call with this deadline.
+    pub(crate) async fn call_within(&mut self, deadline: Option<Duration>) -> Result<(), Status> {
         let (user_id, code) = ("ada".to_owned(), "GB".to_owned());
         match self {
             Self::Gateway(client) => {
-                client.get_profile(GetProfileRequest { user_id, ..GetProfileRequest::default() }).await.map(drop)
+                let message = GetProfileRequest { user_id, ..GetProfileRequest::default() };
+                client.get_profile(request(message, deadline)).await.map(drop)
             }
-            Self::User(client) => client.get_user(GetUserRequest { user_id }).await.map(drop),
-            Self::Country(client) => client.get_country(GetCountryRequest { code }).await.map(drop),
+            Self::User(client) => client.get_user(request(GetUserRequest { user_id }, deadline)).await.map(drop),
+            Self::Country(client) => client.get_country(request(GetCountryRequest { code }, deadline)).await.map(drop),
         }
     }
+}
+
+fn request<T>(message: T, deadline: Option<Duration>) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(deadline) = deadline {
+        request.set_timeout(deadline);
+    }
+    request
 }
 
 /// Defines one test for each target of an attack.
@@ -117,18 +147,21 @@ macro_rules! against_each {
             $(#[$attribute])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn gateway() {
+                let _shared = crate::exclusive::shared().await;
                 super::$attack(Target::Gateway).await;
             }
 
             $(#[$attribute])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn user_service() {
+                let _shared = crate::exclusive::shared().await;
                 super::$attack(Target::UserService).await;
             }
 
             $(#[$attribute])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn country_service() {
+                let _shared = crate::exclusive::shared().await;
                 super::$attack(Target::CountryService).await;
             }
         }
@@ -138,5 +171,6 @@ pub(crate) use against_each;
 
 /// Runs an attack on all targets at the same time: for those that mostly wait.
 pub(crate) async fn against_all(attack: impl AsyncFn(Target)) {
+    let _shared = shared().await;
     futures::future::join_all(Target::ALL.map(|target| attack(target))).await;
 }

@@ -1,8 +1,17 @@
 //! The service under attack, and how much memory and processor time it took.
 
-use std::{process::Command, time::Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use e2e::{binary, scrape::PROMETHEUS, service::Service};
+use e2e::{
+    backends::Backends,
+    binary,
+    scrape::{PROMETHEUS, wait_for_series},
+    service::Service,
+};
+use serde_json::Value;
 
 use crate::target::{Client, Needs, Target};
 
@@ -31,6 +40,30 @@ pub(crate) enum Warned {
     Throttled(usize),
     /// The same, if the attacker was fast enough to exceed a limit.
     Maybe(usize),
+}
+
+/// When an attack began.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun {
+    at: Instant,
+    processor: f64,
+}
+
+/// What an attack cost a service.
+pub(crate) struct Used {
+    /// How much memory it had at most above that of an idle service, in KiB.
+    pub(crate) memory: u64,
+    /// In seconds.
+    pub(crate) processor: f64,
+    pub(crate) warnings: Vec<Value>,
+}
+
+// === impl Begun ===
+
+impl Begun {
+    pub(crate) fn elapsed(self) -> Duration {
+        self.at.elapsed()
+    }
 }
 
 // === impl Victim ===
@@ -95,6 +128,33 @@ impl Victim {
         &self.service.metrics
     }
 
+    /// Begins to measure what an attack costs it.
+    pub(crate) fn begin(&mut self) -> Begun {
+        self.service.forget_peak_memory();
+        self.take_warnings();
+        Begun { at: Instant::now(), processor: self.service.processor_seconds() }
+    }
+
+    /// Returns what the attack has cost since then.
+    pub(crate) fn end(&mut self, begun: Begun) -> Used {
+        Used {
+            memory: self.service.memory("VmHWM").saturating_sub(self.idle),
+            processor: self.service.processor_seconds() - begun.processor,
+            warnings: self.take_warnings(),
+        }
+    }
+
+    /// Returns what it and its backends have warned of since this was called last.
+    fn take_warnings(&self) -> Vec<Value> {
+        let backends = self.needs.backends.iter().flat_map(Backends::services);
+        std::iter::once(&self.service).chain(backends).flat_map(Service::take_warnings).collect()
+    }
+
+    /// Waits until nothing of an attack is in flight.
+    pub(crate) fn settle(&self) {
+        wait_for_series(self.metrics(), "fanout_server_in_flight", &["fanout_server_in_flight 0".to_owned()]);
+    }
+
     /// Fails if it has used more than half of a core since its start.
     #[track_caller]
     pub(crate) fn assert_idle(&self, attack: &str) {
@@ -112,13 +172,19 @@ impl Victim {
     /// Stops the service. Fails if it, or a backend of it, took too much memory, or if it has logged other warnings than
     /// it should.
     #[track_caller]
-    pub(crate) fn assert_held(mut self, attack: &str, warned: Warned) {
+    pub(crate) fn assert_held(self, attack: &str, warned: Warned) {
+        self.assert_held_within(attack, warned, MEMORY);
+    }
+
+    /// The same, with this bound on memory in KiB.
+    #[track_caller]
+    pub(crate) fn assert_held_within(mut self, attack: &str, warned: Warned, memory: u64) {
         let (target, idle) = (self.target, self.idle);
         let taken = self.service.memory("VmHWM").saturating_sub(idle);
         let lines = self.service.lines();
         println!("{attack}, {target:?}: {taken} KiB above the {idle} KiB of an idle service, {lines} log lines");
-        assert!(taken <= MEMORY, "{attack} took {taken} KiB of {target:?}");
-        for backend in self.needs.backends.iter().flat_map(e2e::backends::Backends::services) {
+        assert!(taken <= memory, "{attack} took {taken} KiB of {target:?}");
+        for backend in self.needs.backends.iter().flat_map(Backends::services) {
             let peak = backend.memory("VmHWM");
             assert!(peak <= idle + MEMORY, "{attack} on {target:?} took a backend to {peak} KiB");
         }
