@@ -8,6 +8,7 @@ use rpc_layers::source;
 use tonic::{Code, Status, TimeoutExpired, transport::Endpoint};
 
 use crate::{
+    exclusive::shared,
     target::{Client, Target, against_each},
     victim::{Victim, Warned},
 };
@@ -87,9 +88,18 @@ async fn fifty_thousand_cancellations(target: Target) {
     victim.assert_held("50,000 cancellations", Warned::Never);
 }
 
-against_each!(
-    ten_thousand_at_once,
-    ten_thousand_at_once_above_the_limit,
-    four_thousand_short_deadlines,
-    fifty_thousand_cancellations,
-);
+against_each!(ten_thousand_at_once_above_the_limit, four_thousand_short_deadlines, fifty_thousand_cancellations);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_at_once_of_the_country_service() {
+    let _shared = shared().await;
+    ten_thousand_at_once(Target::CountryService).await;
+}
+
+#[ignore = "to be measured on a machine that does nothing else"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_at_once_of_the_others() {
+    let _shared = shared().await;
+    ten_thousand_at_once(Target::Gateway).await;
+    ten_thousand_at_once(Target::UserService).await;
+}
