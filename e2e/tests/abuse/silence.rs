@@ -152,4 +152,9 @@ async fn replies_that_are_never_read(target: Target) {
     victim.assert_held("replies that are never read", Warned::Maybe(1));
 }
 
-against_each!(all_connections_taken, headers_without_a_message, large_messages_without_an_end, replies_that_are_never_read);
+against_each!(
+    all_connections_taken,
+    headers_without_a_message,
+    large_messages_without_an_end,
+    replies_that_are_never_read
+);
