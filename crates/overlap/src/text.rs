@@ -12,6 +12,9 @@ use crate::{
 const TOLD: usize = 10;
 /// So many names of calls are told.
 const NAMED: usize = 4;
+/// Which part of the whole has to be saved to be worth a word: tasks that are started together never start at the same
+/// instant.
+const WORTH: u32 = 100;
 
 /// What a sentence is about: a [`Sequence`] or a [`Finding`].
 struct Facts<'a> {
@@ -35,13 +38,13 @@ pub fn verdict(trace: &Trace, analysis: &Analysis) -> Vec<String> {
             found.push((fan_out.avoidable, format!("{place}: {sentence}")));
             continue;
         }
-        for sequence in fan_out.sequences.iter().filter(|sequence| !sequence.saves.is_zero()) {
+        for sequence in fan_out.sequences.iter().filter(|sequence| is_worth(sequence.saves, took)) {
             let sentence = format!("{place}: {}: {}", names(trace, &sequence.calls), self::sequence(trace, sequence));
             found.push((sequence.saves, sentence));
         }
     }
     found.sort_by(|(one, _), (other, _)| other.cmp(one));
-    let saved = match (analysis.saved(), found.is_empty() && avoidable.is_zero()) {
+    let saved = match (analysis.saved(), found.is_empty() && !is_worth(avoidable, took)) {
         (Duration::ZERO, true) => "Nothing waited that could have run together.".to_owned(),
         (saved, true) => format!("Overlapping saved {}; nothing is left to join.", duration(saved)),
         _ => format!("It took {}; joining calls would save up to {}.", duration(took), duration(avoidable)),
@@ -53,6 +56,11 @@ pub fn verdict(trace: &Trace, analysis: &Analysis) -> Vec<String> {
         sentences.push(format!("{} more such sequences save less.", number(left_out)));
     }
     sentences
+}
+
+/// Returns whether it is worth a word that joining would save so much of a time.
+fn is_worth(saved: Duration, took: Duration) -> bool {
+    !saved.is_zero() && saved >= took / WORTH
 }
 
 /// Says what a sequence took and what it would take together, with what shows it or as a condition.
@@ -83,7 +91,7 @@ pub fn operation(operation: &Operation) -> String {
     let requests = if operation.count == 1 { "request" } else { "requests" };
     let took =
         format!("{service}: {name}: {count} {requests} took {} (p95 {})", duration(wall.p50), duration(wall.p95));
-    if avoidable.p95.is_zero() && saved_per_day.is_zero() {
+    if !is_worth(avoidable.p50, wall.p50) && !is_worth(avoidable.p95, wall.p95) {
         return format!("{took}; nothing is to be saved by joining.");
     }
     let saves = format!("joining would save {} (p95 {})", duration(avoidable.p50), duration(avoidable.p95));
