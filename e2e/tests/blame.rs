@@ -113,7 +113,10 @@ async fn a_caller_with_too_much_baggage_fails_alone() {
             && details.is_some_and(|details| details.field_violations[0].field == "baggage")
     })
     .await;
-    assert_eq!(gateway.stop_and_count_warnings(), 0, "the circuit breaker has not opened");
+    // That the flood's connection is slowed down is one.
+    let warnings = gateway.stop_and_take_warnings();
+    let of_breaker: Vec<_> = warnings.iter().filter(|line| line.to_string().contains("circuit breaker")).collect();
+    assert!(of_breaker.is_empty() && warnings.len() <= 1, "{warnings:?}");
 }
 
 /// Entries with other keys than `--baggage-keys` do not reach a backend: there this one is an error.
