@@ -115,6 +115,11 @@ impl Who {
                     .is_some_and(|name| !name.is_empty())
             })
         };
+        if is_open_domain(text) {
+            return Err(format!(
+                "{text:?} allows other trust domains too, which only begin alike: expected /* at its end"
+            ));
+        }
         let pattern = Pattern::parse(text).filter(|_| text == "*" || has_mechanism(text));
         pattern.map(Self::Identity).ok_or_else(|| {
             format!(
@@ -131,6 +136,13 @@ impl Who {
             (Self::Anonymous, Some(_)) | (Self::Identity(_), None) => false,
         }
     }
+}
+
+/// Returns whether the `*` of a SPIFFE id or another URI is in its authority: `spiffe://example.org*` is
+/// `spiffe://example.org.evil` too.
+fn is_open_domain(text: &str) -> bool {
+    let prefix = text.strip_suffix('*').and_then(|text| text.split_once("://"));
+    prefix.is_some_and(|(_, authority_and_path)| !authority_and_path.contains('/'))
 }
 
 // === impl Pattern ===
@@ -221,6 +233,8 @@ mod tests {
             ("reports *", &["\"reports\"", "key:NAME", "anonymous"]),
             ("key: *", &["\"key:\""]),
             ("key:*a *", &["\"key:*a\""]),
+            ("certificate:spiffe://example.org* *", &["\"certificate:spiffe://example.org*\"", "/*"]),
+            ("certificate:spiffe://* *", &["\"certificate:spiffe://*\"", "/*"]),
         ] {
             let error = parse(text).unwrap_err();
             assert!(needed.iter().all(|needed| error.contains(needed)), "{error}");
