@@ -125,9 +125,9 @@ async fn a_flood_of_log_lines() {
             let calls = batch * (BATCH + 1)..batch * (BATCH + 1) + BATCH;
             // The last one has no such method: it is answered when those before it have begun.
             let last = stream(calls.end);
-            let begin = calls.clone().flat_map(|number| call(stream(number), target));
-            let begin: Vec<_> = begin.chain(headers(last, "/none.Service/None")).chain(message(last, &[])).collect();
-            assert!(attacker.send(&begin).await, "{target:?}: batch {batch}");
+            let frames = calls.clone().flat_map(|number| call(stream(number), target));
+            let frames: Vec<_> = frames.chain(headers(last, "/none.Service/None")).chain(message(last, &[])).collect();
+            assert!(attacker.send(&frames).await, "{target:?}: batch {batch}");
             attacker.ended(batch as usize + 1).await;
             assert!(attacker.send(&calls.flat_map(|number| reset(stream(number))).collect::<Vec<_>>()).await);
         }
