@@ -16,6 +16,9 @@ SERVICES = [
     if "build" in service and service["build"]["args"]["SERVICE"] == name
 ]
 
+# The viewer's image holds the command `fanout`.
+IMAGES = [*SERVICES, "view"]
+
 # The user of the images: no container runs as root.
 USER = (65532, 65532)
 
@@ -41,7 +44,7 @@ class Compose:
         for file in ["docker-compose.yml", *files]:
             self.command += ["-f", file]
         # Port 0 is any free port.
-        self.env = os.environ | {"GATEWAY_PORT": "0", "JAEGER_PORT": "0", "FANOUT_TAG": "check"} | settings
+        self.env = os.environ | {"GATEWAY_PORT": "0", "JAEGER_PORT": "0", "VIEW_PORT": "0", "FANOUT_TAG": "check"} | settings
 
     def run(self, *args, check=True, timeout=600):
         done = subprocess.run(
@@ -78,11 +81,11 @@ def docker(*args, check=True):
 def build():
     """Builds the images with the arguments of the compose file."""
     network = os.environ.get("FANOUT_BUILD_NETWORK", "default")
-    for service in SERVICES:
+    for service in IMAGES:
         arguments = COMPOSE["services"][service]["build"]["args"]
         flags = [flag for name in ("SERVICE", "SETTINGS", "PORT") for flag in ("--build-arg", f"{name}={arguments[name]}")]
         docker("build", "--quiet", "--network", network, *flags, "--tag", f"fanout/{service}:check", ".")
 
 
 def remove_images():
-    docker("image", "rm", "--force", *(f"fanout/{service}:check" for service in SERVICES), check=False)
+    docker("image", "rm", "--force", *(f"fanout/{service}:check" for service in IMAGES), check=False)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 import time
+import urllib.request
 from collections import Counter
 from datetime import datetime
 
@@ -224,3 +225,21 @@ def test_the_embedded_database_is_on_a_volume(embedded, gateway):
     user = gateway(embedded).call(GET_PROFILE, user_id="grace").user
     recreated = datetime.fromisoformat(after["Created"][:19] + "+00:00")
     assert user.create_time.ToSeconds() <= recreated.timestamp(), "seeded by the first container, not by the second"
+
+
+def test_the_viewer_is_in_its_image_and_reaches_the_gateway(compose):
+    compose.run("up", "--detach", "--no-build", "--pull", "never", "--no-deps", "view")
+    address = compose.run("port", "view", "8080").stdout.strip()
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://{address}/api/gateway", timeout=5) as reply:
+                gateway = json.load(reply)
+            break
+        except OSError as error:
+            # The port is published before the viewer listens.
+            assert time.monotonic() < deadline, f"{error}\n{compose.logs()}"
+            time.sleep(0.1)
+    assert gateway["backends"] == ["user", "country"], gateway
+    (container,) = compose.containers("view")
+    assert container["HostConfig"]["ReadonlyRootfs"] and container["Config"]["User"] == "65532:65532"
