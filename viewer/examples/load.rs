@@ -123,18 +123,22 @@ async fn measure(child: &mut Child, rate: u64, seconds: u64) -> Result<(), Failu
         memory.iter().max().unwrap_or(&0)
     );
     println!(
-        "page        {} answers: p50 {:?}, p95 {:?}, p99 {:?}, longest {:?}",
+        "page        {} answers: p50 {}, p95 {}, p99 {}, longest {}",
         waits.len(),
-        at(50),
-        at(95),
-        at(99),
-        waits.last()
+        milliseconds(at(50)),
+        milliseconds(at(95)),
+        milliseconds(at(99)),
+        milliseconds(waits.last().copied())
     );
     let accounted = number("/spans") + number("/dropped/spans") + number("/duplicates");
     if number("/received/spans") != sent || accounted != sent {
         return Err(format!("{sent} were sent, {accounted} are accounted for").into());
     }
     Ok(())
+}
+
+fn milliseconds(wait: Option<Duration>) -> String {
+    wait.map_or_else(|| "none".to_owned(), |wait| format!("{:.1} ms", wait.as_secs_f64() * 1e3))
 }
 
 async fn send(
