@@ -11,7 +11,10 @@ use prost::Message as _;
 use serde::Serialize;
 
 use super::{NO_SERVICE_NAME, key, tag::WrittenTag};
-use crate::{id::hex, otlp::to_json};
+use crate::{
+    id::{self, hex, is_valid},
+    otlp::to_json,
+};
 
 /// The whole document.
 #[derive(Serialize)]
@@ -138,16 +141,19 @@ fn service_name(attribute: &KeyValue) -> Option<&str> {
 impl<'a> SpanDocument<'a> {
     fn new(span: &'a Span, scope: Option<&InstrumentationScope>, process_id: &str) -> Self {
         let start_time = micros(span.start_time_unix_nano);
-        let has_parent = span.parent_span_id.iter().any(|byte| *byte != 0);
+        let has_parent = is_valid(&span.parent_span_id, id::SPAN);
         let parent = has_parent.then(|| ReferenceDocument::parent(span));
-        let refers_here = span.links.iter().any(|link| link.trace_id == span.trace_id);
+        // A reference without ids would be an error to who reads it.
+        let is_whole = |link: &&span::Link| is_valid(&link.trace_id, id::TRACE) && is_valid(&link.span_id, id::SPAN);
+        let links = || span.links.iter().filter(is_whole);
+        let refers_here = links().any(|link| link.trace_id == span.trace_id);
         Self {
             trace_id: hex(&span.trace_id),
             span_id: hex(&span.span_id),
             parent_span_id: (!has_parent && refers_here).then_some(""),
             flags: span.flags,
             operation_name: &span.name,
-            references: parent.into_iter().chain(span.links.iter().map(ReferenceDocument::link)).collect(),
+            references: parent.into_iter().chain(links().map(ReferenceDocument::link)).collect(),
             start_time,
             duration: micros(span.end_time_unix_nano).saturating_sub(start_time),
             tags: tags(span, scope),
