@@ -1,6 +1,6 @@
 //! Collects what was read, within limits.
 
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span::SpanKind, status::StatusCode};
 
 use crate::{
     id,
@@ -95,6 +95,14 @@ fn check(span: &mut Span) -> Result<(), String> {
     }
     if span.start_time_unix_nano == 0 {
         return Err("it has no start time".to_owned());
+    }
+    // Protobuf holds any number; what is written of it has to be read again.
+    if SpanKind::try_from(span.kind).is_err() {
+        return Err(format!("its kind is {}, expected 0 to 5", span.kind));
+    }
+    let code = span.status.as_ref().map_or(0, |status| status.code);
+    if StatusCode::try_from(code).is_err() {
+        return Err(format!("its status code is {code}, expected 0 to 2"));
     }
     Ok(())
 }
