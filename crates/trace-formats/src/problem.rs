@@ -37,8 +37,15 @@ pub enum Position {
 impl Problem {
     /// Creates a problem. A long message is cut.
     pub(crate) fn new(position: Position, path: String, span: Option<String>, message: impl AsRef<str>) -> Self {
-        let span = span.map(|id| shortened(id, 40));
-        Self { position, path: shortened(path, MAX_MESSAGE), span, message: shortened(message, MAX_MESSAGE) }
+        let (path, message) = (shortened(path, MAX_MESSAGE), shortened(message, MAX_MESSAGE));
+        let mut problem = Self { position, path, span: None, message };
+        problem.set_span(span);
+        problem
+    }
+
+    /// Says which span it is about, by the id as the input writes it.
+    pub(crate) fn set_span(&mut self, id: Option<String>) {
+        self.span = id.map(|id| shortened(id, 40));
     }
 }
 
@@ -96,8 +103,8 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_written_out() {
-        let problem = Problem::new(Position::Byte(0), String::new(), None, "a\u{1b}\"b\u{202e}");
-        assert_eq!(problem.message, "a\\u{1b}\"b\\u{202e}");
+        let problem = Problem::new(Position::Byte(0), String::new(), None, "a\u{1b}\"b\u{202e}\u{feff}");
+        assert_eq!(problem.message, "a\\u{1b}\"b\\u{202e}\\u{feff}");
     }
 
     #[test]

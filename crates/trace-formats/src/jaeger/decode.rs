@@ -93,7 +93,7 @@ fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &
     sink.check_size(element.get().len())
         .map_err(|message| Problem::new(source.position_of(element.get()), path.to_string(), None, message))?;
     source.read(element, path).map_err(|mut problem| {
-        problem.span = serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id);
+        problem.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id));
         problem
     })
 }

@@ -69,7 +69,7 @@ fn element<'a>(
         Ok(_) if spans.len() > sink.limits.spans => return Flow::Stop,
         Ok(span) => spans.push((span, position(), path.to_string())),
         Err(mut problem) => {
-            problem.span = serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.id);
+            problem.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.id));
             sink.report(problem);
         }
     }
