@@ -1,0 +1,85 @@
+//! The requests that are made, as they are on the wire.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use fanout_proto::{
+    country::v1::ListCountriesRequest,
+    gateway::v1::{GetProfileRequest, Strategy, StreamUsersRequest},
+    user::v1::GetUserRequest,
+};
+use prost::Message;
+
+/// The user that all requests are for.
+const USER: &str = "ada";
+
+/// What callers allow a request: a header that the aggregator passes on as the time that is left.
+pub(crate) const TIMEOUT: &str = "10S";
+
+/// A request, and what its reply has to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The path of a gRPC method, or that of an HTTP resource.
+    pub(crate) path: &'static str,
+    /// The length-prefixed message; none for HTTP.
+    pub(crate) body: Option<Bytes>,
+    /// How many bytes the messages of a reply have at least, so that an empty one is not taken for an answer.
+    pub(crate) at_least: usize,
+}
+
+/// How long the messages of the backends' replies are, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths {
+    pub(crate) user: usize,
+    pub(crate) countries: usize,
+}
+
+// === impl Request ===
+
+impl Request {
+    /// A user and all countries, together.
+    pub(crate) fn profile(lengths: Lengths) -> Self {
+        let message = GetProfileRequest {
+            user_id: USER.into(),
+            strategy: Strategy::Concurrent.into(),
+            ..GetProfileRequest::default()
+        };
+        let path = "/fanout.gateway.v1.GatewayService/GetProfile";
+        Self::grpc(path, &message, lengths.user + lengths.countries)
+    }
+
+    /// The same over HTTP and JSON, which takes more bytes than the messages have.
+    pub(crate) fn profile_as_json(lengths: Lengths) -> Self {
+        Self { path: "/profile/ada", body: None, at_least: lengths.user + lengths.countries }
+    }
+
+    /// A stream of as many users, all of them at once.
+    pub(crate) fn users(width: usize) -> Self {
+        let message = StreamUsersRequest {
+            user_ids: vec![USER.into(); width],
+            max_in_flight: u32::try_from(width).unwrap_or(u32::MAX),
+            strategy: Strategy::Concurrent.into(),
+            ..StreamUsersRequest::default()
+        };
+        Self::grpc("/fanout.gateway.v1.GatewayService/StreamUsers", &message, width)
+    }
+
+    /// One call to the country service.
+    pub(crate) fn countries(at_least: usize) -> Self {
+        let path = "/fanout.country.v1.CountryService/ListCountries";
+        Self::grpc(path, &ListCountriesRequest::default(), at_least)
+    }
+
+    /// One call to the user service.
+    pub(crate) fn user(at_least: usize) -> Self {
+        let path = "/fanout.user.v1.UserService/GetUser";
+        Self::grpc(path, &GetUserRequest { user_id: USER.into() }, at_least)
+    }
+
+    fn grpc(path: &'static str, message: &impl Message, at_least: usize) -> Self {
+        let length = message.encoded_len();
+        let mut body = BytesMut::with_capacity(5 + length);
+        body.put_u8(0);
+        body.put_u32(u32::try_from(length).expect("a request is short"));
+        message.encode(&mut body).expect("there is room");
+        Self { path, body: Some(body.freeze()), at_least }
+    }
+}

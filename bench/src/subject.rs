@@ -1,0 +1,177 @@
+//! What is measured: the gateway in several settings, and its peers. The only place to change for another one.
+
+use std::{
+    fs, io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::request::{Lengths, Request};
+
+/// Where the programs are, and what they are told.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The `fanout` binary.
+    pub(crate) fanout: PathBuf,
+    /// Where `bench/run` has put what the peers need.
+    pub(crate) tools: PathBuf,
+    /// Where `bench/peers` is.
+    pub(crate) sources: PathBuf,
+    /// A directory for logs and databases.
+    pub(crate) directory: PathBuf,
+    pub(crate) user_service: String,
+    pub(crate) country_service: String,
+    pub(crate) collector: String,
+    pub(crate) lengths: Lengths,
+}
+
+/// A program that answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    /// Returns how to start it at this address. It is skipped for an error.
+    pub(crate) command: fn(&Setup, &str) -> io::Result<Command>,
+    /// What it is asked, with this many calls to the backends.
+    pub(crate) request: fn(Lengths, usize) -> Request,
+}
+
+pub(crate) const FANOUT: Subject =
+    Subject { name: "fanout", command: |setup, listen| Ok(setup.gateway(listen, "off")), request: profile };
+pub(crate) const FANOUT_STREAM: Subject =
+    Subject { name: "StreamUsers", command: |setup, listen| Ok(setup.gateway(listen, "off")), request: users };
+pub(crate) const LOGGED: Subject =
+    Subject { name: "log line", command: |setup, listen| Ok(setup.gateway(listen, "info")), request: profile };
+pub(crate) const SAMPLED: Subject = Subject {
+    name: "1 % sampled and exported",
+    command: |setup, listen| Ok(setup.exporting(listen, "0.01")),
+    request: profile,
+};
+pub(crate) const EXPORTED: Subject =
+    Subject { name: "all exported", command: |setup, listen| Ok(setup.exporting(listen, "1")), request: profile };
+pub(crate) const PLAIN_TONIC: Subject = Subject { name: "plain tonic", command: plain_tonic, request: profile };
+pub(crate) const GRPC_AIO: Subject = Subject { name: "Python grpc.aio", command: grpc_aio, request: profile };
+pub(crate) const FASTAPI: Subject =
+    Subject { name: "FastAPI", command: fastapi, request: |lengths, _| Request::profile_as_json(lengths) };
+pub(crate) const NODE: Subject = Subject { name: "Node grpc-js", command: node, request: profile };
+pub(crate) const CPP: Subject = Subject { name: "C++ callback API", command: cpp, request: profile };
+pub(crate) const ENVOY_COUNTRIES: Subject = Subject {
+    name: "Envoy, ListCountries alone",
+    command: envoy_countries,
+    request: |lengths, _| Request::countries(lengths.countries),
+};
+pub(crate) const ENVOY_USER: Subject =
+    Subject { name: "Envoy, GetUser alone", command: envoy_user, request: |lengths, _| Request::user(lengths.user) };
+
+fn profile(lengths: Lengths, _: usize) -> Request {
+    Request::profile(lengths)
+}
+
+fn users(_: Lengths, width: usize) -> Request {
+    Request::users(width)
+}
+
+// === impl Setup ===
+
+impl Setup {
+    /// Returns a service of `fanout`, which exports nothing.
+    pub(crate) fn service(&self, name: &str, listen: &str, log: &str) -> Command {
+        let mut command = Command::new(&self.fanout);
+        command.args([name, "--listen", listen, "--log", log]).env("OTEL_SDK_DISABLED", "true");
+        command
+    }
+
+    fn gateway(&self, listen: &str, log: &str) -> Command {
+        let mut command = self.service("gateway", listen, log);
+        command.arg("--user-service").arg(format!("http://{}", self.user_service));
+        command.arg("--country-service").arg(format!("http://{}", self.country_service));
+        // All places may be one caller's: there is no other.
+        command.args(["--backend-max-in-flight", "16384"]);
+        command
+    }
+
+    fn exporting(&self, listen: &str, share: &str) -> Command {
+        let mut command = self.gateway(listen, "off");
+        command
+            .env_remove("OTEL_SDK_DISABLED")
+            .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("http://{}", self.collector))
+            .env("OTEL_METRICS_EXPORTER", "none")
+            .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+            .env("OTEL_TRACES_SAMPLER_ARG", share);
+        command
+    }
+
+    /// Returns a program that is given its address and those of the backends by environment variables.
+    fn peer(&self, program: &Path, arguments: &[&Path], listen: &str) -> io::Result<Command> {
+        for path in [program].iter().chain(arguments) {
+            if !path.exists() {
+                return Err(io::Error::other(format!("there is no {}: see what bench/run says", path.display())));
+            }
+        }
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env("LISTEN", listen)
+            .env("USER_SERVICE", &self.user_service)
+            .env("COUNTRY_SERVICE", &self.country_service)
+            .env("PYTHONPATH", self.tools.join("python"));
+        Ok(command)
+    }
+}
+
+fn plain_tonic(setup: &Setup, listen: &str) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["plain-tonic", "--listen", listen]);
+    command.arg("--user-service").arg(format!("http://{}", setup.user_service));
+    command.arg("--country-service").arg(format!("http://{}", setup.country_service));
+    Ok(command)
+}
+
+fn grpc_aio(setup: &Setup, listen: &str) -> io::Result<Command> {
+    setup.peer(&setup.tools.join("venv/bin/python"), &[&setup.sources.join("python/gateway.py")], listen)
+}
+
+fn fastapi(setup: &Setup, listen: &str) -> io::Result<Command> {
+    setup.peer(&setup.tools.join("venv/bin/python"), &[&setup.sources.join("python/fastapi_gateway.py")], listen)
+}
+
+fn node(setup: &Setup, listen: &str) -> io::Result<Command> {
+    let modules = setup.tools.join("node/node_modules");
+    if !modules.exists() {
+        return Err(io::Error::other(format!("there is no {}: see what bench/run says", modules.display())));
+    }
+    let mut command = setup.peer(Path::new("/usr/bin/env"), &[], listen)?;
+    // Modules are searched from where the script is.
+    command.arg("node").arg(setup.tools.join("node/gateway.js")).env("PROTO", setup.sources.join("../../proto"));
+    Ok(command)
+}
+
+fn cpp(setup: &Setup, listen: &str) -> io::Result<Command> {
+    setup.peer(&setup.tools.join("cpp/gateway"), &[], listen)
+}
+
+fn envoy_countries(setup: &Setup, listen: &str) -> io::Result<Command> {
+    envoy(setup, listen, &setup.country_service)
+}
+
+fn envoy_user(setup: &Setup, listen: &str) -> io::Result<Command> {
+    envoy(setup, listen, &setup.user_service)
+}
+
+/// Envoy with one listener and one cluster, with two worker threads as the gateway has on two cores.
+fn envoy(setup: &Setup, listen: &str, backend: &str) -> io::Result<Command> {
+    let template = fs::read_to_string(setup.sources.join("envoy.yaml"))?;
+    let port = |address: &str| address.rsplit_once(':').map_or_else(String::new, |(_, port)| port.to_owned());
+    let config = template.replace("LISTEN_PORT", &port(listen)).replace("BACKEND_PORT", &port(backend));
+    let path = setup.directory.join(format!("envoy-{}.yaml", port(listen)));
+    fs::write(&path, config)?;
+    let mut command = setup.peer(&setup.tools.join("venv/bin/envoy"), &[], listen)?;
+    let cores = std::thread::available_parallelism()?.get().to_string();
+    command.arg("-c").arg(path).args(["--concurrency", &cores, "--log-level", "error", "--disable-hot-restart"]);
+    Ok(command)
+}
+
+/// Returns an address that was free a moment ago.
+pub(crate) fn free_address() -> io::Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
