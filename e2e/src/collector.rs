@@ -160,7 +160,8 @@ impl Collector {
         })
     }
 
-    fn spans(&self, trace: &str) -> Vec<RecordedSpan> {
+    /// Returns the spans of the trace that have arrived so far.
+    pub fn spans(&self, trace: &str) -> Vec<RecordedSpan> {
         self.received.spans.lock().unwrap().iter().filter(|span| span.trace == trace).cloned().collect()
     }
 }

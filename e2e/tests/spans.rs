@@ -139,6 +139,55 @@ async fn a_callers_trace_is_continued() {
     assert_eq!((line["code"].as_str(), line["method"].as_str()), (Some("OK"), Some(GET_PROFILE)));
 }
 
+/// Returns the trace's id and its flags in a reply.
+fn trace_and_flags(reply: &Response<GetProfileResponse>) -> (String, String) {
+    let header = reply.metadata().get("traceresponse").unwrap().to_str().unwrap();
+    let parts: Vec<_> = header.split('-').collect();
+    (parts[1].to_owned(), parts[3].to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_is_exported_by_all_services_or_by_none() {
+    let collector = Collector::start().await;
+    let mut env = collector.env().to_vec();
+    env.extend([("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")]);
+    let mut up = Up::start_with(&["--delay", "0"], &env);
+    let (mut exported, mut left_out) = (Vec::new(), Vec::new());
+    for strategy in [Strategy::Sequential, Strategy::Concurrent, Strategy::Spawned].repeat(12) {
+        let reply = get_profile(&up, strategy, "").await.unwrap();
+        let (trace, flags) = trace_and_flags(&reply);
+        assert_eq!(reply.into_inner().report.unwrap().trace_id, trace);
+        // OpenTelemetry's sampler by ratio takes the lower half of the ids' last 63 bits.
+        let is_below = u64::from_str_radix(&trace[16..], 16).unwrap() >> 1 < 1 << 62;
+        assert_eq!(flags, if is_below { "01" } else { "00" }, "{trace}");
+        if is_below { &mut exported } else { &mut left_out }.push(trace);
+    }
+    // One in four billion runs has none of either kind.
+    assert!(!exported.is_empty() && !left_out.is_empty(), "{exported:?} {left_out:?}");
+    // A caller's own decision counts more than the ratio.
+    for (trace, flags) in [("0af7651916cd43dd0448eb211c80319c", "00"), ("0af7651916cd43ddf448eb211c80319c", "01")] {
+        let mut request = Request::new(GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() });
+        request.metadata_mut().insert("traceparent", format!("00-{trace}-b7ad6b7169203331-{flags}").parse().unwrap());
+        let reply = up.gateway().await.get_profile(request).await.unwrap();
+        assert_eq!(trace_and_flags(&reply), (trace.to_owned(), flags.to_owned()));
+        if flags == "01" { &mut exported } else { &mut left_out }.push(trace.to_owned());
+    }
+    for trace in &exported {
+        let expected = [SERVER, FAN_OUT, USER_CLIENT, USER_SERVER, SELECT, COUNTRY_CLIENT, COUNTRY_SERVER];
+        let spans = collector.trace(trace, &expected).await;
+        assert_eq!(spans.len(), expected.len(), "{spans:#?}");
+    }
+    for trace in exported.iter().chain(&left_out) {
+        let what = format!("the gateway's line for {trace}");
+        up.wait_for_log(&what, |line| line["trace_id"] == **trace && line["service"] == "gateway").await;
+    }
+    // At its end, each service exports what it still has.
+    up.stop();
+    for trace in &left_out {
+        assert!(collector.spans(trace).is_empty(), "{trace}: {:#?}", collector.spans(trace));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sibling_stops_the_other_call_at_its_backend() {
     let collector = Collector::start().await;

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap};
-use opentelemetry::trace::{SpanContext, TraceContextExt as _};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use opentelemetry::trace::SpanContext;
 
-use crate::{baggage::Baggage, deadline::Deadline};
+use crate::{baggage::Baggage, deadline::Deadline, trace::span_context_of};
 
 /// The deadline, the baggage and the trace parent of a request, for the calls that are made for it.
 ///
@@ -43,8 +42,7 @@ impl CallContext {
 
     /// Takes the context from a request as [`of`](Self::of) does, with this baggage in place of the request's.
     pub fn with_baggage(extensions: &Extensions, baggage: Baggage) -> Self {
-        let parent = tracing::Span::current().context().span().span_context().clone();
-        let parent = parent.is_valid().then_some(TraceParent(parent));
+        let parent = span_context_of(&tracing::Span::current()).map(TraceParent);
         Self { deadline: extensions.get().copied(), shared: Arc::new(Shared { baggage, parent }) }
     }
 

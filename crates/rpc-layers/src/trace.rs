@@ -17,32 +17,36 @@
 //! * `saved_time`: [`SavedTime`], which a handler adds to the log line of its request.
 //! * `method`: the method of a request; bounds the names that callers can create.
 //! * `attempt`: which attempt of a call a request is.
-//! * `current`: the trace id of the current span.
+//! * `head_sampler`: [`HeadSampler`], which decides before a span is made whether a request is recorded.
+//! * `span_context`: the ids of a span.
 
 mod attempt;
 mod body;
 mod client;
-mod current;
 mod duration;
 mod end_reason;
+mod head_sampler;
 mod line_sample;
 mod method;
 mod saved_time;
 mod server;
+mod span_context;
 mod span_guard;
 
 pub use self::{
     attempt::{AttemptInfo, SpanSlot},
     body::TracedBody,
     client::{ClientTrace, ClientTraceFuture, ClientTraceLayer},
-    current::current_trace_id,
     end_reason::code_name,
+    head_sampler::{DecidedIds, HeadSampler, UNRECORDED_SPAN, is_in_unrecorded},
     method::KnownMethods,
     saved_time::SavedTime,
     server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
+    span_context::{current_trace_id, span_context},
 };
 
 pub(crate) use self::{
     duration::CallDuration,
     method::{RpcMethod, cut, rpc_method},
+    span_context::span_context_of,
 };

@@ -33,11 +33,15 @@ use std::{
 
 use opentelemetry::{metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_sdk::{error::OTelSdkResult, trace::SdkTracerProvider};
-use rpc_layers::{identity::AUDIT_TARGET, trace::SERVER_SPAN};
+use rpc_layers::{
+    identity::AUDIT_TARGET,
+    trace::{HeadSampler, SERVER_SPAN, UNRECORDED_SPAN, is_in_unrecorded},
+};
 use tokio::{sync::oneshot, time::timeout};
+use tracing::{Metadata, subscriber::Interest};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    filter::{FilterExt as _, LevelFilter, filter_fn},
+    filter::{DynFilterFn, FilterExt as _, LevelFilter, filter_fn},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -154,6 +158,12 @@ fn start_log(
         return Ok(None);
     }
     let writer = LogWriter::start(io::stdout())?;
+    // The SDK has the same: both read the environment.
+    let sampler = HeadSampler::boxed(opentelemetry_sdk::trace::Config::default().sampler).max_level(if exported {
+        LevelFilter::INFO
+    } else {
+        LevelFilter::OFF
+    });
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("fanout"))
         // Places in the code and threads are of no use in the collector.
@@ -163,17 +173,31 @@ fn start_log(
         .with_level(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false)
-        .with_filter(filter_fn(move |metadata| is_for_export(metadata) && (exported || is_request(metadata))));
+        // Events are log lines; copies in spans would cost every request.
+        .with_filter(filter_fn(is_span).with_max_level_hint(LevelFilter::INFO))
+        // Spans of the transport are for its debugging, and would trace the export itself: they are below INFO.
+        .with_filter(sampler);
     // These repeat our own warnings, for each batch or connection.
     let once = filter_fn(|metadata| {
         let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
         !is_of_h2 && !matches!(metadata.name(), "BatchSpanProcessor.ExportError" | "PeriodicReader.ExportError")
     });
-    // The audit log has a flag of its own. The spans of requests are never lines, but give other lines their ids.
-    let always = |metadata: &tracing::Metadata<'_>| metadata.target() == AUDIT_TARGET || is_request(metadata);
+    // Without a hint, each event of the transport would be looked at, whatever the level.
+    let once = once.with_max_level_hint(LevelFilter::TRACE);
+    // The audit log has a flag of its own. Spans are never lines, but give other lines their ids.
+    let always = |metadata: &Metadata<'_>| metadata.target() == AUDIT_TARGET || has_ids(metadata);
     let always = filter_fn(always).with_max_level_hint(LevelFilter::INFO);
-    // Lines need spans only for their ids.
-    let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || is_request(metadata));
+    // If nothing is exported, other spans than those of requests are for nothing.
+    let may_have_ids = move |metadata: &Metadata<'_>| metadata.is_event() || exported || has_ids(metadata);
+    let with_ids = DynFilterFn::new(move |metadata, ctx| {
+        may_have_ids(metadata) && (metadata.is_event() || !is_in_unrecorded(ctx))
+    })
+    .with_callsite_filter(move |metadata| match may_have_ids(metadata) {
+        false => Interest::never(),
+        true if metadata.is_event() => Interest::always(),
+        true => Interest::sometimes(),
+    })
+    .with_max_level_hint(LevelFilter::TRACE);
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(writer.clone())
         .with_ansi(wants_colour(io::stdout().is_terminal(), |name| std::env::var(name).ok()))
@@ -194,16 +218,13 @@ fn wants_colour(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) ->
     !is_set("NO_COLOR") && (is_terminal || is_forced)
 }
 
-/// Returns whether a span may be exported: at level INFO or above. Spans of the transport are for its debugging, and
-/// would trace the export itself. Events are log lines; copies in spans would cost every request.
-fn is_for_export(metadata: &tracing::Metadata<'_>) -> bool {
-    metadata.is_span() && *metadata.level() <= tracing::Level::INFO
+fn is_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span()
 }
 
-/// Returns whether this is the span that gives a request its trace id, for its log lines, its reply and its calls. It
-/// is the only span that is created if none are exported.
-fn is_request(metadata: &tracing::Metadata<'_>) -> bool {
-    metadata.name() == SERVER_SPAN
+/// Returns whether this is the span of a request, which has ids whether or not it is recorded.
+fn has_ids(metadata: &Metadata<'_>) -> bool {
+    [SERVER_SPAN, UNRECORDED_SPAN].contains(&metadata.name())
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{self, Poll, ready},
     time::Instant,
 };
 
 use http::{HeaderMap, HeaderValue, Request, Response, header::HeaderName};
-use opentelemetry::{metrics::Meter, propagation::TextMapPropagator as _, trace::TraceContextExt as _};
+use opentelemetry::{Context, metrics::Meter, propagation::TextMapPropagator as _, trace::TraceContextExt as _};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use pin_project_lite::pin_project;
@@ -24,9 +24,11 @@ use super::{
     body::TracedBody,
     duration::CallDuration,
     end_reason::EndReason,
+    head_sampler::{self, Decision, set_next_trace_id, unrecorded_span},
     line_sample::LineSample,
     method::{KnownMethods, RpcMethod, cut},
     saved_time::SavedTime,
+    span_context::span_context_of,
     span_guard::{ServerCall, SpanGuard},
 };
 use crate::{deadline::client_timeout, identity::Caller, source};
@@ -40,7 +42,8 @@ const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Wraps each request in a SERVER span that continues the caller's trace or starts one, and measures its duration.
 ///
-/// The trace of a [`Caller`] that is not trusted is not continued: the span begins one, with a link to it.
+/// The trace of a [`Caller`] that is not trusted is not continued: the span begins one, with a link to it. A request that
+/// a [`HeadSampler`](super::HeadSampler) leaves out has ids alone.
 ///
 /// Adds `traceresponse` to the reply, and logs one line when the reply has ended or was dropped, with the [`SavedTime`]
 /// that the reply has as an extension. Of requests that are refused, cancelled, or late by a deadline that their caller
@@ -103,7 +106,7 @@ where
     type Error = Infallible;
     type Future = ServerTraceFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
@@ -119,8 +122,39 @@ where
     }
 }
 
+/// Returns the span of a request. It is one without fields if the subscriber's [`HeadSampler`](super::HeadSampler)
+/// decides that it is not recorded.
 fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
-    let span = tracing::info_span!(
+    let caller = request
+        .headers()
+        .contains_key("traceparent")
+        .then(|| TraceContextPropagator::new().extract(&HeaderExtractor(request.headers())));
+    // Whether a trace is exported is not for a caller to say who is not trusted.
+    let (parent, link) = if Caller::is_trusted(request.extensions()) { (caller, None) } else { (None, caller) };
+    let trace_id = match head_sampler::decide(method.span_name(), parent.as_ref().unwrap_or(&Context::new())) {
+        None => None,
+        Some(Decision::Leave(ids)) => return unrecorded_span(ids),
+        Some(Decision::Record(trace_id)) => Some(trace_id),
+    };
+    let span = recorded_span(request, method);
+    if let Some(parent) = parent {
+        // Fails only if the span is disabled, because it has not been entered yet: then there is no trace to continue.
+        let _ = span.set_parent(parent);
+    }
+    if trace_id.is_some() {
+        // It gets its ids now, not when it is entered.
+        set_next_trace_id(trace_id);
+        drop(span.context());
+        set_next_trace_id(None);
+    }
+    if let Some(link) = link {
+        span.add_link(link.span().span_context().clone());
+    }
+    span
+}
+
+fn recorded_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
+    tracing::info_span!(
         SERVER_SPAN,
         otel.name = method.span_name(),
         otel.kind = "server",
@@ -132,18 +166,7 @@ fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
         server.address = request.uri().host().map(cut),
         server.port = request.uri().port_u16(),
         error.type = Empty,
-    );
-    if request.headers().contains_key("traceparent") {
-        let caller = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
-        if Caller::is_trusted(request.extensions()) {
-            // Fails only if the span is disabled, because it has not been entered yet: then there is no trace to continue.
-            let _ = span.set_parent(caller);
-        } else {
-            // Whether a trace is exported is not for such a caller to say.
-            span.add_link(caller.span().span_context().clone());
-        }
-    }
-    span
+    )
 }
 
 // === impl ServerTraceFuture ===
@@ -154,7 +177,7 @@ where
 {
     type Output = Result<Response<TracedBody<R>>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.inner.poll(cx));
         let mut guard = this.guard.take();
@@ -183,12 +206,7 @@ fn is_connection_error<R>(response: &Response<R>) -> bool {
 
 /// Adds the ids of the trace and the span that served the request, in the form of `traceparent`.
 fn insert_traceresponse(headers: &mut HeaderMap, span: &Span) {
-    let context = span.context();
-    let span = context.span();
-    let ids = span.span_context();
-    if !ids.is_valid() {
-        return;
-    }
+    let Some(ids) = span_context_of(span) else { return };
     let value = format!("00-{}-{}-{:02x}", ids.trace_id(), ids.span_id(), ids.trace_flags());
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(TRACERESPONSE, value);

@@ -12,6 +12,8 @@ use opentelemetry_sdk::{
     trace::{self, BatchSpanProcessor, SdkTracerProvider, SpanData},
 };
 
+use rpc_layers::trace::DecidedIds;
+
 use super::{
     collector::Collector,
     environment::{SPANS, is_disabled, value},
@@ -21,7 +23,7 @@ use super::{
 /// Returns a provider that creates trace ids and, if the environment names a collector, exports spans; and whether it
 /// does.
 pub(super) fn tracer_provider(resource: Resource) -> Result<(SdkTracerProvider, bool), TelemetryError> {
-    let builder = SdkTracerProvider::builder().with_resource(resource);
+    let builder = SdkTracerProvider::builder().with_id_generator(DecidedIds::default()).with_resource(resource);
     if !enabled() {
         return Ok((builder.build(), false));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use opentelemetry::trace::TraceContextExt as _;
+use rpc_layers::trace::span_context;
 use serde_json::{Map, Value};
 use tracing::{
     Event, Level, Subscriber,
@@ -107,10 +107,8 @@ impl<'a> FormatFields<'a> for NoSpanFields {
 
 impl Ids {
     fn of(span: &tracing::span::Id) -> Option<Self> {
-        let context = tracing::dispatcher::get_default(|to| tracing_opentelemetry::get_otel_context(span, to))?;
-        let span = context.span();
-        let ids = span.span_context();
-        ids.is_valid().then(|| Self { trace: ids.trace_id().to_string(), span: ids.span_id().to_string() })
+        let ids = tracing::dispatcher::get_default(|dispatch| span_context(span, dispatch))?;
+        Some(Self { trace: ids.trace_id().to_string(), span: ids.span_id().to_string() })
     }
 }
 

@@ -1,0 +1,173 @@
+//! Decides before a span is made whether a request is recorded.
+
+use std::cell::Cell;
+
+use opentelemetry::{
+    Context as OtelContext,
+    trace::{SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId},
+};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample};
+use tracing::{Metadata, Span, Subscriber, subscriber::Interest};
+use tracing_subscriber::{
+    filter::LevelFilter,
+    layer::{Context, Filter},
+    registry::{LookupSpan as _, Registry},
+};
+
+/// The name of the spans of requests that are not recorded. They have ids, for log lines, replies and calls, but neither
+/// fields nor children.
+pub const UNRECORDED_SPAN: &str = "unrecorded";
+
+thread_local! {
+    /// The trace id of the span that is made next on this thread, if it has been decided on.
+    static DECIDED: Cell<Option<TraceId>> = const { Cell::new(None) };
+}
+
+/// Head sampling: decides before the span of a request is made whether it is recorded, by a sampler of OpenTelemetry's
+/// SDK.
+///
+/// Without it, a span that is not sampled costs about as much as one that is, until it is thrown away. With it, a request
+/// that is not sampled has one span, [`UNRECORDED_SPAN`], which has ids and nothing else, and makes no others.
+///
+/// It is the filter of the layer of `tracing-opentelemetry`. The SDK has to have the same sampler, and [`DecidedIds`] as its
+/// generator of ids: it decides again, for the same trace id, and so alike. Layers that log may leave out spans for which
+/// [`is_in_unrecorded`] holds.
+///
+/// ```
+/// use opentelemetry::trace::TracerProvider as _;
+/// use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+/// use rpc_layers::trace::{DecidedIds, HeadSampler};
+/// use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
+///
+/// let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(0.01)));
+/// let provider = SdkTracerProvider::builder()
+///     .with_sampler(sampler.clone())
+///     .with_id_generator(DecidedIds::default())
+///     .build();
+/// let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("shop"));
+/// let subscriber = tracing_subscriber::registry().with(spans.with_filter(HeadSampler::new(sampler)));
+/// # drop(subscriber);
+/// ```
+#[derive(Debug)]
+pub struct HeadSampler {
+    sampler: Box<dyn ShouldSample>,
+    ids: RandomIdGenerator,
+    max_level: LevelFilter,
+}
+
+/// Generates the ids of spans: random ones, but the trace ids that [`HeadSampler`] has decided on.
+#[derive(Clone, Debug, Default)]
+pub struct DecidedIds(RandomIdGenerator);
+
+/// What was decided for a request.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// It is recorded. If it begins a trace, with this id.
+    Record(TraceId),
+    /// It is not, and has these ids.
+    Leave(SpanContext),
+}
+
+/// The ids of an [`UNRECORDED_SPAN`], among what the registry keeps with it.
+struct Ids(SpanContext);
+
+// === impl HeadSampler ===
+
+impl HeadSampler {
+    /// Decides by this sampler. It is asked without the attributes of the span.
+    pub fn new(sampler: impl ShouldSample + 'static) -> Self {
+        Self::boxed(Box::new(sampler))
+    }
+
+    /// The same.
+    pub fn boxed(sampler: Box<dyn ShouldSample>) -> Self {
+        Self { sampler, ids: RandomIdGenerator::default(), max_level: LevelFilter::INFO }
+    }
+
+    /// Sets up to which level spans are recorded: INFO by default. OFF records nothing: then trace context has the flag
+    /// that the sampler decides on all the same, for services that record.
+    #[must_use]
+    pub fn max_level(self, max_level: LevelFilter) -> Self {
+        Self { max_level, ..self }
+    }
+
+    fn may_record(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.max_level && metadata.name() != UNRECORDED_SPAN
+    }
+
+    /// Decides about a request with this name. `parent` is the span that it continues, if it continues one.
+    fn decide(&self, name: &str, parent: &OtelContext) -> Decision {
+        let span = parent.span();
+        let parent_ids = span.span_context();
+        let trace_id = if parent_ids.is_valid() { parent_ids.trace_id() } else { self.ids.new_trace_id() };
+        let result = self.sampler.should_sample(Some(parent), trace_id, name, &SpanKind::Server, &[], &[]);
+        if result.decision != SamplingDecision::Drop && self.max_level >= LevelFilter::INFO {
+            return Decision::Record(trace_id);
+        }
+        let is_sampled = result.decision == SamplingDecision::RecordAndSample;
+        let flags = if is_sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+        Decision::Leave(SpanContext::new(trace_id, self.ids.new_span_id(), flags, false, result.trace_state))
+    }
+}
+
+/// Decides about a request. Returns `None` if the subscriber has no [`HeadSampler`].
+pub(super) fn decide(name: &str, parent: &OtelContext) -> Option<Decision> {
+    tracing::dispatcher::get_default(|dispatch| Some(dispatch.downcast_ref::<HeadSampler>()?.decide(name, parent)))
+}
+
+/// Lets the next span on this thread that begins a trace have this trace id.
+pub(super) fn set_next_trace_id(id: Option<TraceId>) {
+    DECIDED.set(id);
+}
+
+/// Returns the span of a request that is not recorded.
+pub(super) fn unrecorded_span(ids: SpanContext) -> Span {
+    let span = tracing::info_span!(UNRECORDED_SPAN);
+    span.with_subscriber(|(id, dispatch)| {
+        if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
+            span.extensions_mut().insert(Ids(ids));
+        }
+    });
+    span
+}
+
+/// Returns the ids of a span, if it is an [`UNRECORDED_SPAN`].
+pub(super) fn unrecorded_ids(id: &tracing::span::Id, dispatch: &tracing::Dispatch) -> Option<SpanContext> {
+    let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+    span.extensions().get::<Ids>().map(|Ids(ids)| ids.clone())
+}
+
+/// Returns whether the current span is an [`UNRECORDED_SPAN`], whose request makes no others.
+pub fn is_in_unrecorded<S: Subscriber>(ctx: &Context<'_, S>) -> bool {
+    ctx.current_span().metadata().is_some_and(|span| span.name() == UNRECORDED_SPAN)
+}
+
+impl<S: Subscriber> Filter<S> for HeadSampler {
+    fn enabled(&self, metadata: &Metadata<'_>, ctx: &Context<'_, S>) -> bool {
+        self.may_record(metadata) && (!metadata.is_span() || !is_in_unrecorded(ctx))
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        match self.may_record(metadata) {
+            false => Interest::never(),
+            true if metadata.is_span() => Interest::sometimes(),
+            true => Interest::always(),
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.max_level)
+    }
+}
+
+// === impl DecidedIds ===
+
+impl IdGenerator for DecidedIds {
+    fn new_trace_id(&self) -> TraceId {
+        DECIDED.take().unwrap_or_else(|| self.0.new_trace_id())
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        self.0.new_span_id()
+    }
+}
