@@ -1,6 +1,7 @@
 //! Analyses traces: those that are looked at when they are, all others once they are whole, as far as there is time.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,8 +21,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{
-    Store,
-    source::Source,
+    RipeTrace, Store,
+    source::{SharedSource, Source},
     trace::{Brief, Snapshot},
 };
 
@@ -35,6 +36,8 @@ const AT_ONCE: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Analyst {
     operations: RwLock<Operations>,
+    /// Requests of operations that are not kept. Beside them: the status does not wait for an analysis.
+    dropped: AtomicU64,
     /// Traces that made room before they were analysed.
     missed: AtomicU64,
 }
@@ -70,12 +73,29 @@ impl Analyst {
     fn work(&self, store: &Store) -> bool {
         let ripe = store.ripe(AT_ONCE);
         self.missed.fetch_add(ripe.missed, Ordering::Relaxed);
-        for snapshot in &ripe.traces {
-            let analysed = self.analyse(snapshot.id, &messages(snapshot));
-            self.operations.write().add(&analysed.trace, &analysed.analysis);
-            store.set_brief(snapshot, &Arc::new(analysed.brief()));
+        for RipeTrace { snapshot, is_final } in &ripe.traces {
+            let known = snapshot.brief.as_ref().map(|brief| brief.complete);
+            let analysed = (*is_final || known != Some(false)).then(|| self.analyse_and_keep(store, snapshot));
+            match analysed {
+                Some(analysed) if *is_final || analysed.trace.is_complete() => {
+                    let mut operations = self.operations.write();
+                    operations.add(&analysed.trace, &analysed.analysis);
+                    self.dropped.store(operations.dropped(), Ordering::Relaxed);
+                }
+                // The rest comes from another program, which sends later.
+                _ => {
+                    self.missed.fetch_add(u64::from(!store.ripen_later(snapshot)), Ordering::Relaxed);
+                }
+            }
         }
         ripe.more
+    }
+
+    /// Analyses a trace of the store, which keeps what lists show of it.
+    fn analyse_and_keep(&self, store: &Store, snapshot: &Snapshot) -> Analysed {
+        let analysed = self.analyse(snapshot.id, &messages(snapshot));
+        store.set_brief(snapshot, &Arc::new(analysed.brief()));
+        analysed
     }
 
     /// Analyses a trace. What other traces have shown counts too.
@@ -100,35 +120,40 @@ impl Analyst {
         self.operations.read().ranked()
     }
 
+    /// Returns how many requests were of operations that are not kept.
+    pub(crate) fn operations_dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     /// Returns how many traces made room before they were analysed.
     pub(crate) fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
     }
 }
 
-/// Returns the spans of a trace as OTLP's messages.
+/// Returns the spans of a trace as OTLP's messages, one for each source: decoded, a source may take much more than it
+/// is counted with.
 pub(crate) fn messages(snapshot: &Snapshot) -> Vec<ResourceSpans> {
     let mut messages: Vec<ResourceSpans> = Vec::new();
-    let mut last: Option<&Source> = None;
+    let mut places: HashMap<*const SharedSource, usize> = HashMap::new();
     for (chunk, head) in snapshot.heads() {
-        let source = &head.source.source;
-        let span = chunk.span(head);
-        match (messages.last_mut().and_then(|last| last.scope_spans.last_mut()), last) {
-            (Some(scope), Some(last)) if std::ptr::eq(last, source) => scope.spans.push(span),
-            _ => messages.push(message(source, span)),
-        }
-        last = Some(source);
+        let place = *places.entry(Arc::as_ptr(&head.source)).or_insert_with(|| {
+            messages.push(message(&head.source.source));
+            messages.len() - 1
+        });
+        messages[place].scope_spans[0].spans.push(chunk.span(head));
     }
     messages
 }
 
-fn message(source: &Source, span: opentelemetry_proto::tonic::trace::v1::Span) -> ResourceSpans {
+/// Returns the message of a source, without spans.
+fn message(source: &Source) -> ResourceSpans {
     const DECODED: &str = "it was decoded when it came";
     ResourceSpans {
         resource: Some(Resource::decode(source.resource.clone()).expect(DECODED)),
         scope_spans: vec![ScopeSpans {
             scope: Some(InstrumentationScope::decode(source.scope.clone()).expect(DECODED)),
-            spans: vec![span],
+            spans: Vec::new(),
             schema_url: source.scope_schema_url.to_string(),
         }],
         schema_url: source.resource_schema_url.to_string(),

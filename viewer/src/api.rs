@@ -86,7 +86,7 @@ impl Api {
 
     /// Tells readers what happens until the viewer stops.
     pub(crate) async fn tell(&self) {
-        let feed = Arc::new(StoreFeed(Arc::clone(&self.context)));
+        let feed = Arc::new(StoreFeed::new(Arc::clone(&self.context)));
         self.hub.run(feed, self.context.stop.clone()).await;
     }
 

@@ -2,23 +2,26 @@
 //!
 //! Traces are kept in the order in which their first span came, and the oldest go first. What is dropped is counted,
 //! by reason. One lock guards all; it is held for a few hundred small steps at a time, and never while something is
-//! decoded, analysed, hashed or freed.
+//! decoded, analysed or freed.
 //!
 //! # Layout
 //!
 //! * [`trace`]: one trace: its chunks, and what listing needs.
 //! * [`chunk`]: spans that came together; [`source`]: their resource and scope.
 //! * [`filter`]: which traces a list shows.
-//! * [`counts`]: what was received and dropped.
+//! * [`counts`]: what was received and dropped. [`names`]: services and their operations. [`identities`]: sets of
+//!   hashes.
 
 pub(crate) mod chunk;
 pub(crate) mod counts;
 pub(crate) mod filter;
+pub(crate) mod identities;
+mod names;
 pub(crate) mod source;
 pub(crate) mod trace;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     hash::RandomState,
     sync::Arc,
     time::Duration,
@@ -31,10 +34,14 @@ use tokio::time::Instant;
 use self::{
     chunk::Chunk,
     counts::{Counts, Dropped},
+    names::Names,
     source::Sources,
     trace::{Brief, Snapshot, StoredTrace},
 };
-use crate::otlp::batch::{self, Batch};
+use crate::otlp::{
+    batch::{self, Batch, BatchError},
+    limits::MAX_TRACE_ITEMS,
+};
 
 /// How many spans a trace may have. Further ones are dropped: a program that never starts a new trace would otherwise
 /// push out all others.
@@ -43,11 +50,12 @@ pub(crate) const MAX_TRACE_SPANS: usize = 200_000;
 /// A trace may take this part of the memory at most.
 const TRACE_SHARE: usize = 4;
 
-/// How long nothing of a trace may come before it is taken to be whole.
-pub(crate) const QUIET: Duration = Duration::from_secs(3);
+/// How long nothing of a trace may come before it is taken to be whole. Programs send what they have every five seconds,
+/// unless told otherwise.
+pub(crate) const QUIET: Duration = Duration::from_secs(6);
 
-/// How long to wait for the root of a trace that has none.
-const QUIET_WITHOUT_ROOT: Duration = Duration::from_secs(15);
+/// The same for a trace that lacks its root, or the parent of a span: something has yet to come, or never will.
+const QUIET_INCOMPLETE: Duration = Duration::from_secs(15);
 
 /// How many changed traces wait to be told to readers. The newest are told first; what is older than these is not.
 const MAX_CHANGED: usize = 256;
@@ -55,15 +63,12 @@ const MAX_CHANGED: usize = 256;
 /// How many chunks are added, or traces looked at, before other threads have a turn.
 const TURN: usize = 256;
 
-/// How many names of services, and of operations of each, are remembered.
-const MAX_SERVICES: usize = 1_000;
-const MAX_OPERATIONS: usize = 1_000;
-
 /// The latest traces.
 #[derive(Debug)]
 pub(crate) struct Store {
     inner: Mutex<Inner>,
     sources: Sources,
+    names: Names,
     hasher: RandomState,
     max_bytes: usize,
 }
@@ -78,19 +83,26 @@ struct Inner {
     spans: u64,
     counts: Counts,
     /// Traces that may be whole at the given time.
-    ripening: VecDeque<(Instant, u64)>,
+    ripening: BTreeSet<(Instant, u64)>,
     changed: BTreeSet<u64>,
-    services: BTreeMap<Arc<str>, BTreeSet<String>>,
 }
 
 /// Traces that are whole, as far as one can tell.
 #[derive(Debug, Default)]
 pub(crate) struct Ripe {
-    pub(crate) traces: Vec<Snapshot>,
+    pub(crate) traces: Vec<RipeTrace>,
     /// How many have made room before they were seen here.
     pub(crate) missed: u64,
     /// Whether there may be more.
     pub(crate) more: bool,
+}
+
+/// A trace that is whole, as far as one can tell.
+#[derive(Debug)]
+pub(crate) struct RipeTrace {
+    pub(crate) snapshot: Snapshot,
+    /// Whether it has been quiet for so long that nothing more is waited for.
+    pub(crate) is_final: bool,
 }
 
 /// How full the store is, and what it has seen.
@@ -108,7 +120,8 @@ pub(crate) struct Fill {
 impl Store {
     /// Creates a store that takes at most so many bytes.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { inner: Mutex::default(), sources: Sources::default(), hasher: RandomState::new(), max_bytes }
+        let (inner, sources, names) = Default::default();
+        Self { inner, sources, names, hasher: RandomState::new(), max_bytes }
     }
 
     /// Decodes an encoded request for this store.
@@ -116,48 +129,45 @@ impl Store {
     /// # Errors
     ///
     /// Returns an error if the bytes are not a request.
-    pub(crate) fn decode(&self, bytes: Bytes) -> Result<Batch, prost::DecodeError> {
+    pub(crate) fn decode(&self, bytes: Bytes) -> Result<Batch, BatchError> {
         batch::decode(bytes, &self.sources, &self.hasher)
     }
 
     /// Adds spans. Returns how many did not fit in their trace.
     pub(crate) fn insert(&self, batch: Batch) -> u64 {
         let now = Instant::now();
-        self.learn_names(&batch);
-        self.inner.lock().counts.received(batch.spans, batch.rejected);
+        self.names.learn(&batch.names);
+        {
+            let counts = &mut self.inner.lock().counts;
+            counts.received(batch.spans + batch.duplicates, batch.rejected);
+            counts.drop_spans(Dropped::Duplicate, batch.duplicates);
+        }
         let (mut chunks, mut too_many) = (batch.chunks.into_iter(), 0);
         loop {
-            // Freed when the lock is not held.
-            let mut evicted = Vec::new();
             let mut inner = self.inner.lock();
             let mut added = 0;
             for (id, chunk) in chunks.by_ref().take(TURN) {
                 too_many += inner.add(id, chunk, self.max_bytes / TRACE_SHARE, now);
                 added += 1;
             }
-            while inner.bytes + self.sources.bytes() > self.max_bytes {
-                let Some(trace) = inner.evict() else { break };
-                evicted.push(trace);
-            }
             drop(inner);
+            self.make_room();
             if added < TURN {
                 return too_many;
             }
         }
     }
 
-    /// Remembers the names of services and operations that are new.
-    fn learn_names(&self, batch: &Batch) {
-        let mut inner = self.inner.lock();
-        for (service, names) in &batch.names {
-            if inner.services.len() >= MAX_SERVICES && !inner.services.contains_key(service) {
-                continue;
-            }
-            let operations = inner.services.entry(Arc::clone(service)).or_default();
-            for name in names {
-                if operations.len() < MAX_OPERATIONS && !operations.contains(name) {
-                    operations.insert(name.clone());
-                }
+    /// Removes the oldest traces until the others fit. Each is freed before the next: its sources go with it, which may
+    /// be all that was too much. The lock is not held meanwhile.
+    fn make_room(&self) {
+        loop {
+            let evicted = {
+                let mut inner = self.inner.lock();
+                if inner.bytes + self.sources.bytes() <= self.max_bytes { None } else { inner.evict() }
+            };
+            if evicted.is_none() {
+                return;
             }
         }
     }
@@ -179,9 +189,9 @@ impl Store {
         }
     }
 
-    /// Returns the names of services, and of the operations of each.
-    pub(crate) fn services(&self) -> BTreeMap<Arc<str>, BTreeSet<String>> {
-        self.inner.lock().services.clone()
+    /// Returns the names of services, and of the operations of each: the latest.
+    pub(crate) fn services(&self) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+        self.names.snapshot()
     }
 
     /// Returns a trace.
@@ -244,38 +254,46 @@ impl Store {
         let mut ripe = Ripe::default();
         let mut inner = self.inner.lock();
         for _ in 0..TURN {
-            if inner.ripening.front().is_none_or(|(due, _)| *due > now) {
+            let Some(&(due, number)) = inner.ripening.first() else { return ripe };
+            if due > now {
                 return ripe;
             }
             if ripe.traces.len() >= max {
                 break;
             }
-            let Some((_, number)) = inner.ripening.pop_front() else { break };
-            let Some(trace) = inner.get_mut(number) else {
+            inner.ripening.pop_first();
+            let Some(trace) = inner.get(number) else {
                 ripe.missed += 1;
                 continue;
             };
-            let quiet = if trace.has_root() { QUIET } else { QUIET_WITHOUT_ROOT };
-            let due = trace.last_change + quiet;
+            let due = trace.last_change + if trace.has_root() { QUIET } else { QUIET_INCOMPLETE };
             if due > now {
-                inner.ripening.push_back((due, number));
+                inner.ripening.insert((due, number));
             } else {
-                ripe.traces.push(trace.snapshot());
+                let is_final = trace.last_change + QUIET_INCOMPLETE <= now;
+                ripe.traces.push(RipeTrace { snapshot: trace.snapshot(), is_final });
             }
         }
         ripe.more = true;
         ripe
     }
 
-    /// Returns the newest trace that has changed since it was last returned here.
-    pub(crate) fn next_changed(&self) -> Option<Snapshot> {
+    /// Waits longer for a trace that turned out to be incomplete. Returns whether it is still there.
+    pub(crate) fn ripen_later(&self, snapshot: &Snapshot) -> bool {
         let mut inner = self.inner.lock();
-        while let Some(number) = inner.changed.pop_last() {
-            if let Some(trace) = inner.get(number) {
-                return Some(trace.snapshot());
-            }
-        }
-        None
+        let due = inner.get(snapshot.number).map(|trace| trace.last_change + QUIET_INCOMPLETE);
+        due.is_some_and(|due| inner.ripening.insert((due, snapshot.number)))
+    }
+
+    /// Returns the newest trace that has changed since it was last returned here, of those that `wanted` is true for.
+    pub(crate) fn next_changed(&self, wanted: impl Fn(&StoredTrace) -> bool) -> Option<Snapshot> {
+        let mut inner = self.inner.lock();
+        let first = inner.first;
+        inner.changed.retain(|number| *number >= first);
+        let next = inner.changed.iter().rev().find_map(|number| inner.get(*number).filter(|trace| wanted(trace)));
+        let snapshot = next.map(StoredTrace::snapshot)?;
+        inner.changed.remove(&snapshot.number);
+        Some(snapshot)
     }
 
     /// Forgets which traces have changed: nobody reads.
@@ -303,10 +321,13 @@ impl Inner {
             let trace = StoredTrace::new(id, number, now);
             self.bytes += trace.bytes();
             self.traces.push_back(trace);
-            self.ripening.push_back((now + QUIET, number));
+            self.ripening.insert((now + QUIET, number));
         }
         let trace = self.get_mut(number).expect("its number is in the index");
-        if trace.spans() + chunk.heads().len() > MAX_TRACE_SPANS || trace.bytes() + chunk.size() > max_trace_bytes {
+        if trace.spans() + chunk.heads().len() > MAX_TRACE_SPANS
+            || trace.bytes() + chunk.size() > max_trace_bytes
+            || trace.items() + chunk.items() > MAX_TRACE_ITEMS
+        {
             let lost = chunk.heads().len() as u64;
             self.counts.drop_spans(Dropped::TraceTooLarge, lost);
             return lost;
@@ -314,7 +335,8 @@ impl Inner {
         let before = (trace.bytes(), trace.spans());
         let duplicates = trace.add(chunk, now);
         let after = (trace.bytes(), trace.spans());
-        self.bytes += after.0 - before.0;
+        // Less if its chunks were merged.
+        self.bytes = self.bytes - before.0 + after.0;
         self.spans += (after.1 - before.1) as u64;
         self.counts.drop_spans(Dropped::Duplicate, duplicates);
         self.changed.insert(number);

@@ -10,7 +10,9 @@ use flate2::{Compression, write::GzEncoder};
 use opentelemetry::trace::{Tracer, TracerProvider};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
+    collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
+    common::v1::KeyValue,
+    resource::v1 as proto,
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
@@ -117,6 +119,72 @@ async fn a_span_that_comes_twice_is_kept_once() {
     let status = viewer.get("/api/status").await;
     assert_eq!((&status["spans"], &status["duplicates"]), (&json!(102), &json!(1 + 3 + 100)), "{status}");
     assert_eq!(status["dropped"]["spans"], 0);
+}
+
+#[tokio::test]
+async fn what_is_small_on_the_wire_and_large_when_decoded_is_rejected() {
+    // Two bytes each.
+    let wide = |trace, id, attributes| Span { attributes: vec![KeyValue::default(); attributes], ..span(trace, id) };
+    let viewer = Viewer::start().await;
+    let protobuf = export(vec![wide(1, 1, 20_001), wide(1, 2, 20_000)]).encode_to_vec();
+    let json = otlp_json(&trace_id(2), "shop", &[(1, 0, "checkout", 0, 5)]);
+    assert_eq!(viewer.post_traces(JSON, json.as_bytes()).await.text(), "{}");
+    let partial = partial(&viewer.post_traces(PROTOBUF, &protobuf).await.body);
+    assert_eq!(partial.rejected_spans, 1);
+    assert!(partial.error_message.contains("more than 20000 attributes"), "{partial:?}");
+
+    // A resource counts for each span of it.
+    let mut request = export(vec![span(3, 1), span(3, 2)]);
+    request.resource_spans[0].resource =
+        Some(proto::Resource { attributes: vec![KeyValue::default(); 20_001], ..proto::Resource::default() });
+    let partial = self::partial(&viewer.post_traces(PROTOBUF, &request.encode_to_vec()).await.body);
+    assert_eq!(partial.rejected_spans, 2, "{partial:?}");
+
+    // 100 spans of a trace are all that it may have of those.
+    let spans = (0..120).map(|id| wide(4, id + 1, 20_000)).collect::<Vec<_>>();
+    let mut rejected = 0;
+    for spans in spans.chunks(20) {
+        let reply = viewer.post_traces(PROTOBUF, &export(spans.to_vec()).encode_to_vec()).await;
+        rejected += ExportTraceServiceResponse::decode(&*reply.body).unwrap().partial_success.map_or(0, |partial| {
+            assert!(partial.error_message.starts_with("a trace takes too much"), "{partial:?}");
+            partial.rejected_spans
+        });
+    }
+    assert_eq!(rejected, 20);
+    let status = viewer.get("/api/status").await;
+    assert_eq!((&status["spans"], &status["dropped"]["reasons"]["invalid"]), (&json!(102), &json!(3)), "{status}");
+
+    // A million empty spans.
+    let empty = [&[0x0a, 0x84, 0x89, 0x7a, 0x12, 0x80, 0x89, 0x7a][..], &[0x12, 0].repeat(1_000_000)].concat();
+    let reply = viewer.post_traces(PROTOBUF, &empty).await;
+    let message = tonic_types::Status::decode(&*reply.body).unwrap().message;
+    assert_eq!(
+        (reply.status, message.contains("more than 1000000 resources, scopes and spans")),
+        (400, true),
+        "{message}"
+    );
+}
+
+fn partial(body: &[u8]) -> ExportTracePartialSuccess {
+    ExportTraceServiceResponse::decode(body).unwrap().partial_success.expect("a part was rejected")
+}
+
+#[tokio::test]
+async fn new_names_replace_old_ones() {
+    let viewer = Viewer::start().await;
+    for number in 1..=3_u64 {
+        let spans = (0..800).map(|id: u32| Span {
+            name: format!("{number} {id}"),
+            span_id: (u64::from(id) + 1).to_be_bytes().to_vec(),
+            ..span(u8::try_from(number).unwrap(), 1)
+        });
+        let body = export(spans.collect()).encode_to_vec();
+        assert_eq!(viewer.post_traces(PROTOBUF, &body).await.status, 200);
+    }
+    let services = viewer.get("/api/services").await;
+    let operations = services["services"][0]["operations"].as_array().unwrap();
+    assert!(operations.len() <= 1_000 && operations.contains(&json!("3 799")), "{}", operations.len());
+    assert!(!operations.contains(&json!("1 0")), "the oldest names have made room");
 }
 
 /// Method, path, headers, body; status and a part of the message.

@@ -10,8 +10,9 @@ const MAX: usize = 200;
 
 /// Returns the document of `/api/operations`.
 pub(super) fn document(context: &Context) -> Value {
-    let operations: Vec<Value> = context.analyst.operations().iter().take(MAX).map(operation).collect();
-    json!({ "operations": operations })
+    let all = context.analyst.operations();
+    let operations: Vec<Value> = all.iter().take(MAX).map(operation).collect();
+    json!({"operations": operations, "total": all.len(), "dropped": context.analyst.operations_dropped()})
 }
 
 fn operation(operation: &Operation) -> Value {

@@ -35,6 +35,7 @@ pub(super) fn document(context: &Context) -> Value {
             },
         },
         "not_analyzed": context.analyst.missed(),
+        "operations_dropped": context.analyst.operations_dropped(),
         "duplicates": counts.duplicate,
         "refused_requests": counts.refused_requests,
         "received": {"spans": counts.spans, "metrics": counts.metrics, "logs": counts.logs},
@@ -49,7 +50,10 @@ pub(super) fn services(context: &Context) -> Value {
         .store
         .services()
         .into_iter()
-        .map(|(name, operations)| json!({"name": &*name, "operations": operations}))
+        .map(|(name, operations)| {
+            let operations: Vec<&str> = operations.iter().map(|name| &**name).collect();
+            json!({"name": &*name, "operations": operations})
+        })
         .collect();
     json!({ "services": services })
 }

@@ -11,40 +11,31 @@ use std::{
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::{common::v1::InstrumentationScope, resource::v1::Resource, trace::v1::Span};
-use prost::Message;
+use prost::{DecodeError, Message as _};
 
-use crate::store::{
-    chunk::{Chunk, Head},
-    source::{Source, Sources},
+use crate::{
+    otlp::{
+        fields::{Field, Fields},
+        limits::{MAX_MESSAGES, Message, items_of},
+    },
+    store::{
+        chunk::{Chunk, Head},
+        identities::Identities,
+        source::{SharedSource, Source, Sources},
+    },
 };
 
-/// `ExportTraceServiceRequest`, and `TracesData`, with messages inside as bytes.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct RawRequest {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub(crate) resource_spans: Vec<Bytes>,
-}
+/// How many names of a request's spans are remembered, and how long they may be.
+const MAX_NAMES: usize = 10_000;
+pub(crate) const MAX_NAME: usize = 256;
 
-/// `ResourceSpans`.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct RawResourceSpans {
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub(crate) resource: Option<Bytes>,
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub(crate) scope_spans: Vec<Bytes>,
-    #[prost(string, tag = "3")]
-    pub(crate) schema_url: String,
-}
-
-/// `ScopeSpans`.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct RawScopeSpans {
-    #[prost(bytes = "bytes", optional, tag = "1")]
-    pub(crate) scope: Option<Bytes>,
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub(crate) spans: Vec<Bytes>,
-    #[prost(string, tag = "3")]
-    pub(crate) schema_url: String,
+/// Why bytes are not a request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BatchError {
+    #[error(transparent)]
+    Broken(#[from] DecodeError),
+    #[error("it has more than {MAX_MESSAGES} resources, scopes and spans")]
+    TooMany,
 }
 
 /// The spans of a request.
@@ -54,69 +45,195 @@ pub(crate) struct Batch {
     pub(crate) chunks: Vec<([u8; 16], Chunk)>,
     /// How many spans are in the chunks.
     pub(crate) spans: u64,
-    /// How many spans have no valid id.
+    /// How many further ones came twice in it, byte for byte.
+    pub(crate) duplicates: u64,
+    /// How many spans have no valid id, or take too much.
     pub(crate) rejected: u64,
     /// Why, of the first of them.
     pub(crate) reason: Option<String>,
-    /// The spans' names, by service.
+    /// The spans' names, by service, as far as they are remembered.
     pub(crate) names: BTreeMap<Arc<str>, HashSet<String>>,
+}
+
+/// What is collected while a request is read.
+struct Reader<'s> {
+    sources: &'s Sources,
+    hasher: &'s RandomState,
+    batch: Batch,
+    index: HashMap<[u8; 16], usize>,
+    traces: Vec<Collected>,
+    identities: Identities,
+    /// How many more messages there may be, and names.
+    messages_left: usize,
+    names_left: usize,
+}
+
+/// The spans of a trace.
+struct Collected {
+    id: [u8; 16],
+    heads: Vec<Head>,
+    bytes: Vec<u8>,
+    items: u64,
+}
+
+/// The parts of `ResourceSpans` or `ScopeSpans` that all spans in it share.
+#[derive(Default)]
+struct Shared {
+    /// The resource or the scope.
+    bytes: Bytes,
+    schema_url: String,
+    /// Why the spans in it are rejected, if they are.
+    excess: Option<String>,
 }
 
 /// Decodes a request's bytes. `hasher` is the same for all batches of a store.
 ///
 /// # Errors
 ///
-/// Returns an error if the bytes are not a request, or one of its spans is not a span.
-pub(crate) fn decode(bytes: Bytes, sources: &Sources, hasher: &RandomState) -> Result<Batch, prost::DecodeError> {
-    let mut batch = Batch::default();
-    let mut index: HashMap<[u8; 16], usize> = HashMap::new();
-    let mut traces: Vec<([u8; 16], Vec<Head>, Vec<u8>)> = Vec::new();
-    for bytes in RawRequest::decode(bytes)?.resource_spans {
-        let resource_spans = RawResourceSpans::decode(bytes)?;
-        let resource = resource_spans.resource.unwrap_or_default();
-        let decoded = Resource::decode(resource.clone())?;
-        for bytes in resource_spans.scope_spans {
-            let scope_spans = RawScopeSpans::decode(bytes)?;
-            let scope = scope_spans.scope.unwrap_or_default();
-            InstrumentationScope::decode(scope.clone())?;
-            let source = sources
-                .intern(&Source::new(&resource, &resource_spans.schema_url, &scope, &scope_spans.schema_url), &decoded);
-            for raw in scope_spans.spans {
-                let span = Span::decode(raw.clone())?;
-                let trace_id = match trace_id(&span) {
-                    Ok(id) => id,
-                    Err(reason) => {
-                        batch.rejected += 1;
-                        batch.reason.get_or_insert(reason);
-                        continue;
-                    }
-                };
-                let at = *index.entry(trace_id).or_insert_with(|| {
-                    traces.push((trace_id, Vec::new(), Vec::new()));
-                    traces.len() - 1
-                });
-                let (_, heads, bytes) = &mut traces[at];
-                heads.push(Head {
-                    parent: span.parent_span_id.as_slice().try_into().unwrap_or_default(),
-                    start: span.start_time_unix_nano,
-                    end: span.end_time_unix_nano,
-                    at: u32::try_from(bytes.len()).expect("a request has less than 4 GiB"),
-                    len: u32::try_from(raw.len()).expect("a request has less than 4 GiB"),
-                    identity: hasher.hash_one(&*raw),
-                    error: span.status.as_ref().is_some_and(|status| status.code == 2),
-                    source: source.clone(),
-                });
-                bytes.extend_from_slice(&raw);
-                batch.spans += 1;
-                let names = batch.names.entry(Arc::clone(&source.service)).or_default();
-                if !names.contains(&span.name) {
-                    names.insert(span.name);
-                }
-            }
+/// Returns an error if the bytes are not a request, one of its spans is not a span, or it has too many.
+pub(crate) fn decode(bytes: Bytes, sources: &Sources, hasher: &RandomState) -> Result<Batch, BatchError> {
+    let mut reader = Reader {
+        sources,
+        hasher,
+        batch: Batch::default(),
+        index: HashMap::new(),
+        traces: Vec::new(),
+        identities: Identities::default(),
+        messages_left: MAX_MESSAGES,
+        names_left: MAX_NAMES,
+    };
+    for field in Fields::new(bytes, 1) {
+        if let Field { number: 1, bytes: Some(bytes) } = field? {
+            reader.resource_spans(&bytes)?;
         }
     }
-    batch.chunks = traces.into_iter().map(|(id, heads, bytes)| (id, Chunk::new(heads, bytes))).collect();
+    let Reader { mut batch, traces, .. } = reader;
+    batch.chunks = traces.into_iter().map(|of| (of.id, Chunk::new(&of.heads, &of.bytes, of.items))).collect();
     Ok(batch)
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    fn resource_spans(&mut self, bytes: &Bytes) -> Result<(), BatchError> {
+        self.message()?;
+        let shared = Shared::read(bytes, Message::Resource)?;
+        let resource =
+            if shared.excess.is_none() { Resource::decode(shared.bytes.clone())? } else { Resource::default() };
+        for field in Fields::new(bytes.clone(), 3) {
+            if let Field { number: 2, bytes: Some(bytes) } = field? {
+                self.scope_spans(&bytes, &shared, &resource)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, bytes: &Bytes, of: &Shared, resource: &Resource) -> Result<(), BatchError> {
+        self.message()?;
+        let own = Shared::read(bytes, Message::Scope)?;
+        if own.excess.is_none() {
+            InstrumentationScope::decode(own.bytes.clone())?;
+        }
+        let excess = of.excess.as_ref().or(own.excess.as_ref());
+        let mut source = None;
+        for field in Fields::new(bytes.clone(), 3) {
+            let Field { number: 2, bytes: Some(span) } = field? else { continue };
+            self.message()?;
+            if let Some(reason) = excess {
+                self.reject(|| format!("the resource or the scope of a span: {reason}"));
+                continue;
+            }
+            // Not before there is a span: it is kept.
+            let source = source.get_or_insert_with(|| {
+                let source = Source::new(&of.bytes, &of.schema_url, &own.bytes, &own.schema_url);
+                self.sources.intern(&source, resource)
+            });
+            let source = Arc::clone(source);
+            self.span(&span, source)?;
+        }
+        Ok(())
+    }
+
+    fn span(&mut self, raw: &Bytes, source: Arc<SharedSource>) -> Result<(), BatchError> {
+        if let Some(reason) = Message::Span.excess(raw)? {
+            self.reject(|| format!("a span: {reason}"));
+            return Ok(());
+        }
+        let span = Span::decode(raw.clone())?;
+        let trace_id = match trace_id(&span) {
+            Ok(id) => id,
+            Err(reason) => {
+                self.reject(|| reason);
+                return Ok(());
+            }
+        };
+        let identity = self.hasher.hash_one(&**raw);
+        if !self.identities.insert(identity) {
+            self.batch.duplicates += 1;
+            return Ok(());
+        }
+        let items = items_of(&span);
+        self.name(&source.service, span.name);
+        let at = *self.index.entry(trace_id).or_insert_with(|| {
+            self.traces.push(Collected { id: trace_id, heads: Vec::new(), bytes: Vec::new(), items: 0 });
+            self.traces.len() - 1
+        });
+        let Collected { heads, bytes, items: all, .. } = &mut self.traces[at];
+        *all += items;
+        heads.push(Head {
+            parent: span.parent_span_id.as_slice().try_into().unwrap_or_default(),
+            start: span.start_time_unix_nano,
+            end: span.end_time_unix_nano,
+            at: u32::try_from(bytes.len()).expect("a request has less than 4 GiB"),
+            len: u32::try_from(raw.len()).expect("a request has less than 4 GiB"),
+            identity,
+            error: span.status.as_ref().is_some_and(|status| status.code == 2),
+            source,
+        });
+        bytes.extend_from_slice(raw);
+        self.batch.spans += 1;
+        Ok(())
+    }
+
+    fn name(&mut self, service: &Arc<str>, name: String) {
+        if self.names_left == 0 || service.len() > MAX_NAME || name.len() > MAX_NAME {
+            return;
+        }
+        let names = self.batch.names.entry(Arc::clone(service)).or_default();
+        if !names.contains(&name) {
+            names.insert(name);
+            self.names_left -= 1;
+        }
+    }
+
+    /// Counts a message.
+    fn message(&mut self) -> Result<(), BatchError> {
+        self.messages_left = self.messages_left.checked_sub(1).ok_or(BatchError::TooMany)?;
+        Ok(())
+    }
+
+    /// Counts a span that is not kept.
+    fn reject(&mut self, reason: impl FnOnce() -> String) {
+        self.batch.rejected += 1;
+        self.batch.reason.get_or_insert_with(reason);
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn read(bytes: &Bytes, message: Message) -> Result<Self, DecodeError> {
+        let mut shared = Self::default();
+        for field in Fields::new(bytes.clone(), 3) {
+            match field? {
+                Field { number: 1, bytes: Some(bytes) } => shared.bytes = bytes,
+                Field { number: 3, bytes: Some(url) } => shared.schema_url = String::from_utf8_lossy(&url).into_owned(),
+                _ => {}
+            }
+        }
+        shared.excess = message.excess(&shared.bytes)?;
+        Ok(shared)
+    }
 }
 
 /// Returns the id of the trace, if all ids of the span are valid.

@@ -6,18 +6,18 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use prost::Message;
 use trace_formats::{DecodeError, Format, Limits};
 
 use crate::{
     body::{BodyError, Budget, Received},
     otlp::{
-        batch::RawRequest,
+        fields::Fields,
+        limits::{MAX_SPAN, MAX_TRACE_ITEMS},
         refusal::Refusal,
         signal::{Partial, Signal},
     },
     outlet::Outlet,
-    store::Store,
+    store::{MAX_TRACE_SPANS, Store},
 };
 
 /// How many bytes a request may have, compressed or not.
@@ -28,7 +28,7 @@ const LARGE: usize = 128 << 10;
 
 /// What is read of a request in JSON.
 const LIMITS: Limits =
-    Limits { bytes: MAX_REQUEST, span_bytes: 4 << 20, spans: 500_000, items: 5_000_000, problems: 1 };
+    Limits { bytes: MAX_REQUEST, span_bytes: MAX_SPAN, spans: 500_000, items: 5_000_000, problems: 1 };
 
 /// How a request is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Receiver {
             Encoding::Json => from_json(&body.bytes)?,
         };
         let store = &self.0.store;
-        let mut batch = store.decode(bytes.clone()).map_err(|error| undecodable(&error))?;
+        let mut batch = store.decode(bytes.clone()).map_err(undecodable)?;
         for outlet in [&self.0.forward, &self.0.persist].into_iter().flatten() {
             if batch.spans > 0 {
                 outlet.send(Signal::Traces, &bytes);
@@ -113,7 +113,10 @@ impl Receiver {
         if too_many > 0 {
             rejected += too_many;
             if message.is_empty() {
-                message = format!("a trace has too many spans (limit {})", crate::store::MAX_TRACE_SPANS);
+                message = format!(
+                    "a trace takes too much: it may have {MAX_TRACE_SPANS} spans, {MAX_TRACE_ITEMS} attributes, events \
+                     and links, and a quarter of the memory"
+                );
             }
         }
         Ok(Partial { rejected, message })
@@ -123,7 +126,8 @@ impl Receiver {
     fn drop_others(&self, signal: Signal, encoding: Encoding, body: &Received) -> Result<Partial, Refusal> {
         match encoding {
             Encoding::Protobuf => {
-                RawRequest::decode(body.bytes.clone()).map_err(|error| undecodable(&error))?;
+                let mut fields = Fields::new(body.bytes.clone(), 1);
+                fields.try_for_each(|field| field.map(drop)).map_err(undecodable)?;
                 if let Some(forward) = &self.0.forward {
                     forward.send(signal, &body.bytes);
                 }
@@ -143,7 +147,8 @@ impl Receiver {
     }
 }
 
-fn undecodable(error: &prost::DecodeError) -> Refusal {
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn undecodable(error: impl std::fmt::Display) -> Refusal {
     Refusal::Undecodable { what: "an OTLP request", reason: error.to_string() }
 }
 

@@ -31,6 +31,7 @@ impl Filter {
             && self.max_duration.is_none_or(|max| overview.duration() <= max)
             && self.error.is_none_or(|error| (overview.errors > 0) == error)
             // Joining saves no more than all of it.
+            && self.min_avoidable.is_none_or(|min| overview.duration() >= min)
             && self.min_avoidable.is_none_or(|min| trace.brief.as_ref().is_none_or(|brief| brief.avoidable >= min))
     }
 

@@ -102,6 +102,7 @@ impl Sources {
         }
         let service = interned.service(service_name(resource));
         let size = source.resource.len()
+            + service.len()
             + source.scope.len()
             + source.resource_schema_url.len()
             + source.scope_schema_url.len()

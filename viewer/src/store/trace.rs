@@ -1,17 +1,24 @@
 //! One trace of the store.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::store::chunk::{Chunk, Head};
+use crate::store::{
+    chunk::{Chunk, Head},
+    identities::{self, Identities},
+};
 
 /// Up to how many spans are compared one by one to find one that came twice. A larger trace has a set of hashes.
 const FEW: usize = 32;
 
-/// What an entry of that set takes, and what a trace's entries in the store take, about.
-const IDENTITY: usize = 16;
-const ENTRY: usize = size_of::<StoredTrace>() + 96;
+/// Up to how many spans, and bytes, chunks are merged: a trace whose spans come one by one would otherwise have as many.
+const MERGED_SPANS: usize = 1_024;
+const MERGED_BYTES: usize = 256 << 10;
+
+/// What a trace takes in the store besides its chunks, at most: its place in the queue, which may be half empty while it
+/// grows, its number in the index, when it is ripe, its brief, and the tables of its chunks and services.
+const ENTRY: usize = size_of::<StoredTrace>() * 3 / 2 + 56 + 40 + size_of::<Brief>() + 32 + 48 + 80;
 
 /// One trace.
 #[derive(Debug)]
@@ -25,8 +32,9 @@ pub(crate) struct StoredTrace {
     pub(crate) brief: Option<Arc<Brief>>,
     chunks: Vec<Arc<Chunk>>,
     overview: Overview,
-    identities: Option<HashSet<u64>>,
+    identities: Option<Identities>,
     bytes: usize,
+    items: u64,
 }
 
 /// What is known of a trace without decoding it.
@@ -84,7 +92,7 @@ impl StoredTrace {
             has_root: false,
         };
         let (chunks, brief, identities) = (Vec::new(), None, None);
-        Self { id, number, version: 0, last_change: now, brief, chunks, overview, identities, bytes: ENTRY }
+        Self { id, number, version: 0, last_change: now, brief, chunks, overview, identities, bytes: ENTRY, items: 0 }
     }
 
     pub(crate) fn overview(&self) -> &Overview {
@@ -102,6 +110,11 @@ impl StoredTrace {
     /// Returns how many bytes of memory it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Returns how many attributes, events, links and parts of values its spans have.
+    pub(crate) fn items(&self) -> u64 {
+        self.items
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -129,31 +142,49 @@ impl StoredTrace {
             self.overview.add(head, at, index, earliest);
         }
         self.bytes += chunk.size();
+        self.items += chunk.items();
         self.chunks.push(Arc::new(chunk));
+        self.merge_small();
         self.version += 1;
         self.brief = None;
         self.last_change = now;
         duplicates
     }
 
-    fn without_duplicates(&mut self, chunk: Chunk) -> Chunk {
-        let few = self.overview.spans + chunk.heads().len() <= FEW;
-        if few && self.identities.is_none() {
-            let known = |head: &Head, before: &[Head]| {
-                self.chunks.iter().any(|chunk| has(chunk.heads(), head)) || has(before, head)
-            };
-            let heads = chunk.heads();
-            if !(0..heads.len()).any(|index| known(&heads[index], &heads[..index])) {
-                return chunk;
+    /// Merges the last chunks while the last is as large as the one before: each span is copied a few times at most.
+    fn merge_small(&mut self) {
+        while let [.., before, last] = self.chunks.as_slice() {
+            let spans = before.heads().len() + last.heads().len();
+            let bytes = before.size() + last.size();
+            if last.heads().len() < before.heads().len() || spans > MERGED_SPANS || bytes > MERGED_BYTES {
+                return;
             }
+            let (merged, shift) = (before.followed_by(last), before.heads().len());
+            let at = self.chunks.len() - 2;
+            if self.overview.root.0 == at + 1 {
+                self.overview.root = (at, self.overview.root.1 + shift);
+            }
+            self.bytes = self.bytes - bytes + merged.size();
+            self.chunks.truncate(at);
+            self.chunks.push(Arc::new(merged));
+        }
+    }
+
+    /// Removes spans that came before. A chunk has none twice.
+    fn without_duplicates(&mut self, chunk: Chunk) -> Chunk {
+        if self.overview.spans + chunk.heads().len() <= FEW && self.identities.is_none() {
+            let known = |head: &Head| self.chunks.iter().any(|chunk| has(chunk.heads(), head));
+            return if chunk.heads().iter().any(known) { chunk.retain(|head| !known(head)) } else { chunk };
         }
         let identities = self.identities.get_or_insert_with(|| {
             let heads = self.chunks.iter().flat_map(|chunk| chunk.heads());
-            heads.map(|head| head.identity).collect()
+            let identities: Identities = heads.map(|head| head.identity).collect();
+            self.bytes += identities::SIZE * identities.len();
+            identities
         });
         let before = identities.len();
         let kept: Vec<bool> = chunk.heads().iter().map(|head| identities.insert(head.identity)).collect();
-        self.bytes += IDENTITY * (identities.len() - before);
+        self.bytes += identities::SIZE * (identities.len() - before);
         if kept.iter().all(|kept| *kept) {
             return chunk;
         }

@@ -1,0 +1,118 @@
+//! How large the parts of a request may be. What is sent as a few bytes can be much more when it is decoded.
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    trace::v1::Span,
+};
+use prost::DecodeError;
+
+use crate::otlp::fields::Fields;
+
+/// How many bytes a span may have, a resource, and a scope.
+pub(crate) const MAX_SPAN: usize = 4 << 20;
+
+/// How many resources, scopes and spans a request may have together.
+pub(crate) const MAX_MESSAGES: usize = 1_000_000;
+
+/// How many attributes, events, links and parts of values a span may have together, a resource, and a scope. Each
+/// takes about a hundred bytes when decoded.
+pub(crate) const MAX_ITEMS: usize = 20_000;
+
+/// How many of them the spans of a trace may have together. All are decoded when the trace is looked at.
+pub(crate) const MAX_TRACE_ITEMS: u64 = 2_000_000;
+
+/// How few bytes an item has: its key and its length.
+const MIN_ITEM: usize = 2;
+
+/// How deep values may be. That of the decoder.
+const MAX_DEPTH: usize = 100;
+
+/// A message that has items, or is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Span,
+    Resource,
+    Scope,
+    Event,
+    Link,
+    KeyValue,
+    AnyValue,
+    Array,
+    KeyValueList,
+}
+
+// === impl Message ===
+
+impl Message {
+    /// Returns what is wrong with a message that takes too much.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it is broken.
+    pub(crate) fn excess(self, bytes: &Bytes) -> Result<Option<String>, DecodeError> {
+        if bytes.len() > MAX_SPAN {
+            return Ok(Some(format!("it has {} bytes (limit {MAX_SPAN})", bytes.len())));
+        }
+        // Most are too short to have so many.
+        let too_many = bytes.len() > MIN_ITEM * MAX_ITEMS && self.items(bytes, MAX_DEPTH, MAX_ITEMS)? > MAX_ITEMS;
+        Ok(too_many.then(|| format!("it has more than {MAX_ITEMS} attributes, events and links, with what is in them")))
+    }
+
+    /// Counts items, up to the first above `max`. What is deeper than `depth` is left to the decoder, which refuses it.
+    fn items(self, bytes: &Bytes, depth: usize, max: usize) -> Result<usize, DecodeError> {
+        let mut count = 0;
+        if depth == 0 {
+            return Ok(count);
+        }
+        for field in Fields::new(bytes.clone(), 0) {
+            let field = field?;
+            let (Some(item), Some(bytes)) = (self.item(field.number), field.bytes) else { continue };
+            count += 1;
+            if count <= max {
+                count += item.items(&bytes, depth - 1, max - count)?;
+            }
+            if count > max {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Returns what the items in this field are.
+    fn item(self, field: u32) -> Option<Self> {
+        Some(match (self, field) {
+            (Self::Span, 9)
+            | (Self::Resource, 1)
+            | (Self::Scope | Self::Event, 3)
+            | (Self::Link, 4)
+            | (Self::KeyValueList, 1) => Self::KeyValue,
+            (Self::Span, 11) => Self::Event,
+            (Self::Span, 13) => Self::Link,
+            (Self::KeyValue, 2) | (Self::Array, 1) => Self::AnyValue,
+            (Self::AnyValue, 5) => Self::Array,
+            (Self::AnyValue, 6) => Self::KeyValueList,
+            _ => return None,
+        })
+    }
+}
+
+/// Counts the items of a decoded span.
+pub(crate) fn items_of(span: &Span) -> u64 {
+    let events = span.events.iter().map(|event| &event.attributes);
+    let links = span.links.iter().map(|link| &link.attributes);
+    attributes(&span.attributes) + events.chain(links).map(|inside| 1 + attributes(inside)).sum::<u64>()
+}
+
+fn attributes(attributes: &[KeyValue]) -> u64 {
+    attributes.iter().map(|attribute| 1 + attribute.value.as_ref().map_or(0, parts)).sum()
+}
+
+/// Counts the parts of a value. It is no deeper than the decoder allows.
+fn parts(value: &AnyValue) -> u64 {
+    match &value.value {
+        Some(Value::ArrayValue(array)) => array.values.iter().map(|value| 1 + parts(value)).sum(),
+        Some(Value::KvlistValue(list)) => attributes(&list.values),
+        _ => 0,
+    }
+}
