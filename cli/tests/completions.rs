@@ -53,8 +53,9 @@ fn every_shell_has_a_script_with_all_commands() {
 fn the_manual_has_a_section_for_every_command() {
     let page = print("man");
     assert!(page.contains("\n.TH fanout 1"), "{page}");
-    for command in
-        ["up", "compare", "call", "load", "view"].into_iter().chain(SERVICES.iter().map(|service| service.name))
+    for command in ["up", "compare", "call", "load", "analyze", "view"]
+        .into_iter()
+        .chain(SERVICES.iter().map(|service| service.name))
     {
         assert!(page.contains(&format!("\n.SH \"fanout {command}\"\n")), "{command}");
         assert!(page.contains(&format!("\nfanout {command}\n")), "{command} in the list of commands");

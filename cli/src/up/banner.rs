@@ -62,8 +62,13 @@ impl Banner<'_> {
     /// Returns the message for people.
     pub(super) fn text(&self, terminal: Terminal) -> String {
         let mut text = String::new();
-        let heading = format!("fanout is up after {}", terminal.style.duration(self.ready_after));
-        let _ = writeln!(text, "\n{}\n", terminal.style.paint(Role::Heading, &heading));
+        let up = format!("fanout is up after {}", terminal.style.duration(self.ready_after));
+        // The first line says where to look.
+        let heading = match self.viewer {
+            Some(viewer) => format!("{up}: open {}", viewer.url),
+            None => up,
+        };
+        let _ = writeln!(text, "{}\n", terminal.style.paint(Role::Heading, &heading));
         for running in self.running {
             let _ = writeln!(text, "{}", self.service(running, terminal));
         }
@@ -146,7 +151,7 @@ impl Banner<'_> {
 fn viewer_text(viewer: &ViewerPlace, terminal: Terminal) -> String {
     let ViewerPlace { url, otlp_grpc, otlp_http, taken, spans_follow } = viewer;
     let quiet = |note: &str| terminal.style.paint(Role::Quiet, note);
-    let mut text = format!("\n  {}{url}\n", pad("open", NAME));
+    let mut text = format!("\n  {}{url}\n", pad("view", NAME));
     let _ = writeln!(text, "  {}{otlp_grpc} (gRPC), {otlp_http} (HTTP)", pad("OTLP", NAME));
     let mut note = |words: &str| {
         let words = wrap(&format!("  {}{words}", pad("", NAME)), terminal.width, 2 + NAME);
@@ -224,10 +229,10 @@ mod tests {
     fn it_names_what_there_is_and_what_to_try() {
         let text = text(&[], 50051, 120);
         for line in [
-            "fanout is up after 312 ms",
+            "fanout is up after 312 ms: open http://127.0.0.1:8080",
             "  gateway           127.0.0.1:50051  calls the others, process 4194304",
             "  user-service      127.0.0.1:50052  answers after 3s, process 4194304",
-            "  open              http://127.0.0.1:8080",
+            "  view              http://127.0.0.1:8080",
             "  OTLP              127.0.0.1:4317 (gRPC), 127.0.0.1:51234 (HTTP)",
             "                    in use: 4318",
             "                    the services' traces go where OTEL_EXPORTER_OTLP_ENDPOINT says, not there",

@@ -31,7 +31,9 @@ const SEND_EVERY: &str = "500";
 
 /// The variables with which a user sends the services' spans elsewhere, or nowhere.
 const USERS_OWN: [&str; 4] =
-    ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"];
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", TRACES_EXPORTER, SDK_DISABLED];
+const TRACES_EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+const SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 
 /// Where the viewer runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,9 +83,7 @@ impl Viewer {
             otlp_grpc: otlp_grpc.local_addr()?,
             otlp_http: otlp_http.local_addr()?,
             taken,
-            spans_follow: USERS_OWN
-                .into_iter()
-                .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())),
+            spans_follow: spans_follow(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned())),
         };
         Ok(Some(Self { input: hand_over(&[page, otlp_grpc, otlp_http])?, place }))
     }
@@ -123,6 +123,16 @@ impl ViewerPlace {
     }
 }
 
+/// Returns the first variable with which the user sends spans elsewhere, or nowhere. A value that asks for what a service
+/// does anyway is none.
+fn spans_follow(value: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    USERS_OWN.into_iter().find(|name| match (*name, value(name).unwrap_or_default().trim()) {
+        (_, "") | (TRACES_EXPORTER, "otlp") => false,
+        (SDK_DISABLED, value) => value.eq_ignore_ascii_case("true"),
+        _ => true,
+    })
+}
+
 fn bind(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
@@ -139,4 +149,27 @@ fn bind_or_other(port: u16, free: bool, taken: &mut Vec<u16>) -> io::Result<TcpL
         taken.push(port);
         bind(0)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_come_here_unless_a_variable_sends_them_elsewhere_or_nowhere() {
+        for (name, value, follows) in [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317", true),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "", false),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4317", true),
+            ("OTEL_TRACES_EXPORTER", "none", true),
+            ("OTEL_TRACES_EXPORTER", "otlp", false),
+            ("OTEL_SDK_DISABLED", "TRUE", true),
+            ("OTEL_SDK_DISABLED", "false", false),
+            ("OTEL_SDK_DISABLED", "0", false),
+            ("OTEL_SERVICE_NAME", "mine", false),
+        ] {
+            let found = spans_follow(|asked| (asked == name).then(|| value.to_owned()));
+            assert_eq!(found, follows.then_some(name), "{name}={value}");
+        }
+    }
 }

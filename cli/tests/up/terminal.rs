@@ -80,6 +80,9 @@ async fn the_banner_is_whole_at_120_columns() {
 async fn banner_is_whole(columns: u16) {
     let up = Up::start(columns, &["--delay", "p50=20ms,p99=200ms"]).await;
     assert!(!up.banner.iter().any(|line| line.contains("starting")), "the live line is gone: {:#?}", up.banner);
+    let first = &up.banner[0];
+    let page = first.split_once(": open http://127.0.0.1:").expect("the first line says where the page is");
+    assert!(page.0.starts_with("fanout is up after ") && page.1.parse::<u16>().is_ok(), "{first}");
     // Every line begins as the banner has it: none is the rest of a line that was too wide.
     for line in &up.banner {
         let starts = ["fanout is up after ", "  ", "Try it in another terminal", BANNER_END];
