@@ -40,13 +40,15 @@ RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + \
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG SERVICE=gateway
+# What it is called, if not as its program.
+ARG NAME=${SERVICE}
 # The prefix of the service's variables, and its port.
 ARG SETTINGS=GATEWAY
 ARG PORT=50051
 ARG VERSION=0.1.0
 ARG REVISION=unknown
-LABEL org.opencontainers.image.title="fanout ${SERVICE}" \
-      org.opencontainers.image.description="The ${SERVICE} of fanout, a gateway that calls several gRPC services at once" \
+LABEL org.opencontainers.image.title="fanout ${NAME}" \
+      org.opencontainers.image.description="The ${NAME} of fanout, a gateway that calls several gRPC services at once" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT" \

@@ -83,7 +83,8 @@ def build():
     network = os.environ.get("FANOUT_BUILD_NETWORK", "default")
     for service in IMAGES:
         arguments = COMPOSE["services"][service]["build"]["args"]
-        flags = [flag for name in ("SERVICE", "SETTINGS", "PORT") for flag in ("--build-arg", f"{name}={arguments[name]}")]
+        names = [name for name in ("SERVICE", "NAME", "SETTINGS", "PORT") if name in arguments]
+        flags = [flag for name in names for flag in ("--build-arg", f"{name}={arguments[name]}")]
         docker("build", "--quiet", "--network", network, *flags, "--tag", f"fanout/{service}:check", ".")
 
 

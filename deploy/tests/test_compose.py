@@ -10,7 +10,7 @@ from datetime import datetime
 
 import grpc
 import pytest
-from compose import REPOSITORY, SERVICES, docker
+from compose import IMAGES, REPOSITORY, SERVICES, docker
 from conftest import DELAY
 from reflected_client import GATEWAY, USERS, ReflectedClient, open_channel, seconds
 
@@ -32,10 +32,10 @@ def test_every_combination_of_files_is_valid(files):
 
 
 def test_the_images_are_small_and_say_what_they_are(images):
-    for service in SERVICES:
+    for service in IMAGES:
         (image,) = json.loads(docker("image", "inspect", f"fanout/{service}:check"))
         print(f"{service}: {image['Size'] / 1e6:.1f} MB")
-        assert image["Size"] < 46e6
+        assert image["Size"] < 46e6 or service not in SERVICES
         labels = image["Config"]["Labels"]
         assert labels["org.opencontainers.image.title"] == f"fanout {service}"
         assert labels["org.opencontainers.image.licenses"] == "MIT"
