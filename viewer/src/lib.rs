@@ -8,7 +8,7 @@
 //! * `api`: what the page asks; `page`: the page itself, embedded.
 //! * `events`: tells the page what is new. [`gateway`]: what the run panel needs.
 //! * `outlet`: a bounded queue to `forward`, another receiver, and to `persist`, a database.
-//! * `accept`, `body`: connections and bodies, with their bounds.
+//! * `accept`, `body`: connections and bodies, with their bounds; `host`: names of hosts.
 
 mod accept;
 mod analyst;
@@ -17,6 +17,7 @@ mod body;
 mod events;
 mod forward;
 pub mod gateway;
+mod host;
 pub mod options;
 mod otlp;
 mod outlet;

@@ -206,6 +206,7 @@ async fn what_is_wrong_is_said_with_the_status_that_otlp_has_for_it() {
         ("POST", "/v1/logs", &[("content-type", JSON)], b"{", 400, "the body is not JSON"),
         ("POST", "/v1/traces", &[("content-type", JSON), gzipped], b"x", 400, "the body is not valid gzip"),
         ("POST", "/v1/traces", &[("content-type", JSON), gzipped], &bomb, 413, "16777216 bytes when decompressed"),
+        ("POST", "/v1/logs", &[("content-type", JSON), gzipped], &bomb, 413, "16777216 bytes when decompressed"),
         ("POST", "/v1/traces", &[("content-type", JSON)], &large, 413, "more than 16777216 bytes"),
     ];
     for (method, path, headers, body, status, message) in cases {
@@ -218,4 +219,42 @@ async fn what_is_wrong_is_said_with_the_status_that_otlp_has_for_it() {
     assert!(tonic_types::Status::decode(&*reply.body).unwrap().message.contains("not an OTLP request"));
     let status = viewer.get("/api/status").await;
     assert_eq!((&status["spans"], &status["refused_requests"]), (&json!(0), &json!(cases.len() + 1)));
+}
+
+#[tokio::test]
+async fn pages_of_this_machine_may_send_and_those_of_other_sites_may_not() {
+    let viewer = Viewer::start().await;
+    let json = otlp_json(&trace_id(1), "browser", &[(1, 0, "click", 0, 5)]);
+    let send = async |method: &str, headers: &[(&str, &str)], body: &str| {
+        request(viewer.http, method, "/v1/traces", headers, body.as_bytes()).await
+    };
+    for headers in [
+        &[("origin", "http://evil.example"), ("content-type", JSON)][..],
+        &[("origin", "null"), ("content-type", JSON)],
+        &[("origin", "http://localhost.evil.example"), ("host", "localhost.evil.example"), ("content-type", JSON)],
+        &[("sec-fetch-site", "cross-site"), ("content-type", JSON)],
+    ] {
+        let reply = send("POST", headers, &json).await;
+        assert_eq!((reply.status, reply.json()["code"].clone()), (403, json!(7)), "{headers:?}: {}", reply.text());
+        assert_eq!(reply.header("access-control-allow-origin"), None);
+        assert_eq!(send("OPTIONS", headers, "").await.status, 403, "{headers:?}");
+    }
+    assert_eq!(viewer.get("/api/status").await["spans"], 0);
+
+    let page = "http://localhost:3000";
+    let asked = [
+        ("origin", page),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "content-type"),
+    ];
+    let preflight = send("OPTIONS", &asked, "").await;
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some(page)));
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("content-type"));
+    let site = ("sec-fetch-site", "cross-site");
+    let reply = send("POST", &[("origin", page), site, ("content-type", JSON)], &json).await;
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, Some(page)), "{}", reply.text());
+    // A page cannot send this without asking, and this server does not take it.
+    let reply = send("POST", &[("origin", page), ("content-type", "text/plain")], &json).await;
+    assert_eq!(reply.status, 415);
+    assert_eq!(viewer.get("/api/status").await["spans"], 1);
 }

@@ -5,11 +5,14 @@
 //! page.
 
 use http::{
-    HeaderMap, Method, Request, StatusCode, Uri,
+    HeaderMap, Method, Request, StatusCode,
     header::{HOST, HeaderName, ORIGIN},
 };
 
-use crate::api::{Context, respond::ApiError};
+use crate::{
+    api::{Context, respond::ApiError},
+    host::{host_name, is_loopback},
+};
 
 /// Refuses requests that come from elsewhere.
 pub(super) fn check<B>(request: &Request<B>, context: &Context) -> Result<(), ApiError> {
@@ -35,35 +38,4 @@ pub(super) fn check<B>(request: &Request<B>, context: &Context) -> Result<(), Ap
         return Err(ApiError::new(StatusCode::FORBIDDEN, format!("a page of {origin} may not do this")));
     }
     Ok(())
-}
-
-/// Returns the host without its port and brackets, in lower case.
-fn host_name(host: &str) -> Option<String> {
-    let uri: Uri = format!("http://{host}/").parse().ok()?;
-    // A user before an @ is no part of a host.
-    let is_plain = uri.authority()?.as_str() == host && !host.contains('@');
-    is_plain.then(|| uri.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase())
-}
-
-fn is_loopback(name: &str) -> bool {
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_names_are_loopback() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "a.localhost:1"] {
-            assert!(is_loopback(&host_name(host).unwrap()), "{host}");
-        }
-        for host in
-            ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "x@127.0.0.1", "8.8.8.8"]
-        {
-            assert!(!host_name(host).is_some_and(|name| is_loopback(&name)), "{host}");
-        }
-    }
 }

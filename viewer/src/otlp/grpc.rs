@@ -1,7 +1,9 @@
 //! OTLP over gRPC.
 //!
 //! A request is one message, and read as its bytes: a generated server would decode each span into a form several times
-//! as large.
+//! as large. The statuses are tonic's. Its reading of messages is not used: it makes room for a message as soon as its
+//! length is known, and decompresses it, before anybody can count that against what all requests may take together; and
+//! it decompresses on a thread that may not block.
 
 use std::convert::Infallible;
 
@@ -9,21 +11,17 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tonic::Code;
+use tonic::{Code, metadata::GRPC_CONTENT_TYPE};
 
 use crate::{
     accept::Answer,
-    body::{Body, full},
+    body::Body,
     otlp::{
         receiver::{Encoding, MAX_REQUEST, Receiver},
         refusal::Refusal,
         signal::Signal,
     },
 };
-
-/// What is encoded in `grpc-message`, besides everything outside of ASCII.
-const MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 
 /// The flag and the length before a message.
 const PREFIX: usize = 5;
@@ -99,16 +97,14 @@ fn reply(message: &Bytes) -> Response<Body> {
     trailers.insert("grpc-status", HeaderValue::from(Code::Ok as i32));
     let body = Full::new(bytes.freeze()).with_trailers(async { Some(Ok::<_, Infallible>(trailers)) });
     let mut response = Response::new(body.boxed_unsync());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
     response
 }
 
 fn refuse(refusal: &Refusal) -> Response<Body> {
-    let mut response = Response::new(full(""));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from(refusal.grpc_code() as i32));
-    let message = utf8_percent_encode(&refusal.to_string(), MESSAGE).to_string();
-    headers.insert("grpc-message", message.parse().expect("it is percent-encoded"));
+    let mut response = refusal.status().into_http();
+    if matches!(refusal, Refusal::Encoding(_)) {
+        response.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static("identity,gzip"));
+    }
     response
 }

@@ -1,8 +1,11 @@
 //! What OTLP over HTTP and over gRPC share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -82,16 +85,18 @@ impl Receiver {
         }
         let receiver = self.clone();
         let taken = tokio::task::spawn_blocking(move || receiver.take_now(signal, encoding, gzip, body)).await;
-        // It panicked, or the runtime ends.
+        // The runtime ends.
         taken.unwrap_or(Err(Refusal::Body(BodyError::Busy)))
     }
 
     fn take_now(&self, signal: Signal, encoding: Encoding, gzip: bool, body: Received) -> Result<Partial, Refusal> {
-        let body = if gzip { body.gunzip(MAX_REQUEST)? } else { body };
-        match signal {
-            Signal::Traces => self.take_traces(encoding, &body),
-            Signal::Metrics | Signal::Logs => self.drop_others(signal, encoding, &body),
-        }
+        or_internal(|| {
+            let body = if gzip { body.gunzip(MAX_REQUEST)? } else { body };
+            match signal {
+                Signal::Traces => self.take_traces(encoding, &body),
+                Signal::Metrics | Signal::Logs => self.drop_others(signal, encoding, &body),
+            }
+        })
     }
 
     fn take_traces(&self, encoding: Encoding, body: &Received) -> Result<Partial, Refusal> {
@@ -147,6 +152,16 @@ impl Receiver {
     }
 }
 
+/// Refuses a request at which the viewer panics. Sent again it would panic again.
+fn or_internal<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let reason = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+        tracing::error!(reason, "a request could not be taken because of a defect");
+        Err(Refusal::Internal)
+    })
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn undecodable(error: impl std::fmt::Display) -> Refusal {
     Refusal::Undecodable { what: "an OTLP request", reason: error.to_string() }
@@ -171,4 +186,18 @@ fn from_json(bytes: &Bytes) -> Result<(Bytes, Partial), Refusal> {
 
 fn is_empty_object(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(bytes).is_ok_and(|object| object.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_defect_is_final_for_the_sender() {
+        let refusal = or_internal::<()>(|| panic!("no such index")).unwrap_err();
+        // Neither is one that OTLP's senders try again after.
+        assert_eq!((refusal.grpc_code(), refusal.http_status().as_u16()), (Code::Internal, 500));
+    }
 }

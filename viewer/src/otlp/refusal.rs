@@ -1,7 +1,7 @@
 //! Why a request is refused, and what its sender is told.
 
 use http::StatusCode;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::body::BodyError;
 
@@ -34,6 +34,12 @@ pub(crate) enum Refusal {
     /// It is not one gRPC message.
     #[error("the body is not one gRPC message: {0}")]
     Framing(&'static str),
+    /// It comes from a page of another site.
+    #[error("a page of {0} may not send here: only pages of this machine may")]
+    Origin(String),
+    /// It could not be worked on because of a defect here.
+    #[error("this request failed; the viewer's log says more")]
+    Internal,
 }
 
 // === impl Refusal ===
@@ -51,6 +57,8 @@ impl Refusal {
             Self::Path(..) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::ContentType(..) | Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -66,6 +74,13 @@ impl Refusal {
             | Self::Framing(_)
             | Self::ContentType(..) => Code::InvalidArgument,
             Self::Path(..) | Self::Method(_) | Self::Encoding(_) => Code::Unimplemented,
+            Self::Origin(_) => Code::PermissionDenied,
+            Self::Internal => Code::Internal,
         }
+    }
+
+    /// Returns what a sender over gRPC is told.
+    pub(crate) fn status(&self) -> Status {
+        Status::new(self.grpc_code(), self.to_string())
     }
 }
