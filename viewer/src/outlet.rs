@@ -1,11 +1,15 @@
 //! A bounded queue of requests on their way to somewhere slower: a disk, or another receiver.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use rpc_layers::Throttle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::otlp::signal::Signal;
@@ -30,11 +34,15 @@ pub(crate) struct Item {
     _room: OwnedSemaphorePermit,
 }
 
+/// How often it is logged that requests are lost.
+const LOG_EVERY: Duration = Duration::from_mins(1);
+
 /// What became of requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct OutletCounts {
-    pub(crate) passed: AtomicU64,
-    pub(crate) dropped: AtomicU64,
+    passed: AtomicU64,
+    dropped: AtomicU64,
+    losses: Throttle,
 }
 
 // === impl Outlet ===
@@ -56,7 +64,7 @@ impl Outlet {
         let room = Arc::clone(&self.room).try_acquire_many_owned(len);
         let sent = room.ok().map(|room| self.queue.try_send(Item { signal, bytes: bytes.clone(), _room: room }));
         if !matches!(sent, Some(Ok(()))) {
-            self.counts.drop_one(&"there is no room for more");
+            self.counts.lose(1, &"there is no room for more");
         }
     }
 }
@@ -68,14 +76,24 @@ impl OutletCounts {
         self.passed.fetch_add(requests, Ordering::Relaxed);
     }
 
-    /// Counts a request that is lost on this way. The first is logged.
-    pub(crate) fn drop_one(&self, reason: &dyn std::fmt::Display) {
-        if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::warn!(%reason, "requests are not passed on; the status counts them");
+    /// Counts requests that are lost on this way, and logs it once a minute.
+    pub(crate) fn lose(&self, requests: u64, reason: &dyn std::fmt::Display) {
+        if requests == 0 {
+            return;
+        }
+        let dropped = requests + self.dropped.fetch_add(requests, Ordering::Relaxed);
+        if self.losses.allow(Instant::now()).is_some() {
+            tracing::warn!(%reason, dropped, "requests are lost on their way to another receiver or to the disk");
         }
     }
 
     pub(crate) fn read(&self) -> (u64, u64) {
         (self.passed.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed))
+    }
+}
+
+impl Default for OutletCounts {
+    fn default() -> Self {
+        Self { passed: AtomicU64::new(0), dropped: AtomicU64::new(0), losses: Throttle::new(1, LOG_EVERY) }
     }
 }

@@ -105,7 +105,7 @@ impl Persist {
             }
             match self.write(&requests).await {
                 Ok(()) => self.counts.pass(requests.len() as u64),
-                Err(error) => requests.iter().for_each(|_| self.counts.drop_one(&error)),
+                Err(error) => self.counts.lose(requests.len() as u64, &error),
             }
         }
         if let Err(error) = self.connection.close().await {
