@@ -1,6 +1,11 @@
 //! Accepts connections and serves HTTP on them, with bounds on what peers can hold.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 use hyper::{
@@ -9,20 +14,25 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rpc_layers::Throttle;
 use tokio::{
+    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::body::Body;
-
-/// How many connections a listener has open. A further one waits until another closes.
-const MAX_CONNECTIONS: usize = 512;
+use crate::{
+    body::Body,
+    connections::{Connection, Connections},
+    preface::{self, PREFACE},
+};
 
 /// How long a peer may take to send the head of a request. A silent connection is closed after it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a peer may take to begin to speak HTTP/2, which has buffers for it from then on.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long requests in flight may take after the shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -39,10 +49,6 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// The connection of a request, among its extensions.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection(CancellationToken);
-
 /// Answers requests. Cloned for each connection.
 pub(crate) trait Answer: Clone + Send + Sync + 'static {
     /// Returns the response: a failure is one too.
@@ -56,28 +62,33 @@ pub(crate) async fn serve(
     service: impl Answer,
     shutdown: CancellationToken,
 ) {
-    let (permits, connections) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new());
+    let (open, connections, failures) = (Connections::default(), TaskTracker::new(), Throttle::default());
     let cut_off = CancellationToken::new();
     loop {
-        let accepted = async {
-            let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is not closed");
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
+                let own = Connection::new(cut_off.child_token());
+                // Closed at once if all others are in use.
+                let Some(entry) = open.admit(own.clone()) else { continue };
                 let (service, shutdown) = (service.clone(), shutdown.clone());
-                let own = Connection(cut_off.child_token());
                 connections.spawn(async move {
-                    serve_connection(stream, peer, protocol, service, own, shutdown).await;
-                    drop(permit);
+                    tokio::select! {
+                        () = own.is_cut_off() => {}
+                        () = serve_connection(stream, peer, protocol, service, &own, shutdown) => {}
+                    }
+                    drop(entry);
                 });
             }
+            Err(error) if is_of_peer(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if let Some(others) = failures.allow(Instant::now()) {
+                    tracing::warn!(%error, others, "cannot accept a connection");
+                }
+                open.close_idle();
                 sleep(ACCEPT_BACK_OFF).await;
             }
         }
@@ -90,29 +101,32 @@ pub(crate) async fn serve(
     }
 }
 
+/// Returns whether accepting failed because of the peer, whose connection ended before it was accepted.
+fn is_of_peer(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused)
+}
+
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     protocol: Protocol,
     service: impl Answer,
-    own: Connection,
+    own: &Connection,
     shutdown: CancellationToken,
 ) {
     // Fails if the peer has left already.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(stream);
-    let cut_off = own.0.clone();
+    let own = own.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let service = service.clone();
+        let (service, in_use) = (service.clone(), own.begin());
         request.extensions_mut().insert(own.clone());
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
+        async move { Ok::<_, Infallible>(service.answer(request).await.map(|body| in_use.until_sent(body))) }
     });
     // One macro in place of a trait: hyper's two connections share no trait.
     macro_rules! run {
         ($connection:expr) => {{
             let mut connection = std::pin::pin!($connection);
             let served = tokio::select! {
-                () = cut_off.cancelled() => return,
                 served = connection.as_mut() => served,
                 () = shutdown.cancelled() => {
                     connection.as_mut().graceful_shutdown();
@@ -125,13 +139,25 @@ async fn serve_connection(
             }
         }};
     }
+    let (mut read, write) = stream.into_split();
+    if protocol == Protocol::Http2 {
+        let begun = tokio::select! {
+            () = shutdown.cancelled() => return,
+            begun = timeout(PREFACE_TIMEOUT, preface::read(&mut read)) => begun,
+        };
+        match begun {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "connection ended"),
+            Err(_) => return tracing::debug!(%peer, "connection ended: it was silent"),
+        }
+    }
     match protocol {
         Protocol::Http1 => run!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(64 << 10)
-                .serve_connection(io, service)
+                .serve_connection(TokioIo::new(tokio::io::join(read, write)), service)
         ),
         Protocol::Http2 => run!(
             http2::Builder::new(TokioExecutor::new())
@@ -144,16 +170,7 @@ async fn serve_connection(
                 .initial_connection_window_size(4 << 20)
                 .max_pending_accept_reset_streams(200)
                 .max_local_error_reset_streams(1024)
-                .serve_connection(io, service)
+                .serve_connection(TokioIo::new(tokio::io::join(PREFACE.chain(read), write)), service)
         ),
-    }
-}
-
-// === impl Connection ===
-
-impl Connection {
-    /// Closes the connection, whatever is on it.
-    pub(crate) fn cut_off(&self) {
-        self.0.cancel();
     }
 }

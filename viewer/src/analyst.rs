@@ -186,3 +186,55 @@ impl Analysed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// Puts a span of a trace into the store: the trace's number, its own id and its parent's.
+    fn put(store: &Store, trace: u8, id: u8, parent: Option<u8>) {
+        let span = Span {
+            trace_id: vec![trace; 16],
+            span_id: vec![id; 8],
+            parent_span_id: parent.map_or_else(Vec::new, |parent| vec![parent; 8]),
+            end_time_unix_nano: u64::from(id),
+            ..Span::default()
+        };
+        let spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+        let request =
+            trace_formats::encode::otlp_protobuf(vec![ResourceSpans { scope_spans: spans, ..Default::default() }]);
+        store.insert(store.decode(request.into()).unwrap());
+    }
+
+    fn count(analyst: &Analyst) -> u64 {
+        analyst.operations().iter().map(|operation| operation.count).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trace_counts_once_when_nothing_more_can_be_expected() {
+        let (store, analyst) = (Store::new(8 << 20), Analyst::default());
+        put(&store, 1, 1, None);
+        put(&store, 2, 1, None);
+        put(&store, 2, 3, Some(2));
+        put(&store, 3, 3, Some(2));
+        advance(Duration::from_secs(5)).await;
+        analyst.work(&store);
+        assert_eq!(count(&analyst), 0, "programs send every five seconds");
+        advance(Duration::from_secs(2)).await;
+        analyst.work(&store);
+        assert_eq!(count(&analyst), 1, "the others lack a parent");
+        let snapshot = store.trace([2; 16]).unwrap();
+        assert!(!snapshot.brief.expect("it is kept meanwhile").complete);
+        // It comes, and the trace is whole a moment later.
+        put(&store, 2, 2, Some(1));
+        advance(Duration::from_secs(7)).await;
+        analyst.work(&store);
+        advance(Duration::from_secs(60)).await;
+        analyst.work(&store);
+        assert_eq!((count(&analyst), analyst.missed()), (3, 0));
+        assert!(!store.ripe(AT_ONCE).more);
+    }
+}

@@ -31,9 +31,10 @@ use self::{
     respond::{ApiError, json},
 };
 use crate::{
-    accept::{Answer, Connection},
+    accept::Answer,
     analyst::Analyst,
     body::{Body, Budget},
+    connections::Connection,
     events::Hub,
     options::Options,
     outlet::OutletCounts,

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{accept::Connection, body::Body};
+use crate::{body::Body, connections::Connection};
 
 /// How often a trace may be told. 10 a second.
 const TURN: Duration = Duration::from_millis(100);
@@ -175,5 +175,55 @@ impl<S: Stream + Unpin> Stream for Watched<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         *self.taken.lock() = Instant::now();
         self.inner.poll_next_unpin(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    /// Tells that something happens all the time.
+    struct Busy;
+
+    impl Feed for Busy {
+        fn next_trace(&self) -> Option<impl Serialize> {
+            Some(Instant::now().elapsed().as_nanos().to_string())
+        }
+
+        fn forget(&self) {}
+
+        fn status(&self) -> serde_json::Value {
+            serde_json::Value::Null
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_cut_off_and_others_are_not() {
+        let (hub, stop) = (Hub::default(), CancellationToken::new());
+        let (stuck, reading) = (Connection::new(CancellationToken::new()), Connection::new(CancellationToken::new()));
+        let mut ignored = hub.read(stuck.clone(), stop.clone()).unwrap();
+        let mut read = hub.read(reading.clone(), stop.clone()).unwrap();
+        let telling = tokio::spawn({
+            let (hub, stop) = (hub.clone(), stop.clone());
+            async move { hub.run(Arc::new(Busy), stop).await }
+        });
+        let begun = Instant::now();
+        while begun.elapsed() < STUCK * 2 {
+            advance(TURN).await;
+            while let Some(Some(frame)) = read.frame().now_or_never() {
+                frame.unwrap();
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert!(stuck.is_cut_off().now_or_never().is_some());
+        assert!(reading.is_cut_off().now_or_never().is_none());
+        // It was too far behind before that: what waits for it has a bound.
+        assert!(ignored.frame().await.is_some(), "the first words");
+        assert!(ignored.frame().await.is_none());
+        stop.cancel();
+        telling.await.unwrap();
     }
 }

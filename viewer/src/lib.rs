@@ -8,12 +8,13 @@
 //! * `api`: what the page asks; `page`: the page itself, embedded.
 //! * `events`: tells the page what is new. [`gateway`]: what the run panel needs.
 //! * `outlet`: a bounded queue to `forward`, another receiver, and to `persist`, a database.
-//! * `accept`, `body`: connections and bodies, with their bounds; `host`: names of hosts.
+//! * `accept`, `connections`, `preface`, `body`: connections and bodies, with their bounds; `host`: names of hosts.
 
 mod accept;
 mod analyst;
 mod api;
 mod body;
+mod connections;
 mod events;
 mod forward;
 pub mod gateway;
@@ -23,6 +24,7 @@ mod otlp;
 mod outlet;
 mod page;
 mod persist;
+mod preface;
 mod store;
 pub mod viewer;
 

@@ -13,6 +13,8 @@ use tokio::{
     time::timeout,
 };
 
+use viewer::Options;
+
 use self::fixture::{Viewer, otlp_json, request, trace_id};
 
 #[tokio::test]
@@ -52,6 +54,11 @@ async fn pages_of_others_are_refused() {
         let reply = request(viewer.page, "GET", "/api/status", &[("host", host)], b"").await;
         assert_eq!(reply.status, 403, "{host}");
         assert!(reply.json()["error"]["message"].as_str().unwrap().contains(host), "{}", reply.text());
+    }
+    let named = Viewer::with(Options { hosts: vec!["viewer.example".into()], ..Options::default() }).await;
+    for (host, status) in [("viewer.example", 200), ("Viewer.Example:8080", 200), ("other.example", 403)] {
+        let reply = request(named.page, "GET", "/api/status", &[("host", host)], b"").await;
+        assert_eq!(reply.status, status, "{host}: {}", reply.text());
     }
     let own = format!("http://{}", viewer.page);
     for (origin, status) in [(own.as_str(), 404), ("http://evil.example", 403), ("null", 403)] {
