@@ -10,7 +10,10 @@ use overlap::{SpanIndex, Trace};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::traces::hex;
+use crate::{
+    api::traces::hex,
+    store::source::{UNKNOWN_SERVICE, service_name},
+};
 
 /// The largest integer that JavaScript has without loss. Larger ones are texts.
 const MAX_SAFE: u64 = (1 << 53) - 1;
@@ -43,6 +46,15 @@ pub(super) struct Origin<'a> {
     pub(super) resource: Option<&'a Resource>,
     pub(super) scope: Option<&'a InstrumentationScope>,
     pub(super) span: &'a Span,
+}
+
+// === impl Origin ===
+
+impl Origin<'_> {
+    /// Returns the name of the service.
+    pub(super) fn service(&self) -> &str {
+        self.resource.map_or(UNKNOWN_SERVICE, service_name)
+    }
 }
 
 // === impl SpanDocument ===

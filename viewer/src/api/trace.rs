@@ -6,8 +6,8 @@ use http::{
     HeaderValue, Response,
     header::{CONTENT_DISPOSITION, CONTENT_TYPE},
 };
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use overlap::{FanOut, SpanId, SpanIndex, Trace, TraceId, text};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, span};
+use overlap::{FanOut, Span, SpanId, SpanIndex, SpanKind, Trace, TraceId, text};
 use serde::Serialize;
 
 use crate::{
@@ -72,6 +72,9 @@ struct SequenceDocument {
     sentence: String,
 }
 
+/// Where spans come from, by their ids.
+struct Origins<'a>(HashMap<SpanId, Vec<Origin<'a>>>);
+
 /// Returns the document of `/api/traces/{id}`.
 pub(super) fn document(context: &Context, id: &str) -> Result<TraceDocument, ApiError> {
     let (id, spans) = find(context, id)?;
@@ -105,15 +108,9 @@ impl TraceDocument {
     pub(super) fn new(analysed: &Analysed, spans: &[ResourceSpans], max: usize) -> Self {
         let Analysed { trace, analysis } = analysed;
         let (start, _) = trace.bounds();
-        let origins = origins(spans);
+        let origins = Origins::of(spans);
         let shown = trace.indices().take(max);
-        let documents = shown.map(|index| {
-            let span = trace.span(index);
-            let candidates = origins.get(&span.span_id).map_or(&[][..], Vec::as_slice);
-            // Several have one id if it came twice.
-            let origin = candidates.iter().find(|origin| origin.span.name == *span.name).or(candidates.first());
-            SpanDocument::new(trace, index, origin, start)
-        });
+        let documents = shown.map(|index| SpanDocument::new(trace, index, origins.find(trace.span(index)), start));
         let mut problems: Vec<String> = trace.problems().iter().map(ToString::to_string).collect();
         if trace.spans().len() > max {
             let all = text::number(trace.spans().len());
@@ -139,18 +136,50 @@ impl TraceDocument {
     }
 }
 
-fn origins(spans: &[ResourceSpans]) -> HashMap<SpanId, Vec<Origin<'_>>> {
-    let mut origins: HashMap<SpanId, Vec<Origin<'_>>> = HashMap::new();
-    for group in spans {
-        for scope in &group.scope_spans {
-            for span in &scope.spans {
-                let Ok(id) = span.span_id.as_slice().try_into() else { continue };
-                let origin = Origin { resource: group.resource.as_ref(), scope: scope.scope.as_ref(), span };
-                origins.entry(SpanId(id)).or_default().push(origin);
+// === impl Origins ===
+
+impl<'a> Origins<'a> {
+    fn of(spans: &'a [ResourceSpans]) -> Self {
+        let mut origins: HashMap<SpanId, Vec<Origin<'a>>> = HashMap::new();
+        for group in spans {
+            for scope in &group.scope_spans {
+                for span in &scope.spans {
+                    let id = SpanId(span.span_id.as_slice().try_into().unwrap_or_default());
+                    let origin = Origin { resource: group.resource.as_ref(), scope: scope.scope.as_ref(), span };
+                    origins.entry(id).or_default().push(origin);
+                }
             }
         }
+        Self(origins)
     }
-    origins
+
+    /// Returns where a span comes from. Several may have its id, and a server's span that had its client's has got another
+    /// one, with the client's as its parent.
+    fn find(&self, span: &Span) -> Option<&Origin<'a>> {
+        let with_id = |id| self.0.get(&id).map_or(&[][..], Vec::as_slice);
+        let (own, of_parent) = (with_id(span.span_id), span.parent.map_or(&[][..], with_id));
+        let is_it = |origin: &&Origin<'a>| {
+            let message = origin.span;
+            let duration = message.end_time_unix_nano.saturating_sub(message.start_time_unix_nano);
+            kind(message) == span.kind
+                && message.name == *span.name
+                && origin.service() == &*span.service
+                && duration == span.nanos()
+        };
+        let candidates = own.iter().chain(of_parent).chain(with_id(SpanId([0; 8])));
+        candidates.into_iter().find(is_it).or(own.first())
+    }
+}
+
+fn kind(span: &opentelemetry_proto::tonic::trace::v1::Span) -> SpanKind {
+    match span.kind() {
+        span::SpanKind::Unspecified => SpanKind::Unspecified,
+        span::SpanKind::Internal => SpanKind::Internal,
+        span::SpanKind::Server => SpanKind::Server,
+        span::SpanKind::Client => SpanKind::Client,
+        span::SpanKind::Producer => SpanKind::Producer,
+        span::SpanKind::Consumer => SpanKind::Consumer,
+    }
 }
 
 // === impl FanOutDocument ===

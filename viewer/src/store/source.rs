@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::{common::v1::any_value::Value, resource::v1::Res
 use parking_lot::Mutex;
 
 /// What spans of no known service are said to be of.
-const UNKNOWN_SERVICE: &str = "unknown_service";
+pub(crate) const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// The resource and the scope of spans, encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -143,7 +143,8 @@ impl Interned {
     }
 }
 
-fn service_name(resource: &Resource) -> &str {
+/// Returns the name of the service that a resource is of.
+pub(crate) fn service_name(resource: &Resource) -> &str {
     let attribute = resource.attributes.iter().find(|attribute| attribute.key == "service.name");
     match attribute.and_then(|attribute| attribute.value.as_ref()).and_then(|value| value.value.as_ref()) {
         Some(Value::StringValue(name)) if !name.is_empty() => name,
