@@ -41,9 +41,14 @@ impl Running {
     }
 
     fn view() -> Self {
+        Self::view_with(&[])
+    }
+
+    fn view_with(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fanout"));
         let free = "127.0.0.1:0";
-        command.args(["view", "--listen", free, "--otlp-grpc", free, "--otlp-http", free]).env_remove("FANOUT_GATEWAY");
+        command.args(["view", "--listen", free, "--otlp-grpc", free, "--otlp-http", free]).args(args);
+        command.env_remove("FANOUT_GATEWAY");
         let first = |line: &str| Some(line.strip_prefix("open http://").expect("the first line says it").to_owned());
         Self::start(command, tempfile::tempdir().unwrap(), first)
     }
@@ -58,9 +63,14 @@ impl Running {
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        self.request_of(&self.page, method, path, body)
+    }
+
+    /// Sends a request for this host.
+    fn request_of(&self, host: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(&self.page).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        let (host, length) = (&self.page, body.len());
+        let length = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\nconnection: close");
         stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
         let mut text = String::new();
@@ -104,6 +114,24 @@ fn ms(nanos: &Value) -> u64 {
     nanos.as_u64().unwrap() / 1_000_000
 }
 
+/// Returns whether the calls of a run ran at the same time.
+fn overlaps(run: &Value) -> bool {
+    let [first, second] = run["calls"].as_array().unwrap().as_slice() else { panic!("{run}") };
+    let number = |call: &Value, key: &str| call[key].as_u64().unwrap();
+    let end = |call| number(call, "start_offset") + number(call, "duration");
+    number(first, "start_offset") < end(second) && number(second, "start_offset") < end(first)
+}
+
+#[test]
+fn browsers_reach_it_by_the_names_that_it_is_told() {
+    let view = Running::view_with(&["--host", "Viewer.Example"]);
+    let port = view.page.split_once(':').unwrap().1.to_owned();
+    for (name, status) in [("viewer.example", 200), ("localhost", 200), ("other.example", 403)] {
+        let (given, reply) = view.request_of(&format!("{name}:{port}"), "GET", "/api/status", "");
+        assert_eq!(given, status, "{name}: {reply}");
+    }
+}
+
 #[test]
 fn alone_it_says_where_to_look_and_ends_when_told() {
     let mut view = Running::view();
@@ -122,8 +150,11 @@ fn a_request_of_the_panel_is_a_trace_that_says_the_same() {
     let [sequential, concurrent, spawned] = compared["results"].as_array().unwrap().as_slice() else {
         panic!("{compared}")
     };
-    assert!((600..900).contains(&ms(&sequential["wall"])), "{sequential}");
-    assert!((300..550).contains(&ms(&concurrent["wall"])), "{concurrent}");
+    // How long they take in all depends on the machine; who waits for whom does not.
+    assert!(ms(&sequential["wall"]) >= 600 && !overlaps(sequential), "{sequential}");
+    assert!(ms(&concurrent["wall"]) >= 300 && overlaps(concurrent), "{concurrent}");
+    assert!(ms(&sequential["avoidable"]) >= 290 && sequential["saved"] == 0, "{sequential}");
+    assert!(ms(&concurrent["saved"]) > 0 && concurrent["avoidable"] == 0, "{concurrent}");
     assert_eq!((&spawned["strategy"], &spawned["ok"]), (&json!("spawned"), &json!(true)));
     let command = compared["commands"]["fanout"].as_str().unwrap();
     assert!(command.contains("compare --user ada --failure-policy fail-fast --timeout 20s --gateway"), "{command}");
@@ -144,7 +175,8 @@ fn a_request_of_the_panel_is_a_trace_that_says_the_same() {
     assert_eq!(trace["trace"]["root"]["service"], "gateway");
     let reported = ms(&sequential["avoidable"]);
     let analysed = ms(&trace["trace"]["avoidable"]);
-    assert!(reported.abs_diff(analysed) < 50, "the gateway says {reported} ms, its trace {analysed} ms: {trace}");
+    // The gateway's report ends a moment before its spans do.
+    assert!(reported.abs_diff(analysed) < 100, "the gateway says {reported} ms, its trace {analysed} ms: {trace}");
     assert_eq!(up.stop(), Some(0));
 }
 

@@ -28,7 +28,7 @@ pub(crate) const MAX: usize = 256;
 
 /// How long nothing may happen with a request before its connection may give way too: its peer does not read the reply.
 /// Longer than any request takes.
-const STUCK: Duration = Duration::from_mins(3);
+const STUCK: Duration = Duration::from_mins(4);
 
 /// The open connections of a listener.
 #[derive(Debug, Default)]

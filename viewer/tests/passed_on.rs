@@ -4,9 +4,21 @@
 
 mod fixture;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    trace_service_server::{TraceService, TraceServiceServer},
+};
 use serde_json::{Value, json};
+use tonic::{
+    Code, Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_types::{ErrorDetails, StatusExt};
 use viewer::Options;
 
 use self::fixture::{Viewer, otlp_json, request, trace_id};
@@ -52,8 +64,44 @@ async fn a_receiver_that_is_not_there_holds_nothing_up() {
     drop(gone);
     let viewer = Viewer::with(Options { forward, ..Options::default() }).await;
     send(&viewer, 1).await;
-    assert_eq!(viewer.get("/api/status").await["traces"], 1);
+    let status = viewer.get("/api/status").await;
+    assert_eq!((&status["traces"], &status["forwarded"]), (&json!(1), &json!({"requests": 0, "dropped": 0})));
+    let begun = std::time::Instant::now();
     viewer.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(15), "the end does not wait for it: {:?}", begun.elapsed());
+}
+
+/// A receiver that has no room, and says when there is some only after the first request.
+#[derive(Default)]
+struct Full(AtomicU32);
+
+#[tonic::async_trait]
+impl TraceService for Full {
+    async fn export(
+        &self,
+        _: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let soon = || ErrorDetails::with_retry_info(Some(Duration::from_millis(1)));
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Status::resource_exhausted("full")),
+            1 => Err(Status::with_error_details(Code::ResourceExhausted, "full", soon())),
+            _ => Ok(Response::new(ExportTraceServiceResponse::default())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_full_gets_a_request_again_only_if_it_says_when() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let forward = Some(format!("http://{}", listener.local_addr().unwrap()));
+    let full = Server::builder().add_service(TraceServiceServer::new(Full::default()));
+    tokio::spawn(full.serve_with_incoming(TcpIncoming::from(listener)));
+    let viewer = Viewer::with(Options { forward, ..Options::default() }).await;
+    send(&viewer, 1).await;
+    wait_for(&viewer, |status| status["forwarded"] == json!({"requests": 0, "dropped": 1})).await;
+    send(&viewer, 2).await;
+    wait_for(&viewer, |status| status["forwarded"] == json!({"requests": 1, "dropped": 1})).await;
+    assert_eq!(viewer.get("/api/status").await["traces"], 2, "they are shown all the same");
 }
 
 #[tokio::test]
