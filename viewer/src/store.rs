@@ -57,6 +57,9 @@ pub(crate) const QUIET: Duration = Duration::from_secs(6);
 /// The same for a trace that lacks its root, or the parent of a span: something has yet to come, or never will.
 const QUIET_INCOMPLETE: Duration = Duration::from_secs(15);
 
+/// How much earlier than that traces are looked at while they come so fast that they make room within twice that time.
+const HURRY: Duration = Duration::from_secs(4);
+
 /// How many changed traces wait to be told to readers. The newest are told first; what is older than these is not.
 const MAX_CHANGED: usize = 256;
 
@@ -253,6 +256,10 @@ impl Store {
         let now = Instant::now();
         let mut ripe = Ripe::default();
         let mut inner = self.inner.lock();
+        let is_full = inner.bytes + self.sources.bytes() > self.max_bytes / 8 * 7;
+        let live_short = inner.traces.front().is_some_and(|oldest| oldest.last_change + QUIET * 2 > now);
+        // What is due until then is.
+        let now = if is_full && live_short { now + HURRY } else { now };
         for _ in 0..TURN {
             let Some(&(due, number)) = inner.ripening.first() else { return ripe };
             if due > now {
