@@ -331,10 +331,8 @@ impl Inner {
             self.ripening.insert((now + QUIET, number));
         }
         let trace = self.get_mut(number).expect("its number is in the index");
-        if trace.spans() + chunk.heads().len() > MAX_TRACE_SPANS
-            || trace.bytes() + chunk.size() > max_trace_bytes
-            || trace.items() + chunk.items() > MAX_TRACE_ITEMS
-        {
+        let (bytes, items) = trace.with(&chunk);
+        if trace.spans() + chunk.heads().len() > MAX_TRACE_SPANS || bytes > max_trace_bytes || items > MAX_TRACE_ITEMS {
             let lost = chunk.heads().len() as u64;
             self.counts.drop_spans(Dropped::TraceTooLarge, lost);
             return lost;

@@ -11,7 +11,7 @@ use opentelemetry::trace::{Tracer, TracerProvider};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
-    common::v1::KeyValue,
+    common::v1::{InstrumentationScope, KeyValue},
     resource::v1 as proto,
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
@@ -140,6 +140,20 @@ async fn what_is_small_on_the_wire_and_large_when_decoded_is_rejected() {
     let partial = self::partial(&viewer.post_traces(PROTOBUF, &request.encode_to_vec()).await.body);
     assert_eq!(partial.rejected_spans, 2, "{partial:?}");
 
+    // So do the resources of a trace, each once.
+    let mut rejected = 0;
+    for number in 0..110 {
+        let mut request = export(vec![span(5, number + 1)]);
+        let version = format!("{number:0>20}");
+        request.resource_spans[0].scope_spans[0].scope = Some(InstrumentationScope { version, ..Default::default() });
+        let attributes = vec![KeyValue::default(); 20_000];
+        request.resource_spans[0].resource = Some(proto::Resource { attributes, ..Default::default() });
+        let reply = viewer.post_traces(PROTOBUF, &request.encode_to_vec()).await;
+        let partial = ExportTraceServiceResponse::decode(&*reply.body).unwrap().partial_success;
+        rejected += partial.map_or(0, |partial| partial.rejected_spans);
+    }
+    assert_eq!(rejected, 10);
+
     // 100 spans of a trace are all that it may have of those.
     let spans = (0..120).map(|id| wide(4, id + 1, 20_000)).collect::<Vec<_>>();
     let mut rejected = 0;
@@ -152,7 +166,7 @@ async fn what_is_small_on_the_wire_and_large_when_decoded_is_rejected() {
     }
     assert_eq!(rejected, 20);
     let status = viewer.get("/api/status").await;
-    assert_eq!((&status["spans"], &status["dropped"]["reasons"]["invalid"]), (&json!(102), &json!(3)), "{status}");
+    assert_eq!((&status["spans"], &status["dropped"]["reasons"]["invalid"]), (&json!(202), &json!(3)), "{status}");
 
     // A million empty spans.
     let empty = [&[0x0a, 0x84, 0x89, 0x7a, 0x12, 0x80, 0x89, 0x7a][..], &[0x12, 0].repeat(1_000_000)].concat();

@@ -16,7 +16,7 @@ use prost::{DecodeError, Message as _};
 use crate::{
     otlp::{
         fields::{Field, Fields},
-        limits::{MAX_MESSAGES, Message, items_of},
+        limits::{self, MAX_MESSAGES, Message, items_of},
     },
     store::{
         chunk::{Chunk, Head},
@@ -131,9 +131,11 @@ impl Reader<'_> {
     fn scope_spans(&mut self, bytes: &Bytes, of: &Shared, resource: &Resource) -> Result<(), BatchError> {
         self.message()?;
         let own = Shared::read(bytes, Message::Scope)?;
-        if own.excess.is_none() {
-            InstrumentationScope::decode(own.bytes.clone())?;
-        }
+        let scope = if own.excess.is_none() {
+            InstrumentationScope::decode(own.bytes.clone())?
+        } else {
+            InstrumentationScope::default()
+        };
         let excess = of.excess.as_ref().or(own.excess.as_ref());
         let mut source = None;
         for field in Fields::new(bytes.clone(), 3) {
@@ -146,7 +148,8 @@ impl Reader<'_> {
             // Not before there is a span: it is kept.
             let source = source.get_or_insert_with(|| {
                 let source = Source::new(&of.bytes, &of.schema_url, &own.bytes, &own.schema_url);
-                self.sources.intern(&source, resource)
+                let items = limits::attributes(&resource.attributes) + limits::attributes(&scope.attributes);
+                self.sources.intern(&source, resource, items)
             });
             let source = Arc::clone(source);
             self.span(&span, source)?;

@@ -104,7 +104,8 @@ pub(crate) fn items_of(span: &Span) -> u64 {
     attributes(&span.attributes) + events.chain(links).map(|inside| 1 + attributes(inside)).sum::<u64>()
 }
 
-fn attributes(attributes: &[KeyValue]) -> u64 {
+/// Counts attributes and the parts of their values.
+pub(crate) fn attributes(attributes: &[KeyValue]) -> u64 {
     attributes.iter().map(|attribute| 1 + attribute.value.as_ref().map_or(0, parts)).sum()
 }
 

@@ -30,7 +30,10 @@ pub(crate) struct Source {
 pub(crate) struct SharedSource {
     pub(crate) source: Source,
     pub(crate) service: Arc<str>,
-    size: usize,
+    /// How many bytes of memory it takes, about.
+    pub(crate) size: usize,
+    /// How many attributes and parts of values it has.
+    pub(crate) items: u64,
     bytes: Arc<AtomicUsize>,
 }
 
@@ -87,8 +90,9 @@ impl Sources {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Returns the source that is equal to this one. `resource` is its resource, decoded.
-    pub(crate) fn intern(&self, source: &Source, resource: &Resource) -> Arc<SharedSource> {
+    /// Returns the source that is equal to this one. `resource` is its resource, decoded, and `items` how many attributes
+    /// and parts of values it has.
+    pub(crate) fn intern(&self, source: &Source, resource: &Resource, items: u64) -> Arc<SharedSource> {
         let mut hasher = std::hash::DefaultHasher::new();
         source.hash(&mut hasher);
         let hash = hasher.finish();
@@ -109,8 +113,8 @@ impl Sources {
             + size_of::<SharedSource>()
             + 192;
         self.bytes.fetch_add(size, Ordering::Relaxed);
-        let shared =
-            Arc::new(SharedSource { source: source.detached(), service, size, bytes: Arc::clone(&self.bytes) });
+        let bytes = Arc::clone(&self.bytes);
+        let shared = Arc::new(SharedSource { source: source.detached(), service, size, items, bytes });
         interned.sources.entry(hash).or_default().push(Arc::downgrade(&shared));
         interned.sweep();
         shared

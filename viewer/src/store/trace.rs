@@ -1,12 +1,13 @@
 //! One trace of the store.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::store::{
     chunk::{Chunk, Head},
     identities::{self, Identities},
+    source::SharedSource,
 };
 
 /// Up to how many spans are compared one by one to find one that came twice. A larger trace has a set of hashes.
@@ -17,8 +18,8 @@ const MERGED_SPANS: usize = 1_024;
 const MERGED_BYTES: usize = 256 << 10;
 
 /// What a trace takes in the store besides its chunks, at most: its place in the queue, which may be half empty while it
-/// grows, its number in the index, when it is ripe, its brief, and the tables of its chunks and services.
-const ENTRY: usize = size_of::<StoredTrace>() * 3 / 2 + 56 + 40 + size_of::<Brief>() + 32 + 48 + 80;
+/// grows, its number in the index, when it is ripe, its brief, and the tables of its chunks, services and sources.
+const ENTRY: usize = size_of::<StoredTrace>() * 3 / 2 + 56 + 40 + size_of::<Brief>() + 32 + 48 + 80 + 40;
 
 /// One trace.
 #[derive(Debug)]
@@ -35,6 +36,16 @@ pub(crate) struct StoredTrace {
     identities: Option<Identities>,
     bytes: usize,
     items: u64,
+    /// The addresses of its sources, which it keeps, and what they take. Others may have them too.
+    sources: HashSet<usize>,
+    shared: Shared,
+}
+
+/// What sources take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) bytes: usize,
+    pub(crate) items: u64,
 }
 
 /// What is known of a trace without decoding it.
@@ -92,7 +103,9 @@ impl StoredTrace {
             has_root: false,
         };
         let (chunks, brief, identities) = (Vec::new(), None, None);
-        Self { id, number, version: 0, last_change: now, brief, chunks, overview, identities, bytes: ENTRY, items: 0 }
+        let (sources, shared) = Default::default();
+        let (bytes, items, version, last_change) = (ENTRY, 0, 0, now);
+        Self { id, number, version, last_change, brief, chunks, overview, identities, bytes, items, sources, shared }
     }
 
     pub(crate) fn overview(&self) -> &Overview {
@@ -112,9 +125,18 @@ impl StoredTrace {
         self.bytes
     }
 
-    /// Returns how many attributes, events, links and parts of values its spans have.
-    pub(crate) fn items(&self) -> u64 {
-        self.items
+    /// Returns how many bytes it would take with these spans, with its sources, and how many attributes, events, links and
+    /// parts of values would be decoded with it.
+    pub(crate) fn with(&self, chunk: &Chunk) -> (usize, u64) {
+        let mut new = HashSet::new();
+        let mut shared = self.shared;
+        for source in sources(chunk) {
+            if !self.sources.contains(&address(source)) && new.insert(address(source)) {
+                shared.bytes += source.size;
+                shared.items += source.items;
+            }
+        }
+        (self.bytes + chunk.size() + shared.bytes, self.items + chunk.items() + shared.items)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -140,6 +162,13 @@ impl StoredTrace {
         for (index, head) in chunk.heads().iter().enumerate() {
             let earliest = head.start < self.overview.start;
             self.overview.add(head, at, index, earliest);
+        }
+        for source in sources(&chunk) {
+            if self.sources.insert(address(source)) {
+                self.bytes += identities::SIZE;
+                self.shared.bytes += source.size;
+                self.shared.items += source.items;
+            }
         }
         self.bytes += chunk.size();
         self.items += chunk.items();
@@ -191,6 +220,17 @@ impl StoredTrace {
         let mut kept = kept.into_iter();
         chunk.retain(|_| kept.next().unwrap_or_default())
     }
+}
+
+/// Returns the sources of spans, without those that follow themselves.
+fn sources(chunk: &Chunk) -> impl Iterator<Item = &Arc<SharedSource>> {
+    let heads = chunk.heads();
+    let is_new = |index: usize| index == 0 || !Arc::ptr_eq(&heads[index].source, &heads[index - 1].source);
+    (0..heads.len()).filter(move |index| is_new(*index)).map(|index| &heads[index].source)
+}
+
+fn address(source: &Arc<SharedSource>) -> usize {
+    Arc::as_ptr(source).addr()
 }
 
 fn has(heads: &[Head], wanted: &Head) -> bool {
