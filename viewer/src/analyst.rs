@@ -232,7 +232,7 @@ mod tests {
         put(&store, 2, 2, Some(1));
         advance(Duration::from_secs(7)).await;
         analyst.work(&store);
-        advance(Duration::from_secs(60)).await;
+        advance(Duration::from_mins(1)).await;
         analyst.work(&store);
         assert_eq!((count(&analyst), analyst.missed()), (3, 0));
         assert!(!store.ripe(AT_ONCE).more);

@@ -83,10 +83,9 @@ impl Message {
     fn item(self, field: u32) -> Option<Self> {
         Some(match (self, field) {
             (Self::Span, 9)
-            | (Self::Resource, 1)
+            | (Self::Resource | Self::KeyValueList, 1)
             | (Self::Scope | Self::Event, 3)
-            | (Self::Link, 4)
-            | (Self::KeyValueList, 1) => Self::KeyValue,
+            | (Self::Link, 4) => Self::KeyValue,
             (Self::Span, 11) => Self::Event,
             (Self::Span, 13) => Self::Link,
             (Self::KeyValue, 2) | (Self::Array, 1) => Self::AnyValue,

@@ -162,7 +162,6 @@ fn or_internal<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusa
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn undecodable(error: impl std::fmt::Display) -> Refusal {
     Refusal::Undecodable { what: "an OTLP request", reason: error.to_string() }
 }

@@ -58,7 +58,9 @@ impl Names {
             inner.services.iter().map(|(name, service)| (Arc::clone(name), names(service))).collect();
         drop(inner);
         services.sort();
-        services.iter_mut().for_each(|(_, operations)| operations.sort());
+        for (_, operations) in &mut services {
+            operations.sort();
+        }
         services
     }
 }
