@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     io::{self, ErrorKind},
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -14,7 +14,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rpc_layers::Throttle;
 use tokio::{
     io::AsyncReadExt,
     net::{TcpListener, TcpStream},
@@ -26,6 +25,7 @@ use crate::{
     body::Body,
     connections::{Connection, Connections},
     preface::{self, PREFACE},
+    throttle::Throttle,
 };
 
 /// How long a peer may take to send the head of a request. A silent connection is closed after it.
@@ -85,7 +85,7 @@ pub(crate) async fn serve(
             }
             Err(error) if is_of_peer(&error) => {}
             Err(error) => {
-                if let Some(others) = failures.allow(Instant::now()) {
+                if let Some(others) = failures.allow() {
                     tracing::warn!(%error, others, "cannot accept a connection");
                 }
                 open.close_idle();

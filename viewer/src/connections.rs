@@ -16,11 +16,10 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
-use rpc_layers::Throttle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::Body;
+use crate::{body::Body, throttle::Throttle};
 
 /// How many connections a listener has open. Those of all three are fewer than the 1,024 files that a process may have
 /// open on most systems.
@@ -85,7 +84,7 @@ impl Connections {
             (open.connections.len() >= MAX, open.connections.len() >= MAX && open.close_idle());
         let entry = (!too_many || peer_gave_way).then(|| open.add(connection, Arc::downgrade(&self.open)));
         drop(open);
-        if too_many && let Some(others) = self.crowded.allow(std::time::Instant::now()) {
+        if too_many && let Some(others) = self.crowded.allow() {
             let done = if entry.is_some() { "an idle connection was closed" } else { "a connection was refused" };
             tracing::warn!(limit = MAX, others, "{done}: too many are open");
         }

@@ -8,7 +8,7 @@
 //! * `api`: what the page asks; `page`: the page itself, embedded.
 //! * `events`: tells the page what is new. [`gateway`]: what the run panel needs.
 //! * `outlet`: a bounded queue to `forward`, another receiver, and to `persist`, a database.
-//! * `accept`, `connections`, `preface`, `body`: connections and bodies, with their bounds; `host`: names of hosts.
+//! * `accept`, `connections`, `preface`, `body`: connections and bodies, with their bounds; `host`: names of hosts; `throttle`: one log line in place of many.
 
 mod accept;
 mod analyst;
@@ -26,6 +26,7 @@ mod page;
 mod persist;
 mod preface;
 mod store;
+mod throttle;
 pub mod viewer;
 
 pub use self::{

@@ -5,14 +5,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use rpc_layers::Throttle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::otlp::signal::Signal;
+use crate::{otlp::signal::Signal, throttle::Throttle};
 
 /// How many bytes, and how many requests, wait at most.
 const MAX_BYTES: usize = 32 << 20;
@@ -82,7 +81,7 @@ impl OutletCounts {
             return;
         }
         let dropped = requests + self.dropped.fetch_add(requests, Ordering::Relaxed);
-        if self.losses.allow(Instant::now()).is_some() {
+        if self.losses.allow().is_some() {
             tracing::warn!(%reason, dropped, "requests are lost on their way to another receiver or to the disk");
         }
     }
@@ -94,6 +93,6 @@ impl OutletCounts {
 
 impl Default for OutletCounts {
     fn default() -> Self {
-        Self { passed: AtomicU64::new(0), dropped: AtomicU64::new(0), losses: Throttle::new(1, LOG_EVERY) }
+        Self { passed: AtomicU64::new(0), dropped: AtomicU64::new(0), losses: Throttle::new(LOG_EVERY) }
     }
 }
