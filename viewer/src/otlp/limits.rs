@@ -116,3 +116,58 @@ fn parts(value: &AnyValue) -> u64 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::{
+        common::v1::{ArrayValue, KeyValueList},
+        trace::v1::span::{Event, Link},
+    };
+    use prost::Message as _;
+
+    use super::*;
+
+    fn attribute(value: Value) -> KeyValue {
+        KeyValue { key: "key".to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+    }
+
+    fn array(parts: usize) -> Value {
+        Value::ArrayValue(ArrayValue { values: vec![AnyValue { value: Some(Value::BoolValue(true)) }; parts] })
+    }
+
+    fn bytes(span: &Span) -> Bytes {
+        span.encode_to_vec().into()
+    }
+
+    #[test]
+    fn encoded_and_decoded_they_are_as_many() {
+        let list =
+            Value::KvlistValue(KeyValueList { values: vec![attribute(Value::IntValue(1)), attribute(array(4))] });
+        let event = Event { attributes: vec![attribute(Value::IntValue(1)); 3], ..Event::default() };
+        let link = Link { attributes: vec![attribute(array(2))], ..Link::default() };
+        let span = Span {
+            name: "a name".to_owned(),
+            attributes: vec![attribute(Value::StringValue("text".to_owned())), attribute(list)],
+            events: vec![event.clone(), event],
+            links: vec![link],
+            ..Span::default()
+        };
+        // The attributes with the list's; two events of three each; a link of one, and the parts of that.
+        let expected = (2 + 2 + 4) + 2 * (1 + 3) + (1 + 1 + 2);
+        assert_eq!(items_of(&span), expected);
+        // An array, a list, and the value of an attribute count once more where nothing is decoded.
+        let encoded = Message::Span.items(&bytes(&span), MAX_DEPTH, MAX_ITEMS).unwrap() as u64;
+        assert!((expected..=3 * expected).contains(&encoded), "{encoded}");
+    }
+
+    #[test]
+    fn what_is_deep_in_a_value_counts() {
+        let deep = (0..40).fold(array(MAX_ITEMS), |value, _| {
+            Value::ArrayValue(ArrayValue { values: vec![AnyValue { value: Some(value) }] })
+        });
+        let span = Span { attributes: vec![attribute(deep)], ..Span::default() };
+        assert!(Message::Span.excess(&bytes(&span)).unwrap().unwrap().contains("more than 20000 attributes"));
+        let few = Span { attributes: vec![attribute(array(MAX_ITEMS / 3))], ..Span::default() };
+        assert_eq!(Message::Span.excess(&bytes(&few)).unwrap(), None);
+    }
+}
