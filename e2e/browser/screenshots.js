@@ -7,8 +7,11 @@ import { startUp } from "./lib/fanout.js";
 import { send, shop, traceOf } from "./lib/otlp.js";
 
 const directory = process.argv[2] ?? fileURLToPath(new URL("../../docs/", import.meta.url));
-const up = await startUp();
 const browser = await openBrowser();
+const up = await startUp().catch(async (error) => {
+  await browser.close();
+  throw error;
+});
 
 /**
  * @param {string} name
@@ -35,8 +38,8 @@ async function picture(name, hash, ready, look, act) {
 try {
   const basket = traceOf(shop(), Date.now() - 4000);
   for (const trace of [traceOf(shop(), Date.now() - 9000), basket]) await send(up.otlpHttp, trace.body);
-  /** @type {{ [strategy: string]: string }} */
-  const ids = {};
+  /** Of the runs, in the order of their strategies. @type {string[]} */
+  const ids = [];
   const wide = /** @type {const} */ ({ width: 1280, height: 820 });
 
   await picture("compare", "#/run?delay.user=3s&delay.country=3s", "#compare", { width: 1280, height: 705 }, async (page) => {
@@ -44,7 +47,7 @@ try {
     await page.locator(".run").nth(2).waitFor({ timeout: 60_000 });
     for (const link of await page.locator(".run a").all()) {
       const id = /trace\/([0-9a-f]+)/.exec((await link.getAttribute("href")) ?? "")?.[1];
-      if (id) ids[Object.keys(ids).length] = id;
+      if (id) ids.push(id);
     }
     await page.locator(".run-result").evaluate((element) => scrollBy(0, element.getBoundingClientRect().top - 80));
   });

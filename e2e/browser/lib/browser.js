@@ -1,11 +1,11 @@
 // Debian's Chromium, and pages that note everything that must not happen.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const CHROMIUM = process.env["CHROMIUM"] ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 
 /** @typedef {import("playwright-core").Page} Page */
@@ -67,7 +67,7 @@ export async function openPage(browser, base, { width = 1280, height = 860, sche
  */
 export async function assertAccessible(page, what) {
   // The page's own policy forbids scripts of others; axe comes through the debugger, which it does not bind.
-  await page.evaluate(await import("node:fs/promises").then((fs) => fs.readFile(AXE, "utf8")));
+  await page.evaluate(AXE);
   const found = await page.evaluate(async () => {
     // @ts-expect-error axe is a global of its script.
     const { violations } = await axe.run(document, { resultTypes: ["violations"] });

@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
 const BINARY = resolve(process.env["FANOUT"] ?? join(REPOSITORY, "target/debug/fanout"));
 
+if (!existsSync(BINARY)) throw new Error(`there is no ${BINARY}: build it with \`cargo build\`, or set FANOUT to the path of another`);
+
 /** Far above what a slow machine needs. */
 const START = 60_000;
 const END = 30_000;
@@ -24,16 +26,14 @@ const END = 30_000;
 export async function startUp(flags = []) {
   const data = await mkdtemp(join(tmpdir(), "fanout-browser-"));
   const child = start(["up", "--json", "--any-port", "--view-port", "0", "--delay", "100ms", "--data-dir", data, ...flags]);
-  const line = await child.firstLine(/^\{.*"view"/);
-  const { view } = JSON.parse(line);
-  return {
-    url: view.url,
-    otlpHttp: view.otlp_http,
-    async stop() {
-      await child.stop();
-      await rm(data, { recursive: true, force: true });
-    },
+  const stop = async () => {
+    await child.stop();
+    await rm(data, { recursive: true, force: true });
   };
+  return orStop(stop, async () => {
+    const { view } = JSON.parse(await child.firstLine(/^\{.*"view"/));
+    return { url: view.url, otlpHttp: view.otlp_http, stop };
+  });
 }
 
 /**
@@ -42,18 +42,34 @@ export async function startUp(flags = []) {
  */
 export async function startView() {
   const child = start(["view", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"]);
-  const open = await child.firstLine(/^open http:/);
-  const send = await child.firstLine(/\(HTTP\)/);
-  const http = /([\d.]+:\d+) \(HTTP\)/.exec(send);
-  return { url: open.replace(/^open /, "").trim(), otlpHttp: http?.[1] ?? "", stop: child.stop };
+  return orStop(child.stop, async () => ({
+    url: await child.firstMatch(/^open (http:\S+)$/),
+    otlpHttp: await child.firstMatch(/ ([\d.]+:\d+) \(HTTP\)/),
+    stop: child.stop,
+  }));
+}
+
+/**
+ * A process that did not start as it should is ended: as long as it lives, so does this one.
+ * @template T
+ * @param {() => Promise<void>} stop
+ * @param {() => Promise<T>} wait
+ */
+async function orStop(stop, wait) {
+  try {
+    return await wait();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** @param {string[]} args */
 function start(args) {
-  if (!existsSync(BINARY)) throw new Error(`there is no ${BINARY}: build it with \`cargo build\`, or set FANOUT to the path of another`);
   // Where spans go is for `fanout up` to say.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("OTEL_")));
-  const child = spawn(BINARY, args, { stdio: ["ignore", "pipe", "pipe"], env });
+  // It ends with the tests, whichever way they end.
+  const child = spawn("setpriv", ["--pdeathsig", "TERM", BINARY, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
   let output = "";
   let errors = "";
   /** @type {Set<() => void>} */
@@ -62,7 +78,11 @@ function start(args) {
   child.stdout.setEncoding("utf8").on("data", (text) => { output += text; tell(); });
   child.stderr.setEncoding("utf8").on("data", (text) => { errors = (errors + text).slice(-20_000); });
   let isEnded = false;
-  const ended = new Promise((done) => child.once("close", () => { isEnded = true; tell(); done(undefined); }));
+  const ended = new Promise((done) => {
+    const end = () => { isEnded = true; tell(); done(undefined); };
+    child.once("close", end);
+    child.once("error", (error) => { errors += error.message; end(); });
+  });
 
   /** @param {RegExp} pattern @returns {Promise<string>} */
   function firstLine(pattern) {
@@ -80,6 +100,11 @@ function start(args) {
     });
   }
 
+  /** The first group of a pattern. @param {RegExp} pattern */
+  async function firstMatch(pattern) {
+    return /** @type {string} */ (pattern.exec(await firstLine(pattern))?.[1]);
+  }
+
   async function stop() {
     if (isEnded) return;
     child.kill("SIGTERM");
@@ -87,5 +112,5 @@ function start(args) {
     await ended;
     clearTimeout(killer);
   }
-  return { firstLine, stop };
+  return { firstLine, firstMatch, stop };
 }

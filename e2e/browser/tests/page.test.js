@@ -13,7 +13,8 @@ let up;
 let browser;
 
 before(async () => {
-  [up, browser] = await Promise.all([startUp(), openBrowser()]);
+  browser = await openBrowser();
+  up = await startUp();
 });
 after(async () => {
   await browser?.close();
