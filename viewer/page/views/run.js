@@ -3,13 +3,13 @@
 import { api, ApiError } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { announce, commandLine, errorBox } from "../lib/feedback.js";
-import { count, counted, duration } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { questionCards } from "./questions.js";
 import { createRunForm, FormError } from "./run-form.js";
+import { comparisonSentence, runSentence } from "./run-sentences.js";
 import { runsFigure } from "./runs-figure.js";
 
-/** @import { Commands, Gateway, Run, RunRequest } from "../lib/api.js" */
+/** @import { Commands, Gateway, RunRequest } from "../lib/api.js" */
 /** @import { Route } from "../lib/router.js" */
 /** @import { View } from "../app.js" */
 
@@ -92,11 +92,7 @@ function createPanel(gateway, params) {
   /** @param {RunRequest} body */
   async function run(body) {
     const { runs, elapsed, commands } = await api.run(body);
-    const failed = runs.filter((it) => !it.ok).length;
-    const walls = runs.map((it) => it.wall).sort((a, b) => a - b);
-    const text = runs.length === 1
-      ? sentence(runs[0])
-      : `${counted(runs.length, "caller")} at once: each took ${duration(walls[0])} to ${duration(walls[walls.length - 1])}, and all were done after ${duration(elapsed)}.${failed > 0 ? ` ${count(failed)} of them failed.` : ""}`;
+    const text = runSentence(runs, elapsed);
     fill(result, h("p", { class: "verdict" }, text),
       runsFigure(runs.slice(0, MAX_DRAWN), { title: (it, i) => (runs.length > 1 ? `Caller ${i + 1}` : it.strategy) }),
       runs.length > MAX_DRAWN && h("p", { class: "quiet" }, `The first ${MAX_DRAWN} of ${runs.length} callers are drawn.`), terminal(commands));
@@ -106,25 +102,12 @@ function createPanel(gateway, params) {
   /** @param {RunRequest} body */
   async function compare({ strategy: _, ...body }) {
     const { results, commands } = await api.compare(body);
-    const [slow, fast] = [Math.max(...results.map((it) => it.wall)), Math.min(...results.map((it) => it.wall))];
-    // What is a hair faster is not better.
-    const best = results.find((it) => it.wall <= fast * 1.05);
-    const isSame = slow - fast < slow * 0.05;
-    const text = isSame ? `All strategies took about ${duration(fast)}.` : `${duration(slow)} one after the other, ${duration(best?.wall ?? fast)} ${best?.strategy ?? ""}: ${duration(slow - (best?.wall ?? fast))} less.`;
+    const text = comparisonSentence(results);
     fill(result, h("p", { class: "verdict" }, text), runsFigure(results), terminal(commands));
     announce(text);
   }
 
   return { element, form };
-}
-
-/** @param {Run} run */
-function sentence(run) {
-  const calls = counted(run.calls.length, "call");
-  if (!run.ok) return `It failed after ${duration(run.wall)}.`;
-  if (run.saved > run.wall * 0.02) return `${calls} of ${duration(run.total)} together took ${duration(run.wall)}: running at the same time saved ${duration(run.saved)}.`;
-  if (run.avoidable > 0) return `${calls} one after the other took ${duration(run.wall)}: at the same time they would take ${duration(run.wall - run.avoidable)}.`;
-  return `It took ${duration(run.wall)}.`;
 }
 
 /** @param {Commands | undefined} commands */
