@@ -11,7 +11,7 @@ import { counted } from "./lib/format.js";
 import { icon } from "./lib/icons.js";
 import { installShortcuts } from "./lib/keyboard.js";
 import { connect, offerStatus, onConnection, onStatus } from "./lib/live.js";
-import { href, navigate, route } from "./lib/router.js";
+import { href, link, navigate, route } from "./lib/router.js";
 import { createHelp } from "./views/help.js";
 import { createSchemeSwitch } from "./views/scheme-switch.js";
 import { compareView } from "./views/compare.js";
@@ -102,7 +102,7 @@ const shortcuts = [
   ...LINKS.map(([view, label, key]) => ({ keys: key, label, group: "Go to", action: () => (view === "compare" && current?.compare ? compareOrGo() : navigate(href(view))) })),
   { keys: "f", label: "Open a file", group: "Go to", action: pickFile },
   { keys: "/", label: "Filter, or find a span", group: "Anywhere", action: () => current?.find?.() },
-  { keys: "l", label: "Copy the link to what is shown", group: "Anywhere", action: () => copy(location.href) },
+  { keys: "l", label: "Copy the link to what is shown", group: "Anywhere", action: () => copy(link()) },
   { keys: "?", label: "Show these keys", group: "Anywhere", action: () => helpDialog.open() },
   { keys: "Escape", label: "Close; back to all traces", group: "Anywhere", action: () => { if (!(current?.escape?.() ?? false) && isShown("trace")) navigate(href("traces")); } },
   { keys: "d", label: "Download the trace", group: "In a trace", action: () => document.getElementById("download")?.click() },
