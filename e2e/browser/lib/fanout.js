@@ -38,10 +38,11 @@ export async function startUp(flags = []) {
 
 /**
  * Starts the viewer alone, without a gateway.
+ * @param {string[]} [flags]
  * @returns {Promise<Viewer>}
  */
-export async function startView() {
-  const child = start(["view", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"]);
+export async function startView(flags = []) {
+  const child = start(["view", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", ...flags]);
   return orStop(child.stop, async () => ({
     url: await child.firstMatch(/^open (http:\S+)$/),
     otlpHttp: await child.firstMatch(/ ([\d.]+:\d+) \(HTTP\)/),

@@ -54,6 +54,23 @@ function attributesOf(values) {
   }));
 }
 
+/**
+ * The same spans in two bodies: those that match, and the others.
+ * @param {string} body
+ * @param {(span: { name: string, parentSpanId: string }) => boolean} matches
+ * @returns {[string, string]}
+ */
+export function split(body, matches) {
+  const { resourceSpans } = JSON.parse(body);
+  /** @param {boolean} wanted */
+  const part = (wanted) => JSON.stringify({
+    resourceSpans: resourceSpans.map((/** @type {any} */ it) => ({
+      ...it, scopeSpans: it.scopeSpans.map((/** @type {any} */ scope) => ({ ...scope, spans: scope.spans.filter((/** @type {any} */ span) => matches(span) === wanted) })),
+    })),
+  });
+  return [part(true), part(false)];
+}
+
 /** @param {string} otlpHttp @param {string} body */
 export async function send(otlpHttp, body) {
   const response = await fetch(`http://${otlpHttp}/v1/traces`, { method: "POST", headers: { "content-type": "application/json" }, body });

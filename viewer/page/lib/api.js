@@ -37,11 +37,14 @@
  * }} TraceDetail
  */
 
+/** @typedef {{ requests: number, dropped: number }} PassedOn Requests that were handed on, and those that were not. */
+
 /**
  * @typedef {{
  *   version: string, spans: number, traces: number, bytes: number, max_bytes: number,
- *   dropped: { spans: number, traces: number, reasons?: { [reason: string]: number } },
- *   received: { spans: number, metrics: number, logs: number }, otlp: { grpc: string | null, http: string | null }, gateway: string | null
+ *   dropped: { spans: number, traces: number, reasons: { memory: number, trace_too_large: number, invalid: number } },
+ *   duplicates: number, refused_requests: number, not_analyzed: number, forwarded: PassedOn | null, saved: PassedOn | null,
+ *   received: { spans: number, metrics: number, logs: number }, otlp: { grpc: string, http: string }, gateway: string | null
  * }} Status
  */
 
@@ -134,8 +137,8 @@ const post = (path, body, signal) =>
 export const api = {
   /** @returns {Promise<Status>} */
   status: () => request("/api/status"),
-  /** @returns {Promise<{ services: { name: string, operations: string[] }[] }>} */
-  services: () => request("/api/services"),
+  /** @param {AbortSignal} signal @returns {Promise<{ services: { name: string, operations: string[] }[] }>} */
+  services: (signal) => request("/api/services", { signal }),
   /** @param {URLSearchParams} query @param {AbortSignal} [signal]
    * @returns {Promise<{ traces: TraceSummary[], next: string | null }>} */
   traces: (query, signal) => request(`/api/traces?${query}`, { signal: signal ?? null }),
@@ -144,8 +147,8 @@ export const api = {
   trace: (id, signal) => request(`/api/traces/${encodeURIComponent(id)}`, { signal: signal ?? null }),
   /** @param {string} id */
   downloadUrl: (id) => `/api/traces/${encodeURIComponent(id)}/otlp`,
-  /** @returns {Promise<{ operations: Operation[] }>} */
-  operations: () => request("/api/operations"),
+  /** @param {AbortSignal} signal @returns {Promise<{ operations: Operation[] }>} */
+  operations: (signal) => request("/api/operations", { signal }),
   /** @returns {Promise<Gateway>} */
   gateway: () => request("/api/gateway"),
   /** @param {RunRequest} body @returns {Promise<RunResult>} */

@@ -53,6 +53,27 @@ export function fill(parent, ...children) {
   append(parent, children);
 }
 
+/**
+ * Replaces everything inside of an element with the same in a newer state. What the reader did stays: focus, where it is scrolled to, and
+ * which details are open. An element's counterpart is the one at the same place among those with its tag.
+ * @param {HTMLElement} parent
+ * @param {...Child} children
+ */
+export function refill(parent, ...children) {
+  const fresh = /** @type {HTMLElement} */ (parent.cloneNode(false));
+  append(fresh, children);
+  /** @param {Element} old */
+  const counterpart = (old) => fresh.querySelectorAll(old.tagName)[[...parent.querySelectorAll(old.tagName)].indexOf(old)];
+  for (const old of parent.querySelectorAll("details[open]")) counterpart(old)?.setAttribute("open", "");
+  if (parent.isEqualNode(fresh)) return;
+  const focused = parent.contains(document.activeElement) && document.activeElement !== parent ? document.activeElement : null;
+  const focusable = focused && counterpart(focused);
+  const scrolled = [...parent.querySelectorAll("*")].filter((old) => old.scrollTop > 0).map((old) => ({ top: old.scrollTop, element: counterpart(old) }));
+  parent.replaceChildren(...fresh.childNodes);
+  for (const { element, top } of scrolled) element?.scrollTo({ top });
+  if (focusable instanceof HTMLElement) focusable.focus({ preventScroll: true });
+}
+
 /** Text that only a screen reader says.
  * @param {string} text */
 export const hidden = (text) => h("span", { class: "sr" }, text);

@@ -1,7 +1,7 @@
 // Numbers and times as text, and durations back. Durations are nanoseconds everywhere.
 
 export const MS = 1e6;
-export const SECOND = 1e9;
+const SECOND = 1e9;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const NBSP = "\u00a0";

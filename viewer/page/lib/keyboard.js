@@ -23,7 +23,7 @@ export function setLetters(on) {
 }
 
 /** @param {EventTarget | null} target */
-export const isField = (target) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) && !(target instanceof HTMLInputElement && /^(checkbox|radio|button|file)$/.test(target.type));
+const isField = (target) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) && !(target instanceof HTMLInputElement && /^(checkbox|radio|button|file)$/.test(target.type));
 
 /**
  * @param {Shortcut[]} shortcuts

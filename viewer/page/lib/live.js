@@ -59,8 +59,10 @@ function parsed(event) {
   }
 }
 
-/** @param {Status} status Read by a request, before the first event. */
-export const offerStatus = (status) => setStatus(status);
+/** @param {Status} status Read by a request: an event that came meanwhile is newer. */
+export function offerStatus(status) {
+  if (lastStatus === null) setStatus(status);
+}
 
 /**
  * @template T
@@ -86,4 +88,13 @@ export function onStatus(listener) {
 export function onConnection(listener) {
   listener(connection);
   return subscribe(connectionListeners, listener);
+}
+
+/** @param {() => void} listener Called when the viewer answers again: what happened meanwhile was not told. */
+export function onReconnection(listener) {
+  let wasLost = false;
+  return onConnection((state) => {
+    if (state === "live" && wasLost) listener();
+    if (state !== "connecting") wasLost = state === "lost";
+  });
 }

@@ -4,7 +4,7 @@ import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { copyButton, errorBox } from "../lib/feedback.js";
 import { clock, duration, percent, shortName, withShortNames } from "../lib/format.js";
-import { href, navigate } from "../lib/router.js";
+import { href, link, navigate } from "../lib/router.js";
 import { legendOf } from "../waterfall/legend.js";
 import { hasChildren } from "../waterfall/model.js";
 import { createWaterfall } from "../waterfall/waterfall.js";
@@ -27,20 +27,21 @@ export function compareView(main, route) {
   let waterfalls = [];
   const place = h("div", { class: "compare-place" });
   const pickers = h("div", { class: "pickers" });
-  fill(main, h("div", { class: "page wide" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Compare"), h("p", { class: "quiet" }, "Two traces, drawn on one axis.")), pickers, place));
+  const problems = h("div", { class: "compare-problems" });
+  fill(main, h("div", { class: "page wide" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Compare"), h("p", { class: "quiet" }, "Two traces, drawn on one axis.")), pickers, problems, place));
 
   async function load() {
-    try {
-      const [{ traces }, a, b] = await Promise.all([
-        api.traces(new URLSearchParams({ limit: "50" }), reading.signal),
-        left ? api.trace(left, reading.signal) : null,
-        right ? api.trace(right, reading.signal) : null,
-      ]);
-      fill(pickers, picker("First trace", "left", traces, a), picker("Second trace", "right", traces, b));
-      draw(a, b);
-    } catch (error) {
-      if (!reading.signal.aborted) fill(place, errorBox(error));
-    }
+    // One that fails does not take the others with it: a trace may have made room for newer ones.
+    const [list, a, b] = await Promise.allSettled([
+      api.traces(new URLSearchParams({ limit: "50" }), reading.signal),
+      left ? api.trace(left, reading.signal) : null,
+      right ? api.trace(right, reading.signal) : null,
+    ]);
+    if (reading.signal.aborted) return;
+    const traces = valueOf(list)?.traces ?? [];
+    fill(pickers, picker("First trace", "left", traces, valueOf(a)), picker("Second trace", "right", traces, valueOf(b)));
+    fill(problems, problemOf("The list of traces", list), problemOf("The first trace", a), problemOf("The second trace", b));
+    draw(valueOf(a), valueOf(b));
   }
 
   /** @param {string} label @param {"left" | "right"} name @param {TraceSummary[]} traces @param {TraceDetail | null} now */
@@ -70,7 +71,7 @@ export function compareView(main, route) {
         h("p", { class: "compared-figure number" }, duration(detail.trace.duration))),
       h("p", { class: "compared-verdict" }, withShortNames(detail.verdict[0] ?? "")),
       waterfalls[i].element)), legendOf(...waterfalls.map((waterfall) => waterfall.model)),
-      h("div", { class: "button-row" }, copyButton(() => location.href, "Copy the link to this comparison", "Copy link")));
+      h("div", { class: "button-row" }, copyButton(link, "Copy the link to this comparison", "Copy link")));
   }
 
   fill(place, h("p", { class: "loading", role: "status" }, "Reading the traces…"));
@@ -95,6 +96,12 @@ function foldCalls({ model, setCollapsed }) {
   const calls = model.detail.fan_outs.flatMap((fanOut) => fanOut.calls).map((id) => model.index.get(id));
   setCollapsed(new Set(calls.filter((i) => i !== undefined && hasChildren(model, i)).map(Number)));
 }
+
+/** @template T @param {PromiseSettledResult<T>} result @returns {T | null} */
+const valueOf = (result) => (result.status === "fulfilled" ? result.value : null);
+
+/** @param {string} what @param {PromiseSettledResult<unknown>} result */
+const problemOf = (what, result) => result.status === "rejected" && errorBox(`${what} cannot be shown. ${result.reason instanceof Error ? result.reason.message : result.reason}`);
 
 /** @param {TraceSummary} a @param {TraceSummary} b */
 function difference(a, b) {

@@ -14,16 +14,23 @@ import { createTracePage } from "./trace-page.js";
 let opened = null;
 /** @type {(() => void) | null} */
 let redraw = null;
+/** The file that was asked for last: the answer to another one comes too late. @type {File | null} */
+let wanted = null;
 
 /** @param {File} file */
-export async function openFile(file) {
+async function openFile(file) {
+  wanted = file;
   announce(`Analysing ${file.name}.`);
+  /** @type {typeof opened} */
+  let answer;
   try {
-    opened = { name: file.name, result: await api.analyze(file) };
-    announce(`${counted(opened.result.traces.length, "trace")} in ${file.name}.`);
+    answer = { name: file.name, result: await api.analyze(file) };
   } catch (error) {
-    opened = { name: file.name, error };
+    answer = { name: file.name, error };
   }
+  if (wanted !== file) return;
+  opened = answer;
+  announce("result" in answer ? `${counted(answer.result.traces.length, "trace")} in ${file.name}.` : `${file.name} cannot be analysed.`);
   if (route().view === "file") {
     replaceParams({ trace: null, span: null, fold: null, from: null, to: null });
     redraw?.();

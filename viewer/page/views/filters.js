@@ -3,7 +3,8 @@
 import { api } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { parseDuration, shortName } from "../lib/format.js";
-import { onTrace } from "../lib/live.js";
+import { onReconnection, onTrace } from "../lib/live.js";
+import { createReader } from "../lib/reader.js";
 import { replaceParams } from "../lib/router.js";
 
 const NAMES = /** @type {const} */ (["service", "operation", "min_duration", "max_duration", "min_avoidable", "error"]);
@@ -60,9 +61,12 @@ export function createFilters(params, changed) {
     select.value = chosen;
   }
 
-  async function readServices() {
+  /** @param {AbortSignal} signal */
+  async function readServices(signal) {
     try {
-      services = (await api.services()).services;
+      const answer = await api.services(signal);
+      if (signal.aborted) return;
+      services = answer.services;
       drawOptions();
     } catch {
       // The list says that the viewer does not answer.
@@ -116,16 +120,18 @@ export function createFilters(params, changed) {
     clearTimeout(timer);
     if (event.target instanceof HTMLInputElement && event.target.type === "text") timer = setTimeout(apply, 400);
   });
-  let reread = 0;
-  const unsubscribe = onTrace((trace) => {
-    if ( reread !== 0 || trace.services.every((name) => services.some((it) => it.name === name))) return;
-    reread = setTimeout(() => { reread = 0; readServices(); }, 1000);
-  });
+  const reader = createReader(readServices, 1000);
+  const unsubscribe = [
+    onReconnection(reader.now),
+    onTrace((trace) => {
+      if (!trace.services.every((name) => services.some((it) => it.name === name))) reader.later();
+    }),
+  ];
 
   drawOptions();
   read(params);
   open(isActive());
-  readServices();
+  reader.now();
   return {
     element,
     toggle,
@@ -137,9 +143,9 @@ export function createFilters(params, changed) {
       service.focus();
     },
     destroy() {
-      unsubscribe();
+      for (const stop of unsubscribe) stop();
+      reader.stop();
       clearTimeout(timer);
-      clearTimeout(reread);
     },
     /** @param {URLSearchParams} now */
     set(now) {

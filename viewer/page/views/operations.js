@@ -6,13 +6,22 @@ import { errorBox } from "../lib/feedback.js";
 import { certaintyWord, durationBar, isWorthwhile } from "../lib/figures.js";
 import { count, duration, shortName, withShortNames } from "../lib/format.js";
 import { rove } from "../lib/keyboard.js";
-import { onStatus, onTrace } from "../lib/live.js";
+import { onReconnection, onStatus, onTrace } from "../lib/live.js";
+import { createReader } from "../lib/reader.js";
 import { href } from "../lib/router.js";
 import { serviceClass } from "../lib/services.js";
 import { noTraces } from "./empty.js";
 
 /** @import { Operation, Status } from "../lib/api.js" */
 /** @import { View } from "../app.js" */
+
+/** How many milliseconds after an event the operations are read. */
+const DELAY = 2_000;
+/**
+ * A trace counts when nothing of it has come for 3 s, or for 15 s if its root has not come, and no event says so: this long after the last
+ * event they are read again.
+ */
+const SETTLED = [4_000, 16_000];
 
 /**
  * @param {HTMLElement} main
@@ -22,21 +31,26 @@ export function operationsView(main) {
   const place = h("div", { class: "list-place" });
   /** @type {Status | null} */
   let status = null;
-  let timer = 0;
-  let drawn = "";
-  let isGone = false;
+  /** What is drawn, or null if an error is. @type {string | null} */
+  let drawn = null;
+  /** @type {number[]} */
+  let settling = [];
+  const reader = createReader(load, DELAY);
   fill(main, h("div", { class: "page" },
     h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Operations"), h("p", { class: "quiet" }, "Ranked by what running their calls at the same time would save in a day, at the rate seen here.")), place));
 
-  async function load() {
+  /** @param {AbortSignal} signal */
+  async function load(signal) {
     try {
-      const { operations } = await api.operations();
+      const { operations } = await api.operations(signal);
       const now = JSON.stringify(operations);
-      if (isGone || now === drawn) return;
+      if (signal.aborted || now === drawn) return;
       drawn = now;
       draw(operations);
     } catch (error) {
-      if (!isGone) fill(place, errorBox(error));
+      if (signal.aborted) return;
+      drawn = null;
+      fill(place, errorBox(error));
     }
   }
 
@@ -72,17 +86,20 @@ export function operationsView(main) {
 
   const unsubscribe = [
     onStatus((now) => (status = now)),
+    onReconnection(reader.now),
     onTrace(() => {
-      if (timer === 0) timer = setTimeout(() => { timer = 0; load(); }, 2000);
+      reader.later();
+      for (const timer of settling) clearTimeout(timer);
+      settling = SETTLED.map((after) => setTimeout(reader.later, after - DELAY));
     }),
   ];
-  load();
+  reader.now();
   return {
     title: "Operations",
     key: "operations",
     destroy() {
-      isGone = true;
-      clearTimeout(timer);
+      reader.stop();
+      for (const timer of settling) clearTimeout(timer);
       for (const stop of unsubscribe) stop();
     },
   };

@@ -19,11 +19,19 @@ const QUESTIONS = [
 
 export function questionCards() {
   const cards = QUESTIONS.map(([title, claim], i) => card(i + 1, title, claim));
+  const all = h("button", { type: "button", class: "button", id: "run-all", on: { click: runAll } }, icon("play"), "Run all four");
+
+  async function runAll() {
+    all.disabled = true;
+    for (const { run } of cards) await run();
+    all.disabled = false;
+  }
+
   return {
     element: h("section", { class: "questions", "aria-labelledby": "questions-title" },
       h("div", { class: "title-row" },
         h("div", null, h("h2", { id: "questions-title" }, "Four questions, answered by running them"), h("p", { class: "quiet" }, "Each button sends real requests through the gateway and measures them.")),
-        h("button", { type: "button", class: "button", id: "run-all", on: { click: async () => { for (const { run } of cards) await run(); } } }, icon("play"), "Run all four")),
+        all),
       h("div", { class: "cards" }, cards.map(({ element }) => element))),
   };
 }
@@ -36,7 +44,16 @@ function card(number, title, claim) {
   const element = h("article", { class: "card", id: `card-${number}`, "aria-labelledby": `question-${number}` },
     h("header", null, h("span", { class: "card-number", "aria-hidden": "true" }, number), h("h3", { id: `question-${number}` }, title)), text, result, button);
 
-  async function run() {
+  /** @type {Promise<void> | null} */
+  let running = null;
+
+  /** Asks the question, or waits until it has been answered if it is being asked. */
+  function run() {
+    running ??= ask().finally(() => (running = null));
+    return running;
+  }
+
+  async function ask() {
     button.disabled = true;
     element.classList.add("running");
     fill(result, h("p", { class: "quiet", role: "status" }, "Running…"));

@@ -43,7 +43,7 @@ export function runsFigure(runs, options = {}) {
  * Calls that could have started at once: the first of each chain, if it waited for another.
  * @param {Run} run
  */
-export function ghostsOf(run) {
+function ghostsOf(run) {
   /** @type {Map<unknown, import("../lib/api.js").RunCall>} */
   const firsts = new Map();
   if (!isWorthwhile(run.avoidable, run.wall)) return new Set();
@@ -80,7 +80,7 @@ function tracks(run, at, place) {
 }
 
 /** Where two calls or more were running. @param {Run} run */
-export function overlapsOf(run) {
+function overlapsOf(run) {
   const edges = run.calls.flatMap((call) => [[call.start_offset, 1], [call.start_offset + call.duration, -1]]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   const periods = [];
   let open = 0;

@@ -1,19 +1,19 @@
 // One trace: the verdict in words, its figures, and the waterfall. For traces of the viewer and for those of a file.
 
 import { api } from "../lib/api.js";
-import { fill, h } from "../lib/dom.js";
+import { h, refill } from "../lib/dom.js";
 import { announce, copyButton } from "../lib/feedback.js";
 import { isWorthwhile } from "../lib/figures.js";
 import { clock, count, counted, date, duration, percent, shortName, withShortNames } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
-import { href, replaceParams } from "../lib/router.js";
+import { href, link, replaceParams } from "../lib/router.js";
 import { detailsOf } from "../waterfall/details.js";
 import { legendOf } from "../waterfall/legend.js";
 import { createWaterfall } from "../waterfall/waterfall.js";
 
 /** @import { TraceDetail } from "../lib/api.js" */
 
-/** The words after which a URL would be too long to be shared. */
+/** So many collapsed spans are in the URL: with more it would be too long to be shared. */
 const MAX_FOLDED = 40;
 
 /**
@@ -23,6 +23,8 @@ const MAX_FOLDED = 40;
  */
 export function createTracePage(detail, params, { stored }) {
   let current = detail;
+  /** Whether the viewer had the trace, and has it no longer. */
+  let isGone = false;
   const heading = h("header", { class: "trace-head" });
   const waterfall = createWaterfall(detail, {
     label: "Spans of the trace",
@@ -50,8 +52,8 @@ export function createTracePage(detail, params, { stored }) {
   }
 
   function drawHead() {
-    fill(heading, headOf(current, stored, showSpan));
-    fill(legend, legendOf(waterfall.model));
+    refill(heading, isGone && goneNote(), headOf(current, stored && !isGone, showSpan));
+    refill(legend, legendOf(waterfall.model));
   }
 
   /** @param {string} id */
@@ -72,15 +74,14 @@ export function createTracePage(detail, params, { stored }) {
       side.replaceChildren();
       return;
     }
-    const details = detailsOf(waterfall.model, i, {
-      close: () => { select(null, true); waterfall.activate(waterfall.active); },
-      show: (other) => { waterfall.reveal(other); waterfall.activate(other); select(other, true); },
-    });
-    side.replaceChildren(details.element);
+    side.replaceChildren(detailsAt(i));
     // The details may cover the row that was chosen.
     waterfall.scrollTo(i);
     announce(`Details of ${waterfall.model.spans[i].name}. Escape closes them.`);
   }
+
+  /** @param {number} i */
+  const detailsAt = (i) => detailsOf(waterfall.model, i, { close: () => { select(null, true); waterfall.activate(waterfall.active); }, show: showSpan });
 
   /** @param {1 | -1} step */
   function findNext(step) {
@@ -127,9 +128,19 @@ export function createTracePage(detail, params, { stored }) {
     /** @param {TraceDetail} now */
     update(now) {
       current = now;
+      isGone = false;
       waterfall.update(now);
       drawHead();
-      if (waterfall.selected !== null) select(waterfall.selected);
+      // What is read stays where it is, and is not said again.
+      if (waterfall.selected !== null) refill(side, detailsAt(waterfall.selected));
+      else if (side.childElementCount > 0) select(null, true);
+    },
+    /** The viewer has the trace no longer: it stays, and that is said. */
+    gone() {
+      if (isGone) return;
+      isGone = true;
+      drawHead();
+      announce(GONE);
     },
     escape: () => {
       const isOpen = side.childElementCount > 0;
@@ -141,6 +152,10 @@ export function createTracePage(detail, params, { stored }) {
     destroy: () => waterfall.destroy(),
   };
 }
+
+const GONE = "The viewer no longer has this trace: it made room for newer ones. What is shown here is lost when the page is left.";
+
+const goneNote = () => h("p", { class: "note gone" }, icon("error"), h("span", null, GONE));
 
 /** @param {import("../lib/api.js").Span} span @param {string} words */
 function matching(span, words) {
@@ -175,7 +190,7 @@ function headOf(detail, stored, show) {
         h("h1", { tabindex: -1, title: name }, shortName(name)),
         h("p", { class: "quiet mono trace-id" }, id)),
       h("div", { class: "button-row" },
-        copyButton(() => location.href, "Copy the link to what is shown", "Copy link"),
+        copyButton(link, "Copy the link to what is shown", "Copy link"),
         stored && h("a", { class: "button quiet", href: api.downloadUrl(id), download: `trace-${id}.json`, id: "download" }, icon("download"), "Download"),
         stored && h("a", { class: "button quiet", href: href("compare", null, { left: id }) }, icon("compare"), "Compare"))),
     first && h("p", { class: `verdict${isWorthwhile(trace.avoidable, trace.duration) ? " accent" : ""}` }, withShortNames(first)),

@@ -1,15 +1,19 @@
 // A trace that the viewer has. It is read again while its spans still arrive.
 
-import { api } from "../lib/api.js";
+import { api, ApiError } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { errorBox } from "../lib/feedback.js";
 import { shortName } from "../lib/format.js";
-import { onTrace } from "../lib/live.js";
+import { onReconnection, onStatus, onTrace } from "../lib/live.js";
+import { createReader } from "../lib/reader.js";
 import { href } from "../lib/router.js";
 import { createTracePage } from "./trace-page.js";
 
 /** @import { Route } from "../lib/router.js" */
 /** @import { View } from "../app.js" */
+
+/** So many milliseconds after others made room it is looked whether this trace has. */
+const CHECK = 10_000;
 
 /**
  * @param {HTMLElement} main
@@ -17,15 +21,19 @@ import { createTracePage } from "./trace-page.js";
  * @returns {View}
  */
 export function traceView(main, first) {
-  const reading = new AbortController();
   const id = first.id ?? "";
   /** @type {ReturnType<typeof createTracePage> | null} */
   let page = null;
-  let timer = 0;
+  const reader = createReader(load, 500);
+  const checker = createReader(reader.now, CHECK);
+  /** How many traces have made room. @type {number | null} */
+  let evicted = null;
 
-  async function load() {
+  /** @param {AbortSignal} signal */
+  async function load(signal) {
     try {
-      const detail = await api.trace(id, reading.signal);
+      const detail = await api.trace(id, signal);
+      if (signal.aborted) return;
       if (page) return page.update(detail);
       page = createTracePage(detail, first.params, { stored: true });
       document.title = `${shortName(detail.trace.root?.name || "Trace")} · fanout`;
@@ -33,20 +41,29 @@ export function traceView(main, first) {
       // Who came by a link of this page hears what the trace is.
       if (document.activeElement === document.body) page.element.querySelector("h1")?.focus({ preventScroll: true });
     } catch (error) {
-      if (reading.signal.aborted || page) return;
-      fill(main, h("h1", { tabindex: -1 }, "This trace cannot be shown"), errorBox(error), h("p", null, "The viewer keeps the newest traces in memory; older ones make room. ", h("a", { href: href("traces") }, "All traces")));
+      if (signal.aborted) return;
+      if (page) {
+        // Otherwise the header says that the viewer does not answer, and the trace is read again when it does.
+        if (error instanceof ApiError && error.status === 404) page.gone();
+        return;
+      }
+      fill(main, h("h1", { tabindex: -1 }, "This trace cannot be shown"), errorBox(error),
+        h("p", null, "The viewer keeps the newest traces in memory; older ones make room. ", h("a", { href: href("traces") }, "All traces")));
     }
   }
 
-  const unsubscribe = onTrace((trace) => {
-    if (trace.trace_id !== id || timer !== 0) return;
-    timer = setTimeout(() => {
-      timer = 0;
-      load();
-    }, 500);
-  });
+  const unsubscribe = [
+    onReconnection(reader.now),
+    onTrace((trace) => {
+      if (trace.trace_id === id) reader.later();
+    }),
+    onStatus(({ dropped }) => {
+      if (evicted !== null && dropped.traces !== evicted && page) checker.later();
+      evicted = dropped.traces;
+    }),
+  ];
   fill(main, h("p", { class: "loading", role: "status" }, "Reading the trace…"));
-  load();
+  reader.now();
   return {
     title: "Trace",
     key: `trace/${id}`,
@@ -54,9 +71,9 @@ export function traceView(main, first) {
     escape: () => page?.escape() ?? false,
     find: () => page?.find(),
     destroy() {
-      reading.abort();
-      clearTimeout(timer);
-      unsubscribe();
+      checker.stop();
+      reader.stop();
+      for (const stop of unsubscribe) stop();
       page?.destroy();
     },
   };

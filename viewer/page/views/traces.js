@@ -1,15 +1,17 @@
 // The traces that arrive, newest first.
 
 import { api } from "../lib/api.js";
-import { fill, h, hidden } from "../lib/dom.js";
+import { fill, h, hidden, refill } from "../lib/dom.js";
 import { announce, errorBox } from "../lib/feedback.js";
 import { durationBar, saving } from "../lib/figures.js";
 import { clock, count, counted, date, duration, isToday, shortName } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { rove } from "../lib/keyboard.js";
-import { onConnection, onStatus, onTrace } from "../lib/live.js";
+import { onReconnection, onStatus, onTrace } from "../lib/live.js";
+import { createReader } from "../lib/reader.js";
 import { href, navigate } from "../lib/router.js";
 import { serviceClass } from "../lib/services.js";
+import { createCounters } from "./counters.js";
 import { noTraces } from "./empty.js";
 import { createFilters } from "./filters.js";
 
@@ -17,14 +19,11 @@ import { createFilters } from "./filters.js";
 /** @import { Route } from "../lib/router.js" */
 /** @import { View } from "../app.js" */
 
-/** Why spans are dropped. @type {{ [reason: string]: string }} */
-const REASONS = { memory: "spans of traces that made room for newer ones", trace_too_large: "spans above what one trace may have", invalid: "spans without valid ids" };
-
 const PAGE = 50;
 /** So often the viewer is asked for the rest of a page. */
 const MAX_ROUNDS = 20;
 /** So many new traces are counted while the list is read. */
-const MAX_WAITING = 999;
+const MAX_WAITING = 1_000;
 
 /**
  * @param {HTMLElement} main
@@ -42,22 +41,25 @@ export function tracesView(main, first) {
   let next = null;
   /** @type {Status | null} */
   let status = null;
-  /** New ones that are not drawn, so that what is read does not move. */
+  /** New ones that are not drawn. @type {Set<string>} */
   const waiting = new Set();
   let hasOlder = false;
-  let timer = 0;
+  let frame = 0;
   let isLoaded = false;
-  let reading = new AbortController();
-  const filters = createFilters(first.params, () => load());
+  const reader = createReader(load, 1000);
+  const newsReader = createReader(countNews, 1000);
+  /** Of the older traces. */
+  let readingMore = new AbortController();
+  const filters = createFilters(first.params, () => reader.now());
 
-  const summary = h("p", { class: "quiet counts" });
+  const counters = createCounters();
   const body = h("tbody", { role: "rowgroup" });
   const table = h("table", { class: "list traces", role: "table", "aria-label": "Traces, newest first" },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Compare", "Operation", "Started", "Took", "Could be saved", "Spans"].map((name, i) =>
       h("th", { role: "columnheader", scope: "col", class: ["pick", "what", "when", "took", "save", "size"][i] }, i === 0 ? hidden(name) : name)))),
     body);
   const more = h("button", { type: "button", class: "button quiet load-more", on: { click: () => loadMore() } }, "Older traces");
-  const news = h("button", { type: "button", class: "button pill", on: { click: () => { scrollTo({ top: 0 }); load(); } } });
+  const news = h("button", { type: "button", class: "button pill", on: { click: () => { scrollTo({ top: 0 }); reader.now(); } } });
   const tray = h("div", { class: "tray", role: "region", "aria-label": "Chosen for comparison" });
   const place = h("div", { class: "list-place" });
   const roving = rove(body, "a.row-link", (link, key) => {
@@ -66,15 +68,16 @@ export function tracesView(main, first) {
     return true;
   });
 
-  fill(main, h("div", { class: "page" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Traces"), summary), filters.toggle, filters.element, news, place, tray));
+  fill(main, h("div", { class: "page" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Traces"), counters.element), filters.toggle, filters.element, news, place, tray));
   news.hidden = true;
 
-  async function load() {
-    reading.abort();
-    reading = new AbortController();
-    const signal = reading.signal;
+  /** @param {AbortSignal} signal */
+  async function load(signal) {
+    readingMore.abort();
+    newsReader.stop();
     try {
       const page = await read(null, signal);
+      if (signal.aborted) return;
       traces = new Map(page.traces.map((trace) => [trace.trace_id, trace]));
       next = page.next;
       hasOlder = false;
@@ -86,16 +89,32 @@ export function tracesView(main, first) {
     }
   }
 
-  async function loadMore() {
+  /** Which of the new traces fit the filters is for the viewer to say. @param {AbortSignal} signal */
+  async function countNews(signal) {
     try {
-      const page = await read(next, reading.signal);
+      const page = await read(null, signal);
+      if (signal.aborted) return;
+      for (const { trace_id } of page.traces) if (!traces.has(trace_id)) waiting.add(trace_id);
+      draw();
+    } catch {
+      // The header says that the viewer does not answer; the next trace asks again.
+    }
+  }
+
+  async function loadMore() {
+    readingMore.abort();
+    readingMore = new AbortController();
+    const { signal } = readingMore;
+    try {
+      const page = await read(next, signal);
+      if (signal.aborted) return;
       for (const trace of page.traces) traces.set(trace.trace_id, trace);
       next = page.next;
       hasOlder = true;
       announce(`${counted(page.traces.length, "more trace")}.`);
       draw();
     } catch (error) {
-      if (!reading.signal.aborted) place.append(errorBox(error));
+      if (!signal.aborted) place.append(errorBox(error));
     }
   }
 
@@ -120,10 +139,17 @@ export function tracesView(main, first) {
     return { traces: found, next: cursor };
   }
 
+  /** Draws once for all that comes before the next frame: a tab that is hidden has none for as long as it is. */
+  function schedule() {
+    if (frame === 0) frame = requestAnimationFrame(() => { frame = 0; draw(); });
+  }
+
   function draw() {
     const sorted = [...traces.values()].sort((a, b) => b.start_ms - a.start_ms);
     news.hidden = waiting.size === 0;
-    news.textContent = waiting.size >= MAX_WAITING ? `More than ${MAX_WAITING} new traces` : counted(waiting.size, "new trace");
+    // With filters no more than a page is asked for.
+    const isMore = waiting.size >= (filters.isActive() ? PAGE : MAX_WAITING);
+    news.textContent = isMore ? `${count(waiting.size)} or more new traces` : counted(waiting.size, "new trace");
     if (sorted.length === 0) {
       rows.clear();
       body.replaceChildren();
@@ -180,7 +206,7 @@ export function tracesView(main, first) {
 
   function drawTray() {
     tray.hidden = chosen.length === 0;
-    fill(tray, h("span", null, chosen.length === 1 ? "Choose one more trace to compare" : "2 traces chosen"),
+    refill(tray, h("span", null, chosen.length === 1 ? "Choose one more trace to compare" : "2 traces chosen"),
       chosen.length === 2 && h("button", { type: "button", class: "button primary", on: { click: compareChosen } }, icon("compare"), "Compare"),
       h("button", { type: "button", class: "button quiet", on: { click: () => { chosen = []; draw(); } } }, "Clear"));
   }
@@ -191,37 +217,37 @@ export function tracesView(main, first) {
     navigate(href("compare", null, { left, right }));
   }
 
-  let wasLost = false;
   const unsubscribe = [
-    onConnection((state) => {
-      // What happened meanwhile was not told.
-      if (state === "live" && wasLost) load();
-      wasLost = state === "lost";
-    }),
+    onReconnection(reader.now),
     onTrace((trace) => {
       if (!isLoaded) return;
       const isShown = traces.has(trace.trace_id);
       const isRead = scrollY > 300 || hasOlder;
-      // Whether a trace fits the filters is for the viewer to say, and a list that has grown long is read anew.
-      if (!isShown && !isRead && (filters.isActive() || traces.size >= PAGE * 2)) {
-        if (timer === 0) timer = setTimeout(() => { timer = 0; load(); }, 1000);
-        return;
+      if (isShown) {
+        traces.set(trace.trace_id, trace);
+      } else if (filters.isActive()) {
+        // Whether a trace fits them is for the viewer to say.
+        return (isRead ? newsReader : reader).later();
+      } else if (isRead) {
+        // What is read does not move.
+        if (waiting.size < MAX_WAITING) waiting.add(trace.trace_id);
+      } else if (traces.size >= PAGE * 2) {
+        // A list that has grown long is read anew.
+        return reader.later();
+      } else {
+        traces.set(trace.trace_id, trace);
       }
-      if (isShown || !isRead) traces.set(trace.trace_id, trace);
-      else if (waiting.size < MAX_WAITING) waiting.add(trace.trace_id);
-      requestAnimationFrame(draw);
+      schedule();
     }),
     onStatus((now) => {
       const wasEmpty = status === null;
       status = now;
-      const dropped = now.dropped.spans + now.dropped.traces;
-      fill(summary, `${counted(now.traces, "trace")} and ${counted(now.spans, "span")} here, ${counted(now.received.spans, "span")} received, `, h("span", { class: dropped > 0 ? "warn" : "" }, dropped > 0 ? `${counted(now.dropped.spans, "span")} dropped` : "none dropped"));
-      summary.title = Object.entries(now.dropped.reasons ?? {}).filter(([, number]) => number > 0).map(([reason, number]) => `${count(number)}: ${REASONS[reason] ?? reason}`).join("\n");
+      counters.draw(now);
       if (wasEmpty && isLoaded && traces.size === 0) draw();
     }),
   ];
   drawTray();
-  load();
+  reader.now();
   return {
     title: "Traces",
     key: "traces",
@@ -229,9 +255,11 @@ export function tracesView(main, first) {
     find: () => filters.focus(),
     compare: () => chosen.length === 2 && compareChosen(),
     destroy() {
-      reading.abort();
+      reader.stop();
+      newsReader.stop();
+      readingMore.abort();
       filters.destroy();
-      clearTimeout(timer);
+      cancelAnimationFrame(frame);
       for (const stop of unsubscribe) stop();
     },
   };

@@ -2,9 +2,9 @@
 
 import { h } from "../lib/dom.js";
 import { count, counted, duration, percent, shortName, withShortNames } from "../lib/format.js";
+import { copyButton } from "../lib/feedback.js";
 import { icon } from "../lib/icons.js";
 import { href } from "../lib/router.js";
-import { copyButton } from "../lib/feedback.js";
 import { serviceClass } from "../lib/services.js";
 
 /** @import { Attributes } from "../lib/api.js" */
@@ -16,7 +16,7 @@ const MAX_TEXT = 2000;
 /**
  * @param {Model} model
  * @param {number} i
- * @param {{ close: () => void, show: (i: number) => void }} actions
+ * @param {{ close: () => void, show: (id: string) => void }} actions
  */
 export function detailsOf(model, i, { close, show }) {
   const span = model.spans[i];
@@ -24,8 +24,8 @@ export function detailsOf(model, i, { close, show }) {
   const fanOut = model.byParent.get(i);
   const critical = (model.critical.get(i) ?? []).reduce((sum, segment) => sum + segment.duration, 0);
   const whole = model.detail.trace.duration;
-  const title = h("h2", { tabindex: -1, title: span.name }, shortName(span.name) || "(no name)");
-  const element = h("aside", { class: "details", "aria-label": "Span details", on: { keydown: (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } } } },
+  const title = h("h2", { title: span.name }, shortName(span.name) || "(no name)");
+  return h("aside", { class: "details", "aria-label": "Span details", on: { keydown: (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } } } },
     h("div", { class: "details-head" },
       h("div", null,
         h("p", { class: "eyebrow" }, h("span", { class: `swatch ${serviceClass(span.service)}`, "aria-hidden": "true" }), span.service, h("span", { class: "quiet" }, ` · ${kind(span.kind)}`)),
@@ -35,7 +35,7 @@ export function detailsOf(model, i, { close, show }) {
       span.error && h("p", { class: "note error" }, icon("error"), h("span", null, span.status_message || "This span ended with an error.")),
       turn && turn.position > 0 && h("div", { class: `note${turn.saves > 0 ? " accent" : ""}` }, icon("wait"), h("div", null,
         h("p", null, withShortNames(turn.sequence.sentence)),
-        turn.previous !== null && h("button", { type: "button", class: "text-button", on: { click: () => show(/** @type {number} */ (turn.previous)) } }, `It started after ${shortName(model.spans[turn.previous].name)} ended`))),
+        turn.previous !== null && h("button", { type: "button", class: "text-button", on: { click: () => show(model.spans[/** @type {number} */ (turn.previous)].span_id) } }, `It started after ${shortName(model.spans[turn.previous].name)} ended`))),
       figures([
         ["Took", duration(span.duration)],
         ["Starts at", duration(span.start_offset)],
@@ -54,7 +54,6 @@ export function detailsOf(model, i, { close, show }) {
         h("li", null, h("a", { href: href("trace", link.trace_id, { span: link.span_id }) }, `trace ${link.trace_id.slice(0, 8)}… span ${link.span_id}`), table(link.attributes))))),
       attributes("Resource", span.resource),
       section("Identity", table({ name: span.name, "span id": span.span_id, parent: span.parent_span_id ?? "none", level: span.depth + 1, ...(span.scope?.name ? { "instrumented by": `${span.scope.name} ${span.scope.version ?? ""}`.trim() } : {}) }))));
-  return { element, focus: () => title.focus() };
 }
 
 /** @param {string} kind */

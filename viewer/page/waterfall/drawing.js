@@ -97,7 +97,7 @@ function barOf(frame, i) {
 /** @param {Frame} frame */
 function bars(frame) {
   const group = s("g");
-  const { model, visible, first, last, barHeight } = frame;
+  const { visible, first, last, barHeight } = frame;
   for (let row = first; row < last; row += 1) {
     const i = visible.rows[row];
     const { span, x, width, inSight } = barOf(frame, i);

@@ -183,8 +183,7 @@ export function ticks({ period, width }, distance = 90) {
   return { step, at };
 }
 
-/** The whole trace, with a little room at the right for what is written there.
- * @param {number} duration @returns {Period} */
+/** The whole trace: never empty. @param {number} duration @returns {Period} */
 export const wholePeriod = (duration) => ({ from: 0, to: Math.max(1, duration) });
 
 /**

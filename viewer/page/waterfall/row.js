@@ -40,11 +40,20 @@ export function rowOf(model, i, { isCollapsed, prefix, toggle }) {
 }
 
 /**
+ * Whether two rows show the same, wherever they are.
+ * @param {HTMLElement} a
+ * @param {HTMLElement} b
+ */
+export const isSameRow = (a, b) =>
+  ["class", "aria-level", "aria-expanded"].every((name) => a.getAttribute(name) === b.getAttribute(name)) &&
+  a.childNodes.length === b.childNodes.length && [...a.childNodes].every((child, at) => child.isEqualNode(b.childNodes[at] ?? null));
+
+/**
  * What the bar shows, in words.
  * @param {Model} model
  * @param {number} i
  */
-export function spoken(model, i) {
+function spoken(model, i) {
   const span = model.spans[i];
   const words = [`starts at ${duration(span.start_offset)}`];
   if (model.critical.has(i)) words.push("on the critical path");

@@ -4,10 +4,10 @@ import { h, s } from "../lib/dom.js";
 import { createAxis } from "./axis.js";
 import { draw } from "./drawing.js";
 import { hasChildren, modelOf, panned, scaleOf, visibleRows, wholePeriod, zoomed } from "./model.js";
-import { rowOf } from "./row.js";
+import { isSameRow, rowOf } from "./row.js";
 
 /** @import { TraceDetail } from "../lib/api.js" */
-/** @import { Model, Period, Visible } from "./model.js" */
+/** @import { Period } from "./model.js" */
 
 /** Rows drawn beyond what is in sight, so that scrolling shows no gap. */
 const OVERSCAN = 8;
@@ -102,7 +102,7 @@ export function createWaterfall(detail, options) {
     for (const i of [...wanted].sort((a, b) => a - b)) {
       let row = rows.get(i);
       if (!row) {
-        row = rowOf(model, i, { isCollapsed: collapsed.has(i), prefix, toggle });
+        row = rowAt(i);
         rows.set(i, row);
         grid.insertBefore(row, before);
       } else {
@@ -115,17 +115,21 @@ export function createWaterfall(detail, options) {
     }
   }
 
-  /** Rows that changed are made anew. @param {number} [only] */
-  function dropRows(only) {
+  /** @param {number} i */
+  const rowAt = (i) => rowOf(model, i, { isCollapsed: collapsed.has(i), prefix, toggle });
+
+  /** Rows that changed are made anew. @param {(i: number, row: HTMLElement) => boolean} isChanged */
+  function dropRows(isChanged) {
     const focused = grid.contains(document.activeElement);
     for (const [i, row] of rows) {
-      if (only !== undefined && i !== only) continue;
+      if (!isChanged(i, row)) continue;
       row.remove();
       rows.delete(i);
     }
     if (frame !== 0) cancelAnimationFrame(frame);
     render();
-    if (focused) rows.get(active)?.focus({ preventScroll: true });
+    const row = rows.get(active);
+    if (focused && !row?.contains(document.activeElement)) row?.focus({ preventScroll: true });
   }
 
   /** @param {Set<number>} now @param {number} [only] */
@@ -133,7 +137,7 @@ export function createWaterfall(detail, options) {
     collapsed = now;
     visible = visibleRows(model, collapsed);
     active = visible.rows[visible.rowOf[active]];
-    dropRows(only);
+    dropRows((i) => only === undefined || i === only);
     options.onCollapse?.([...collapsed].map((i) => model.spans[i].span_id));
   }
 
@@ -292,7 +296,8 @@ export function createWaterfall(detail, options) {
       visible = visibleRows(model, collapsed);
       active = model.index.get(activeId) ?? 0;
       selected = selectedId === null ? null : model.index.get(selectedId) ?? null;
-      dropRows();
+      // The others stay: a screen reader would say the focused one again.
+      dropRows((i, row) => i >= model.spans.length || !isSameRow(row, rowAt(i)));
     },
     destroy() {
       listening.abort();
