@@ -35,7 +35,7 @@ for (const look of LOOKS) {
     const { page } = opened;
     const views = { traces: "#/traces", trace: `#/trace/${ids[0]}`, operations: "#/operations", compare: `#/compare?left=${ids[0]}&right=${ids[1]}`, "compare, nothing chosen": "#/compare", run: "#/run", file: "#/file" };
     /** What is there when a view has been drawn. @type {{ [view: string]: string }} */
-    const drawn = { traces: ".row-link", trace: ".row", operations: ".operations, .empty", compare: ".bar", run: ".card", file: ".empty" };
+    const drawn = { traces: ".row-link", trace: ".row", operations: ".operations", compare: ".bar", run: ".card", file: ".empty" };
     for (const [name, hash] of Object.entries(views)) {
       await opened.go(hash);
       await page.locator(drawn[name] ?? ".empty").first().waitFor();

@@ -30,6 +30,21 @@ const seconds = (text) => {
 /** How many rows there are, in the document or not. @param {import("playwright-core").Page} page */
 const rowCount = async (page) => Number(await page.getByRole("treegrid").getAttribute("aria-rowcount"));
 
+/** How many milliseconds it takes to draw when the page scrolls: the median. @param {import("playwright-core").Page} page */
+const frameTime = (page) => page.evaluate(async () => {
+  const times = [];
+  for (let i = 0; i < 41; i += 1) {
+    // Another part each time.
+    scrollTo(0, (i * 7919) % (document.documentElement.scrollHeight - innerHeight));
+    await new Promise((done) => requestAnimationFrame(done));
+    const begun = performance.now();
+    // What the page draws in this frame comes before, and the browser's layout after.
+    await new Promise((done) => setTimeout(done));
+    times.push(performance.now() - begun);
+  }
+  return times.sort((a, b) => a - b)[20] ?? 0;
+});
+
 /** Sends a shop's trace, and opens it. @param {Awaited<ReturnType<typeof openPage>>} opened */
 async function openShop(opened) {
   const { traceId, body } = traceOf(shop());
@@ -37,6 +52,13 @@ async function openShop(opened) {
   await opened.go(`#/trace/${traceId}`);
   await opened.page.locator(".row").first().waitFor();
   return traceId;
+}
+
+/** Sends a request through the gateway, so that there is a trace of it. */
+async function run() {
+  const body = { user: "ada", strategy: "sequential", policy: "fail_fast", deadline: null, callers: 1, backends: { user: { delay: "10ms" }, country: { delay: "10ms" } } };
+  const response = await fetch(`${up.url}/api/run`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  assert.equal(response.status, 200, await response.text());
 }
 
 describe("requests through the gateway", () => {
@@ -105,16 +127,16 @@ describe("requests through the gateway", () => {
     await opened.go("#/run");
     await page.getByRole("button", { name: "Run all four" }).click();
     await page.locator("#card-4 .holds").waitFor({ timeout: 60_000 });
-    const cards = await page.locator(".card").allInnerTexts();
-    assert.equal(cards.length, 4);
-    for (const card of cards) {
-      assert.match(card, /Expected/);
-      assert.match(card, /Measured/);
-    }
+    assert.equal(await page.locator(".holds").count(), 4);
+    assert.deepEqual(await page.locator(".holds.not").allInnerTexts(), []);
     const measured = (await page.locator(".expected > div:nth-child(2) dd").allInnerTexts()).map(seconds);
     const expected = (await page.locator(".expected > div:nth-child(1) dd").allInnerTexts()).map(seconds);
     assert.deepEqual(expected, [2, 1, 2, 2]);
-    measured.forEach((it, i) => assert.ok(it >= (expected[i] ?? 0) - 0.05 && it < (expected[i] ?? 0) + 1.5, `question ${i + 1}: ${it} s`));
+    // Twice as long would be the other answer.
+    expected.forEach((it, i) => {
+      const took = measured[i] ?? 0;
+      assert.ok(took >= it && took < it * 1.5, `question ${i + 1}: ${took} s`);
+    });
     await opened.end();
   });
 
@@ -139,6 +161,9 @@ describe("traces", () => {
     const { page } = opened;
     await opened.go("#/traces");
     await page.locator(".list, .empty").first().waitFor();
+    await run();
+    const other = page.getByRole("link", { name: "GatewayService/GetProfile" });
+    await other.first().waitFor();
     const { traceId, body } = traceOf(shop(), Date.now());
     await send(up.otlpHttp, body);
     await page.locator(`[data-trace="${traceId}"]`).waitFor();
@@ -150,8 +175,8 @@ describe("traces", () => {
     await page.getByLabel("Could save at least").fill("100ms");
     await page.waitForURL(/min_avoidable=100ms/);
     assert.match(page.url(), /service=orders.*error=true|error=true.*service=orders/);
-    await page.locator(`[data-trace="${traceId}"]`).waitFor();
-    assert.equal(await page.getByText("GatewayService/GetProfile").count(), 0);
+    await other.first().waitFor({ state: "detached" });
+    assert.ok(await page.locator(`[data-trace="${traceId}"]`).isVisible());
 
     await page.reload();
     await page.locator(`[data-trace="${traceId}"]`).waitFor();
@@ -193,7 +218,7 @@ describe("traces", () => {
     const opened = await openPage(browser, up.url);
     const { page } = opened;
     await openShop(opened);
-    await page.getByRole("row", { name: /GET \/session storefront|GET \/session/ }).first().click();
+    await page.getByRole("row", { name: /GET \/session/ }).first().click();
     await page.getByRole("row", { name: /POST \/orders/ }).nth(1).focus();
     await page.keyboard.press("ArrowLeft");
     await page.keyboard.press("+");
@@ -274,8 +299,13 @@ describe("traces", () => {
     const { page } = opened;
     for (let i = 0; i < 3; i += 1) await send(up.otlpHttp, traceOf(shop(), Date.now() - 20_000 + i * 1000).body);
     await opened.go("#/operations");
-    await page.locator(".operations tbody tr").first().waitFor();
     const link = page.getByRole("link", { name: "POST /orders" }).first();
+    await link.waitFor();
+    // Joining saves most of 360 ms in POST /orders, and in GET /basket, which waits for it, less; in GET /prices nothing.
+    const names = await page.locator(".operations .row-link").allInnerTexts();
+    const ranks = ["POST /orders", "GET /basket", "GET /prices"].map((name) => names.indexOf(name));
+    assert.ok(ranks.every((rank, i) => rank >= 0 && (i === 0 || rank > (ranks[i - 1] ?? 0))), names.join());
+    assert.match(await page.locator(".operations tbody tr").filter({ has: link }).innerText(), /12 calls of SELECT line_items/);
     await link.click();
     await page.waitForURL(/operation=POST/);
     await page.locator(".row-link").first().waitFor();
@@ -291,23 +321,21 @@ describe("traces", () => {
     await page.locator(".row").first().waitFor();
     await page.waitForFunction(() => Number(document.querySelector("[role=treegrid]")?.getAttribute("aria-rowcount")) > 9900);
     assert.ok((await page.locator(".row").count()) < 100, "only what is in sight is in the document");
-    const median = await page.evaluate(async () => {
-      const times = [];
-      for (let i = 0; i < 40; i += 1) {
-        scrollTo(0, i * 4000);
-        const begun = performance.now();
-        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        times.push(performance.now() - begun);
-      }
-      return times.sort((a, b) => a - b)[20] ?? 0;
-    });
-    assert.ok(median < 1000, `two frames take ${median} ms while it scrolls`);
+    const many = await frameTime(page);
+    assert.ok((await page.locator(".row").count()) < 100, "nor is what was");
     await page.getByLabel(/Find a span/).fill("row 99.50");
     await page.keyboard.press("Enter");
     await page.locator(".details h2", { hasText: "row 99.50" }).waitFor();
     assert.ok(await page.locator(".row[aria-selected=true]").isVisible());
     await page.getByRole("button", { name: "Collapse all" }).click();
     await page.waitForFunction(() => Number(document.querySelector("[role=treegrid]")?.getAttribute("aria-rowcount")) < 200);
+
+    const small = traceOf(large(400));
+    await send(up.otlpHttp, small.body);
+    await opened.go(`#/trace/${small.traceId}`);
+    await page.locator(`.trace-id:text-is("${small.traceId}")`).waitFor();
+    const few = await frameTime(page);
+    assert.ok(many < 4 * few + 10, `a frame takes ${many} ms while it scrolls, and ${few} ms with 400 spans`);
     await opened.end();
   });
 });
