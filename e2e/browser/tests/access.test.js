@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { assertAccessible, openBrowser, openPage } from "../lib/browser.js";
-import { startUp } from "../lib/fanout.js";
+import { startUp, startView } from "../lib/fanout.js";
 import { send, shop, traceOf } from "../lib/otlp.js";
 
 /** @type {import("../lib/fanout.js").Viewer} */
 let up;
+/** Without traces. @type {import("../lib/fanout.js").Viewer} */
+let empty;
 /** @type {import("playwright-core").Browser} */
 let browser;
 /** @type {string[]} */
@@ -16,6 +18,7 @@ const ids = [];
 before(async () => {
   browser = await openBrowser();
   up = await startUp();
+  empty = await startView();
   for (const age of [3000, 2000]) {
     const { traceId, body } = traceOf(shop(), Date.now() - age);
     await send(up.otlpHttp, body);
@@ -25,6 +28,7 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await up?.stop();
+  await empty?.stop();
 });
 
 const LOOKS = /** @type {const} */ ([{ width: 1280, scheme: "light" }, { width: 1280, scheme: "dark" }, { width: 360, scheme: "light" }, { width: 360, scheme: "dark" }]);
@@ -49,10 +53,23 @@ for (const look of LOOKS) {
     await page.getByRole("button", { name: /Compare all/ }).click();
     await page.locator(".run").nth(2).waitFor();
     await assertAccessible(page, "a comparison");
+    const ticks = await page.locator(".ticks span:visible").evaluateAll((spans) => spans.map((span) => span.getBoundingClientRect()));
+    ticks.slice(1).forEach((tick, i) => assert.ok(tick.left > (ticks[i]?.right ?? 0), "ticks do not overlap"));
     await page.getByRole("button", { name: "Keys and help" }).click();
     await page.locator("dialog[open]").waitFor();
     await assertAccessible(page, "keys");
     await opened.end();
+
+    const waiting = await openPage(browser, empty.url, look);
+    for (const view of ["traces", "operations", "run"]) {
+      await waiting.go(`#/${view}`);
+      await waiting.page.locator(".empty .command").first().waitFor();
+      await assertAccessible(waiting.page, `${view}, nothing there`);
+    }
+    await waiting.page.locator(".brand").click();
+    await waiting.page.locator(".counters summary").click();
+    await assertAccessible(waiting.page, "counters");
+    await waiting.end();
   });
 }
 

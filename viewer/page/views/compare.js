@@ -101,7 +101,7 @@ function foldCalls({ model, setCollapsed }) {
 const valueOf = (result) => (result.status === "fulfilled" ? result.value : null);
 
 /** @param {string} what @param {PromiseSettledResult<unknown>} result */
-const problemOf = (what, result) => result.status === "rejected" && errorBox(`${what} cannot be shown. ${result.reason instanceof Error ? result.reason.message : result.reason}`);
+const problemOf = (what, result) => result.status === "rejected" && errorBox(`${what} cannot be shown: ${result.reason instanceof Error ? result.reason.message : result.reason}`);
 
 /** @param {TraceSummary} a @param {TraceSummary} b */
 function difference(a, b) {
