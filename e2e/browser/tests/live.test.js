@@ -83,6 +83,29 @@ test("while older traces are read, only the new ones that fit the filters are co
   await opened.end();
 });
 
+test("all traces that arrive before a frame are drawn in it, once", async () => {
+  const opened = await openPage(browser, view.url);
+  const { page } = opened;
+  await opened.go("#/traces");
+  await page.locator(".row-link").first().waitFor();
+  // A tab that is hidden has no frames.
+  await page.evaluate(() => {
+    /** @type {FrameRequestCallback[]} */
+    const frames = [];
+    Object.assign(window, { frames, requestAnimationFrame: (/** @type {FrameRequestCallback} */ draw) => frames.push(draw) });
+  });
+  const pending = () => page.evaluate(() => /** @type {any} */ (window).frames.length);
+  const received = async () => Number(/([\d,]+)\sspans? received/.exec(await page.locator(".counters summary").innerText())?.[1]?.replaceAll(",", ""));
+  const before = await received();
+  for (let i = 0; i < 5; i += 1) await send(view.otlpHttp, traceOf(shop()).body);
+  await page.getByText(new RegExp(`${(before + 110).toLocaleString("en")}\\sspans received`)).waitFor();
+  await page.waitForFunction(() => /** @type {any} */ (window).frames.length > 0, undefined, { polling: 50 });
+  await send(view.otlpHttp, traceOf(shop()).body);
+  await page.getByText(new RegExp(`${(before + 132).toLocaleString("en")}\\sspans received`)).waitFor();
+  assert.equal(await pending(), 1);
+  await opened.end();
+});
+
 test("what was dropped is said, and why", async () => {
   const opened = await openPage(browser, view.url);
   const { page } = opened;

@@ -26,6 +26,7 @@ export function traceView(main, first) {
   let page = null;
   const reader = createReader(load, 500);
   const checker = createReader(reader.now, CHECK);
+  let isGone = false;
   /** How many traces have made room. @type {number | null} */
   let evicted = null;
 
@@ -34,6 +35,7 @@ export function traceView(main, first) {
     try {
       const detail = await api.trace(id, signal);
       if (signal.aborted) return;
+      isGone = false;
       if (page) return page.update(detail);
       page = createTracePage(detail, first.params, { stored: true });
       document.title = `${shortName(detail.trace.root?.name || "Trace")} · fanout`;
@@ -44,7 +46,10 @@ export function traceView(main, first) {
       if (signal.aborted) return;
       if (page) {
         // Otherwise the header says that the viewer does not answer, and the trace is read again when it does.
-        if (error instanceof ApiError && error.status === 404) page.gone();
+        if (error instanceof ApiError && error.status === 404) {
+          isGone = true;
+          page.gone();
+        }
         return;
       }
       fill(main, h("h1", { tabindex: -1 }, "This trace cannot be shown"), errorBox(error),
@@ -58,7 +63,7 @@ export function traceView(main, first) {
       if (trace.trace_id === id) reader.later();
     }),
     onStatus(({ dropped }) => {
-      if (evicted !== null && dropped.traces !== evicted && page) checker.later();
+      if (evicted !== null && dropped.traces !== evicted && page && !isGone) checker.later();
       evicted = dropped.traces;
     }),
   ];
