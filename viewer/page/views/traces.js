@@ -3,17 +3,16 @@
 import { api } from "../lib/api.js";
 import { fill, h, hidden, refill } from "../lib/dom.js";
 import { announce, errorBox } from "../lib/feedback.js";
-import { durationBar, saving } from "../lib/figures.js";
-import { clock, count, counted, date, duration, isToday, shortName } from "../lib/format.js";
+import { count, counted } from "../lib/format.js";
 import { icon } from "../lib/icons.js";
 import { rove } from "../lib/keyboard.js";
 import { onReconnection, onStatus, onTrace } from "../lib/live.js";
 import { createReader } from "../lib/reader.js";
 import { href, navigate } from "../lib/router.js";
-import { serviceClass } from "../lib/services.js";
 import { createCounters } from "./counters.js";
 import { noTraces } from "./empty.js";
 import { createFilters } from "./filters.js";
+import { rowOf } from "./trace-row.js";
 
 /** @import { Status, TraceSummary } from "../lib/api.js" */
 /** @import { Route } from "../lib/router.js" */
@@ -161,12 +160,13 @@ export function tracesView(main, first) {
     const longest = Math.max(...sorted.map((trace) => trace.duration));
     for (const id of [...rows.keys()]) if (!traces.has(id)) { rows.get(id)?.element.remove(); rows.delete(id); }
     sorted.forEach((trace, position) => {
-      const drawn = `${JSON.stringify(trace)}${longest}${chosen.includes(trace.trace_id)}`;
+      const isChosen = chosen.includes(trace.trace_id);
+      const drawn = `${JSON.stringify(trace)}${longest}${isChosen}`;
       const row = rows.get(trace.trace_id);
       let element = row?.element;
       if (!element || row?.drawn !== drawn) {
         const focused = element?.contains(document.activeElement) ? document.activeElement?.tagName : null;
-        const made = rowOf(trace, longest);
+        const made = rowOf(trace, { longest, isChosen, choose });
         element?.replaceWith(made);
         element = made;
         rows.set(trace.trace_id, { element, drawn });
@@ -178,23 +178,6 @@ export function tracesView(main, first) {
     more.hidden = next === null;
     roving.refresh();
     drawTray();
-  }
-
-  /** @param {TraceSummary} trace @param {number} longest */
-  function rowOf(trace, longest) {
-    const id = trace.trace_id;
-    // The one that was asked is the first.
-    const services = [...trace.services].sort((a, b) => Number(b === trace.root?.service) - Number(a === trace.root?.service) || a.localeCompare(b));
-    const name = shortName(trace.root?.name || "A trace without a root");
-    return h("tr", { role: "row", class: `${trace.errors > 0 ? "failed" : ""}${chosen.includes(id) ? " chosen" : ""}` },
-      h("td", { role: "cell", class: "pick" }, h("input", { type: "checkbox", tabindex: -1, checked: chosen.includes(id), "aria-label": `Compare ${name} of ${clock(trace.start_ms)}`, on: { change: () => choose(id) } })),
-      h("td", { role: "cell", class: "what" },
-        h("a", { class: "row-link", href: href("trace", id), "data-trace": id, title: trace.root?.name }, name),
-        h("span", { class: "services" }, services.slice(0, 5).map((service) => h("span", { class: "service" }, h("span", { class: `swatch ${serviceClass(service)}`, "aria-hidden": "true" }), service)), services.length > 5 && ` +${services.length - 5}`)),
-      h("td", { role: "cell", class: "when number" }, clock(trace.start_ms), !isToday(trace.start_ms) && h("span", { class: "quiet" }, ` ${date(trace.start_ms)}`)),
-      h("td", { role: "cell", class: "took number" }, h("span", { class: "took-text" }, duration(trace.duration)), durationBar(trace.duration, trace.avoidable, longest)),
-      h("td", { role: "cell", class: "save" }, saving(trace.avoidable, trace.duration, trace.certainty)),
-      h("td", { role: "cell", class: "size number" }, count(trace.spans), hidden(" spans"), trace.errors > 0 && h("span", { class: "badge error" }, icon("error"), counted(trace.errors, "error")), !trace.complete && h("span", { class: "badge", title: "Some of its spans have not come" }, "incomplete")));
   }
 
   /** @param {string} id */
