@@ -9,7 +9,9 @@ import { fileURLToPath } from "node:url";
 const PAGE = fileURLToPath(new URL("../../viewer/page/", import.meta.url));
 /** @type {{ [extension: string]: string }} */
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
-const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const [viewer = "http://127.0.0.1:8080", port = "8090"] = process.argv.slice(2);
 
 createServer(async (asked, response) => {
@@ -21,7 +23,11 @@ createServer(async (asked, response) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
     });
-    passed.on("error", (error) => response.writeHead(502, { "content-type": "application/json" }).end(JSON.stringify({ error: { message: String(error), field: null } })));
+    passed.on("error", (error) =>
+      response
+        .writeHead(502, { "content-type": "application/json" })
+        .end(JSON.stringify({ error: { message: String(error), field: null } })),
+    );
     response.on("close", () => passed.destroy());
     asked.pipe(passed);
     return;
@@ -29,7 +35,13 @@ createServer(async (asked, response) => {
   const path = normalize(pathname === "/" ? "/index.html" : pathname);
   try {
     const bytes = await readFile(join(PAGE, path));
-    response.writeHead(200, { "content-type": `${TYPES[extname(path)] ?? "text/plain"}; charset=utf-8`, "content-security-policy": POLICY, "cache-control": "no-store" }).end(bytes);
+    response
+      .writeHead(200, {
+        "content-type": `${TYPES[extname(path)] ?? "text/plain"}; charset=utf-8`,
+        "content-security-policy": POLICY,
+        "cache-control": "no-store",
+      })
+      .end(bytes);
   } catch {
     response.writeHead(404).end(`there is nothing at ${path}\n`);
   }

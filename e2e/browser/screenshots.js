@@ -62,7 +62,10 @@ try {
   }
   await picture("traces", "#/traces", ".row-link", { width: 1280, height: 700 });
   await picture("basket", `#/trace/${basket.traceId}`, ".row", { width: 1280, height: 1180 }, async (page) => {
-    await page.getByRole("row", { name: /POST \/orders/ }).nth(1).click();
+    await page
+      .getByRole("row", { name: /POST \/orders/ })
+      .nth(1)
+      .click();
   });
   await picture("operations", "#/operations", ".operations", { width: 1280, height: 620 });
   await picture("phone", `#/trace/${ids[0]}`, ".critical-path", { width: 360, height: 780, scheme: "dark" }, async (page) => {

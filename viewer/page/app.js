@@ -25,7 +25,8 @@ import { tracesView } from "./views/traces.js";
 
 /**
  * @typedef {{
- *   title: string, key: string, destroy: () => void, update?: (route: Route) => void, escape?: () => boolean, find?: () => void, compare?: () => void
+ *   title: string, key: string, destroy: () => void, update?: (route: Route) => void, escape?: () => boolean, find?: () => void,
+ *   compare?: () => void
  * }} View `key` tells whether another route is the same view; `escape` returns whether there was something to close.
  */
 
@@ -33,7 +34,12 @@ import { tracesView } from "./views/traces.js";
 const VIEWS = { traces: tracesView, trace: traceView, operations: operationsView, compare: compareView, run: runView, file: fileView };
 
 /** @type {[string, string, string][]} */
-const LINKS = [["traces", "Traces", "t"], ["operations", "Operations", "o"], ["compare", "Compare", "c"], ["run", "Run", "r"]];
+const LINKS = [
+  ["traces", "Traces", "t"],
+  ["operations", "Operations", "o"],
+  ["compare", "Compare", "c"],
+  ["run", "Run", "r"],
+];
 
 /** @param {Route} now */
 function keyOf({ view, id, params }) {
@@ -58,7 +64,15 @@ function show() {
   current = null;
   scrollTo(0, 0);
   if (!open) {
-    fill(main, h("div", { class: "page" }, h("h1", { tabindex: -1 }, "There is no such page"), h("p", null, h("a", { href: href("traces") }, "All traces"))));
+    fill(
+      main,
+      h(
+        "div",
+        { class: "page" },
+        h("h1", { tabindex: -1 }, "There is no such page"),
+        h("p", null, h("a", { href: href("traces") }, "All traces")),
+      ),
+    );
     return;
   }
   current = open(main, now);
@@ -75,7 +89,12 @@ function show() {
 }
 
 function drawNav() {
-  fill(nav, LINKS.map(([view, label, key]) => h("a", { href: href(view), "data-view": view, "aria-keyshortcuts": key, title: `${label} (${key})` }, label)));
+  fill(
+    nav,
+    LINKS.map(([view, label, key]) =>
+      h("a", { href: href(view), "data-view": view, "aria-keyshortcuts": key, title: `${label} (${key})` }, label),
+    ),
+  );
 }
 
 function drawTools() {
@@ -88,10 +107,32 @@ function drawTools() {
   });
   onStatus((status) => {
     const dropped = status.dropped.spans;
-    live.title = `${counted(status.received.spans, "span")} received, ${dropped > 0 ? `${counted(dropped, "span")} dropped` : "none dropped"}. fanout ${status.version}`;
+    const losses = dropped > 0 ? `${counted(dropped, "span")} dropped` : "none dropped";
+    live.title = `${counted(status.received.spans, "span")} received, ${losses}. fanout ${status.version}`;
   });
-  const help = h("button", { type: "button", class: "icon-button", "aria-label": "Keys and help", title: "Keys and help (?)", on: { click: () => helpDialog.open() } }, icon("help"));
-  fill(tools, live, h("button", { type: "button", class: "button quiet open-file", on: { click: pickFile }, title: "Analyse a trace file (f)" }, icon("open"), h("span", null, "Open file")), createSchemeSwitch(), help);
+  const help = h(
+    "button",
+    {
+      type: "button",
+      class: "icon-button",
+      "aria-label": "Keys and help",
+      title: "Keys and help (?)",
+      on: { click: () => helpDialog.open() },
+    },
+    icon("help"),
+  );
+  fill(
+    tools,
+    live,
+    h(
+      "button",
+      { type: "button", class: "button quiet open-file", on: { click: pickFile }, title: "Analyse a trace file (f)" },
+      icon("open"),
+      h("span", null, "Open file"),
+    ),
+    createSchemeSwitch(),
+    help,
+  );
 }
 
 /** @param {"trace"} view */
@@ -99,12 +140,24 @@ const isShown = (view) => route().view === view;
 
 /** @type {import("./lib/keyboard.js").Shortcut[]} */
 const shortcuts = [
-  ...LINKS.map(([view, label, key]) => ({ keys: key, label, group: "Go to", action: () => (view === "compare" && current?.compare ? compareOrGo() : navigate(href(view))) })),
+  ...LINKS.map(([view, label, key]) => ({
+    keys: key,
+    label,
+    group: "Go to",
+    action: () => (view === "compare" && current?.compare ? compareOrGo() : navigate(href(view))),
+  })),
   { keys: "f", label: "Open a file", group: "Go to", action: pickFile },
   { keys: "/", label: "Filter, or find a span", group: "Anywhere", action: () => current?.find?.() },
   { keys: "l", label: "Copy the link to what is shown", group: "Anywhere", action: () => copy(link()) },
   { keys: "?", label: "Show these keys", group: "Anywhere", action: () => helpDialog.open() },
-  { keys: "Escape", label: "Close; back to all traces", group: "Anywhere", action: () => { if (!(current?.escape?.() ?? false) && isShown("trace")) navigate(href("traces")); } },
+  {
+    keys: "Escape",
+    label: "Close; back to all traces",
+    group: "Anywhere",
+    action: () => {
+      if (!(current?.escape?.() ?? false) && isShown("trace")) navigate(href("traces"));
+    },
+  },
   { keys: "d", label: "Download the trace", group: "In a trace", action: () => document.getElementById("download")?.click() },
   { keys: "↑ ↓ j k", label: "Move through a list", group: "In a list" },
   { keys: "Enter", label: "Open", group: "In a list" },

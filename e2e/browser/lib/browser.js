@@ -24,7 +24,14 @@ export async function openBrowser() {
  * @param {Look} [look]
  */
 export async function openPage(browser, base, { width = 1280, height = 860, scheme = "light", clipboard = false } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, reducedMotion: "reduce", acceptDownloads: true, locale: "en-GB", timezoneId: "UTC" });
+  const context = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: scheme,
+    reducedMotion: "reduce",
+    acceptDownloads: true,
+    locale: "en-GB",
+    timezoneId: "UTC",
+  });
   if (clipboard) await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
   /** @type {string[]} */
   const wrong = [];
@@ -71,8 +78,15 @@ export async function assertAccessible(page, what) {
   const found = await page.evaluate(async () => {
     // @ts-expect-error axe is a global of its script.
     const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-    return violations.filter((/** @type {any} */ it) => it.impact === "serious" || it.impact === "critical")
-      .map((/** @type {any} */ it) => `${it.id}: ${it.help}: ${it.nodes.slice(0, 3).map((/** @type {any} */ node) => `${node.html} ${node.failureSummary}`).join(" | ")}`);
+    return violations
+      .filter((/** @type {any} */ it) => it.impact === "serious" || it.impact === "critical")
+      .map(
+        (/** @type {any} */ it) =>
+          `${it.id}: ${it.help}: ${it.nodes
+            .slice(0, 3)
+            .map((/** @type {any} */ node) => `${node.html} ${node.failureSummary}`)
+            .join(" | ")}`,
+      );
   });
   assert.deepEqual(found, [], what);
   const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

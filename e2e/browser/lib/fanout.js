@@ -75,27 +75,51 @@ function start(args) {
   let errors = "";
   /** @type {Set<() => void>} */
   const waiting = new Set();
-  const tell = () => { for (const look of waiting) look(); };
-  child.stdout.setEncoding("utf8").on("data", (text) => { output += text; tell(); });
-  child.stderr.setEncoding("utf8").on("data", (text) => { errors = (errors + text).slice(-20_000); });
+  const tell = () => {
+    for (const look of waiting) look();
+  };
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    output += text;
+    tell();
+  });
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    errors = (errors + text).slice(-20_000);
+  });
   let isEnded = false;
   const ended = new Promise((done) => {
-    const end = () => { isEnded = true; tell(); done(undefined); };
+    const end = () => {
+      isEnded = true;
+      tell();
+      done(undefined);
+    };
     child.once("close", end);
-    child.once("error", (error) => { errors += error.message; end(); });
+    child.once("error", (error) => {
+      errors += error.message;
+      end();
+    });
   });
 
   /** @param {RegExp} pattern @returns {Promise<string>} */
   function firstLine(pattern) {
     return new Promise((done, fail) => {
-      const timer = setTimeout(() => end(() => fail(new Error(`no line matches ${pattern} after ${START} ms:\n${output}${errors}`))), START);
+      const timer = setTimeout(
+        () => end(() => fail(new Error(`no line matches ${pattern} after ${START} ms:\n${output}${errors}`))),
+        START,
+      );
       const look = () => {
-        const line = output.split("\n").slice(0, -1).find((it) => pattern.test(it));
+        const line = output
+          .split("\n")
+          .slice(0, -1)
+          .find((it) => pattern.test(it));
         if (line !== undefined) end(() => done(line));
         else if (isEnded) end(() => fail(new Error(`fanout ${args[0]} has ended:\n${output}${errors}`)));
       };
       /** @param {() => void} then */
-      const end = (then) => { clearTimeout(timer); waiting.delete(look); then(); };
+      const end = (then) => {
+        clearTimeout(timer);
+        waiting.delete(look);
+        then();
+      };
       waiting.add(look);
       look();
     });

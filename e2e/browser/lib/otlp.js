@@ -34,7 +34,13 @@ export function traceOf(root, startMs = Date.now() - 10_000) {
     const spans = byService.get(node.service) ?? [];
     byService.set(node.service, spans);
     spans.push({
-      traceId, spanId, parentSpanId, name: node.name, kind: KINDS[node.kind], startTimeUnixNano: at(node.start), endTimeUnixNano: at(node.start + node.duration),
+      traceId,
+      spanId,
+      parentSpanId,
+      name: node.name,
+      kind: KINDS[node.kind],
+      startTimeUnixNano: at(node.start),
+      endTimeUnixNano: at(node.start + node.duration),
       attributes: attributesOf(node.attributes ?? {}),
       events: (node.events ?? []).map((event) => ({ name: event.name, timeUnixNano: at(event.at) })),
       status: node.error ? { code: 2, message: node.error } : {},
@@ -42,7 +48,8 @@ export function traceOf(root, startMs = Date.now() - 10_000) {
     for (const child of node.children ?? []) stack.push([child, spanId]);
   }
   const resourceSpans = [...byService].map(([service, spans]) => ({
-    resource: { attributes: attributesOf({ "service.name": service }) }, scopeSpans: [{ scope: { name: "browser-test" }, spans }],
+    resource: { attributes: attributesOf({ "service.name": service }) },
+    scopeSpans: [{ scope: { name: "browser-test" }, spans }],
   }));
   return { traceId, body: JSON.stringify({ resourceSpans }) };
 }
@@ -50,7 +57,15 @@ export function traceOf(root, startMs = Date.now() - 10_000) {
 /** @param {{ [name: string]: string | number | boolean }} values */
 function attributesOf(values) {
   return Object.entries(values).map(([key, value]) => ({
-    key, value: typeof value === "string" ? { stringValue: value } : typeof value === "boolean" ? { boolValue: value } : Number.isInteger(value) ? { intValue: String(value) } : { doubleValue: value },
+    key,
+    value:
+      typeof value === "string"
+        ? { stringValue: value }
+        : typeof value === "boolean"
+          ? { boolValue: value }
+          : Number.isInteger(value)
+            ? { intValue: String(value) }
+            : { doubleValue: value },
   }));
 }
 
@@ -63,11 +78,16 @@ function attributesOf(values) {
 export function split(body, matches) {
   const { resourceSpans } = JSON.parse(body);
   /** @param {boolean} wanted */
-  const part = (wanted) => JSON.stringify({
-    resourceSpans: resourceSpans.map((/** @type {any} */ it) => ({
-      ...it, scopeSpans: it.scopeSpans.map((/** @type {any} */ scope) => ({ ...scope, spans: scope.spans.filter((/** @type {any} */ span) => matches(span) === wanted) })),
-    })),
-  });
+  const part = (wanted) =>
+    JSON.stringify({
+      resourceSpans: resourceSpans.map((/** @type {any} */ it) => ({
+        ...it,
+        scopeSpans: it.scopeSpans.map((/** @type {any} */ scope) => ({
+          ...scope,
+          spans: scope.spans.filter((/** @type {any} */ span) => matches(span) === wanted),
+        })),
+      })),
+    });
   return [part(true), part(false)];
 }
 
@@ -80,16 +100,68 @@ export async function send(otlpHttp, body) {
 /** A shop whose handler makes three calls in turn, and one twelve times. @returns {Node} */
 export function shop() {
   return {
-    service: "storefront", name: "GET /basket", kind: "server", start: 0, duration: 760,
-    attributes: { "user_agent.original": '<img src=x onerror="document.title=`owned`">', "url.path": "/basket", "http.response.status_code": 200 },
+    service: "storefront",
+    name: "GET /basket",
+    kind: "server",
+    start: 0,
+    duration: 760,
+    attributes: {
+      "user_agent.original": '<img src=x onerror="document.title=`owned`">',
+      "url.path": "/basket",
+      "http.response.status_code": 200,
+    },
     children: [
-      { service: "storefront", name: "GET /session", kind: "client", start: 4, duration: 40, children: [{ service: "sessions", name: "GET /session", kind: "server", start: 6, duration: 36 }] },
-      { service: "storefront", name: "POST /orders", kind: "client", start: 48, duration: 420, children: [{
-        service: "orders", name: "POST /orders", kind: "server", start: 50, duration: 415,
-        children: Array.from({ length: 12 }, (_, i) => ({ service: "orders", name: "SELECT line_items", kind: /** @type {const} */ ("client"), start: 60 + i * 31, duration: 30, attributes: { "db.system.name": "postgresql", "db.query.text": `SELECT * FROM line_items WHERE order_id = ${i}` } })),
-      }] },
-      { service: "storefront", name: "GET /prices", kind: "client", start: 470, duration: 150, children: [{ service: "prices", name: "GET /prices", kind: "server", start: 472, duration: 146, events: [{ name: "cache miss", at: 480 }] }] },
-      { service: "storefront", name: "GET /stock", kind: "client", start: 474, duration: 230, error: "504", children: [{ service: "stock", name: "GET /stock", kind: "server", start: 476, duration: 226, error: "timeout after 220 ms" }] },
+      {
+        service: "storefront",
+        name: "GET /session",
+        kind: "client",
+        start: 4,
+        duration: 40,
+        children: [{ service: "sessions", name: "GET /session", kind: "server", start: 6, duration: 36 }],
+      },
+      {
+        service: "storefront",
+        name: "POST /orders",
+        kind: "client",
+        start: 48,
+        duration: 420,
+        children: [
+          {
+            service: "orders",
+            name: "POST /orders",
+            kind: "server",
+            start: 50,
+            duration: 415,
+            children: Array.from({ length: 12 }, (_, i) => ({
+              service: "orders",
+              name: "SELECT line_items",
+              kind: /** @type {const} */ ("client"),
+              start: 60 + i * 31,
+              duration: 30,
+              attributes: { "db.system.name": "postgresql", "db.query.text": `SELECT * FROM line_items WHERE order_id = ${i}` },
+            })),
+          },
+        ],
+      },
+      {
+        service: "storefront",
+        name: "GET /prices",
+        kind: "client",
+        start: 470,
+        duration: 150,
+        children: [
+          { service: "prices", name: "GET /prices", kind: "server", start: 472, duration: 146, events: [{ name: "cache miss", at: 480 }] },
+        ],
+      },
+      {
+        service: "storefront",
+        name: "GET /stock",
+        kind: "client",
+        start: 474,
+        duration: 230,
+        error: "504",
+        children: [{ service: "stock", name: "GET /stock", kind: "server", start: 476, duration: 226, error: "timeout after 220 ms" }],
+      },
       { service: "storefront", name: "render", kind: "internal", start: 706, duration: 50 },
     ],
   };
@@ -100,10 +172,24 @@ export function large(spans) {
   const batches = Math.ceil(Math.sqrt(spans));
   const each = Math.ceil((spans - 1) / batches) - 1;
   return {
-    service: "ingest", name: "nightly", kind: "internal", start: 0, duration: batches * 10,
+    service: "ingest",
+    name: "nightly",
+    kind: "internal",
+    start: 0,
+    duration: batches * 10,
     children: Array.from({ length: batches }, (_, i) => ({
-      service: "ingest", name: `batch ${i}`, kind: /** @type {const} */ ("client"), start: i * 10, duration: 9.5,
-      children: Array.from({ length: each }, (_, j) => ({ service: `worker-${j % 4}`, name: `row ${i}.${j}`, kind: /** @type {const} */ ("server"), start: i * 10 + (j / each) * 9, duration: 0.08 })),
+      service: "ingest",
+      name: `batch ${i}`,
+      kind: /** @type {const} */ ("client"),
+      start: i * 10,
+      duration: 9.5,
+      children: Array.from({ length: each }, (_, j) => ({
+        service: `worker-${j % 4}`,
+        name: `row ${i}.${j}`,
+        kind: /** @type {const} */ ("server"),
+        start: i * 10 + (j / each) * 9,
+        duration: 0.08,
+      })),
     })),
   };
 }

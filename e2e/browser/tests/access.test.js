@@ -31,18 +31,34 @@ after(async () => {
   await empty?.stop();
 });
 
-const LOOKS = /** @type {const} */ ([{ width: 1280, scheme: "light" }, { width: 1280, scheme: "dark" }, { width: 360, scheme: "light" }, { width: 360, scheme: "dark" }]);
+const LOOKS = /** @type {const} */ ([
+  { width: 1280, scheme: "light" },
+  { width: 1280, scheme: "dark" },
+  { width: 360, scheme: "light" },
+  { width: 360, scheme: "dark" },
+]);
 
 for (const look of LOOKS) {
   test(`axe finds nothing serious, and nothing is cut off: ${look.width} px, ${look.scheme}`, async () => {
     const opened = await openPage(browser, up.url, look);
     const { page } = opened;
-    const views = { traces: "#/traces", trace: `#/trace/${ids[0]}`, operations: "#/operations", compare: `#/compare?left=${ids[0]}&right=${ids[1]}`, "compare, nothing chosen": "#/compare", run: "#/run", file: "#/file" };
+    const views = {
+      traces: "#/traces",
+      trace: `#/trace/${ids[0]}`,
+      operations: "#/operations",
+      compare: `#/compare?left=${ids[0]}&right=${ids[1]}`,
+      "compare, nothing chosen": "#/compare",
+      run: "#/run",
+      file: "#/file",
+    };
     /** What is there when a view has been drawn. @type {{ [view: string]: string }} */
     const drawn = { traces: ".row-link", trace: ".row", operations: ".operations", compare: ".bar", run: ".card", file: ".empty" };
     for (const [name, hash] of Object.entries(views)) {
       await opened.go(hash);
-      await page.locator(drawn[name] ?? ".empty").first().waitFor();
+      await page
+        .locator(drawn[name] ?? ".empty")
+        .first()
+        .waitFor();
       await assertAccessible(page, name);
     }
     await opened.go(`#/trace/${ids[0]}`);
@@ -77,10 +93,11 @@ test("the scheme follows the system until it is chosen, and the choice is kept",
   const opened = await openPage(browser, up.url, { scheme: "dark" });
   const { page } = opened;
   await opened.go("#/traces");
-  const lightness = () => page.evaluate(() => {
-    const [r = 0, g = 0, b = 0] = (getComputedStyle(document.body).backgroundColor.match(/\d+/g) ?? []).map(Number);
-    return r + g + b;
-  });
+  const lightness = () =>
+    page.evaluate(() => {
+      const [r = 0, g = 0, b = 0] = (getComputedStyle(document.body).backgroundColor.match(/\d+/g) ?? []).map(Number);
+      return r + g + b;
+    });
   assert.ok((await lightness()) < 150);
   await page.getByRole("button", { name: /^Colours/ }).click();
   assert.ok((await lightness()) > 600);
@@ -93,7 +110,9 @@ test("the scheme follows the system until it is chosen, and the choice is kept",
 test("everything can be done with the keyboard alone", async () => {
   const opened = await openPage(browser, up.url, { clipboard: true });
   const { page } = opened;
-  const press = async (/** @type {string[]} */ ...keys) => { for (const key of keys) await page.keyboard.press(key); };
+  const press = async (/** @type {string[]} */ ...keys) => {
+    for (const key of keys) await page.keyboard.press(key);
+  };
   const focused = () => page.evaluate(() => document.activeElement?.textContent ?? "");
 
   await opened.go("#/traces");

@@ -37,15 +37,21 @@ test("spans that arrive move nothing and say nothing", async () => {
   await send(view.otlpHttp, first);
   await opened.go(`#/trace/${traceId}`);
   await page.locator('[role=treegrid][aria-rowcount="21"]').waitFor();
-  await page.getByRole("row", { name: /GET \/session/ }).first().click();
+  await page
+    .getByRole("row", { name: /GET \/session/ })
+    .first()
+    .click();
   await page.locator(".details h2", { hasText: "GET /session" }).waitFor();
   await page.locator(".details-body").evaluate((element) => element.scrollTo(0, 100));
   await page.locator(".details").getByRole("button", { name: "Copy name" }).focus();
   await page.evaluate(() => scrollTo(0, 0));
-  const state = () => page.evaluate(() => ({
-    y: scrollY, details: document.querySelector(".details-body")?.scrollTop, focus: document.activeElement?.getAttribute("aria-label"),
-    said: document.querySelector("[aria-live=polite]")?.textContent,
-  }));
+  const state = () =>
+    page.evaluate(() => ({
+      y: scrollY,
+      details: document.querySelector(".details-body")?.scrollTop,
+      focus: document.activeElement?.getAttribute("aria-label"),
+      said: document.querySelector("[aria-live=polite]")?.textContent,
+    }));
   const expected = await state();
   assert.deepEqual([expected.y, expected.details, expected.focus], [0, 100, "Copy name"]);
 
@@ -56,7 +62,13 @@ test("spans that arrive move nothing and say nothing", async () => {
   // The focused row is the same element still: a new one would be said again.
   await page.locator('.row[tabindex="0"]').focus();
   const row = await page.evaluateHandle(() => document.activeElement);
-  await send(view.otlpHttp, traceOf({ service: "storefront", name: "log", kind: "internal", start: 758, duration: 1 }, Date.now() - 10_000).body.replace(/"traceId":"\w+"/, `"traceId":"${traceId}"`));
+  await send(
+    view.otlpHttp,
+    traceOf({ service: "storefront", name: "log", kind: "internal", start: 758, duration: 1 }, Date.now() - 10_000).body.replace(
+      /"traceId":"\w+"/,
+      `"traceId":"${traceId}"`,
+    ),
+  );
   await page.locator('[role=treegrid][aria-rowcount="23"]').waitFor();
   assert.ok(await page.evaluate((before) => before === document.activeElement, row));
   await opened.end();
@@ -95,7 +107,8 @@ test("all traces that arrive before a frame are drawn in it, once", async () => 
     Object.assign(window, { frames, requestAnimationFrame: (/** @type {FrameRequestCallback} */ draw) => frames.push(draw) });
   });
   const pending = () => page.evaluate(() => /** @type {any} */ (window).frames.length);
-  const received = async () => Number(/([\d,]+)\sspans? received/.exec(await page.locator(".counters summary").innerText())?.[1]?.replaceAll(",", ""));
+  const received = async () =>
+    Number(/([\d,]+)\sspans? received/.exec(await page.locator(".counters summary").innerText())?.[1]?.replaceAll(",", ""));
   const before = await received();
   for (let i = 0; i < 5; i += 1) await send(view.otlpHttp, traceOf(shop()).body);
   await page.getByText(new RegExp(`${(before + 110).toLocaleString("en")}\\sspans received`)).waitFor();
@@ -112,7 +125,9 @@ test("what was dropped is said, and why", async () => {
   await opened.go("#/traces");
   const { body } = traceOf(shop());
   const response = await fetch(`http://${view.otlpHttp}/v1/traces`, {
-    method: "POST", headers: { "content-type": "application/json" }, body: body.replaceAll(/"spanId":"\w+"/g, '"spanId":"0000000000000000"'),
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: body.replaceAll(/"spanId":"\w+"/g, '"spanId":"0000000000000000"'),
   });
   assert.equal(response.status, 200);
   await page.getByText("22\u00a0spans dropped").click();
@@ -134,7 +149,10 @@ test("zooming and folding change the URL seldom, and in the end it is right", as
   const changes = await page.evaluate(() => {
     const replace = history.replaceState.bind(history);
     let number = 0;
-    history.replaceState = (...args) => { number += 1; replace(...args); };
+    history.replaceState = (...args) => {
+      number += 1;
+      replace(...args);
+    };
     for (let i = 0; i < 10; i += 1) document.activeElement?.dispatchEvent(new KeyboardEvent("keydown", { key: "+", bubbles: true }));
     return number;
   });
@@ -167,7 +185,10 @@ test("a trace that has made room for others is said to be gone, and what was sho
     assert.equal(await page.getByRole("link", { name: "Download" }).count(), 0);
 
     await opened.go(`#/compare?left=${first.traceId}&right=${last}`);
-    await page.getByRole("alert").filter({ hasText: /The first trace cannot be shown/ }).waitFor();
+    await page
+      .getByRole("alert")
+      .filter({ hasText: /The first trace cannot be shown/ })
+      .waitFor();
     await page.locator(".compared .bar").first().waitFor();
     opened.forgive(/status of 404/);
     await opened.end();

@@ -9,14 +9,50 @@ import { joinedPeriods, modelOf, panned, scaleOf, ticks, visibleRows, zoomed } f
 /** @param {number[]} depths @returns {TraceDetail} */
 function detail(depths) {
   return {
-    trace: { trace_id: "1", root: null, start: "0", start_ms: 0, duration: 100, spans: depths.length, errors: 0, services: [], avoidable: 0, saved: 0, certainty: "unknown", complete: true },
-    spans: depths.map((depth, i) => ({ span_id: `s${i}`, parent_span_id: null, service: "a", name: `n${i}`, kind: "client", start_offset: i, duration: 1, error: false, depth })),
-    critical_path: [{ span_id: "s2", start_offset: 0, duration: 5 }, { span_id: "gone", start_offset: 5, duration: 5 }],
-    fan_outs: [{
-      span_id: "s0", calls: ["s1", "s3"], wall: 10, sum: 2, union: 2, saved: 0, avoidable: 1, overlaps: [],
-      sequences: [{ calls: ["s1", "s3"], took: 2, together: 1, certainty: "unknown", sentence: "2 calls" }],
-    }],
-    problems: [], verdict: [],
+    trace: {
+      trace_id: "1",
+      root: null,
+      start: "0",
+      start_ms: 0,
+      duration: 100,
+      spans: depths.length,
+      errors: 0,
+      services: [],
+      avoidable: 0,
+      saved: 0,
+      certainty: "unknown",
+      complete: true,
+    },
+    spans: depths.map((depth, i) => ({
+      span_id: `s${i}`,
+      parent_span_id: null,
+      service: "a",
+      name: `n${i}`,
+      kind: "client",
+      start_offset: i,
+      duration: 1,
+      error: false,
+      depth,
+    })),
+    critical_path: [
+      { span_id: "s2", start_offset: 0, duration: 5 },
+      { span_id: "gone", start_offset: 5, duration: 5 },
+    ],
+    fan_outs: [
+      {
+        span_id: "s0",
+        calls: ["s1", "s3"],
+        wall: 10,
+        sum: 2,
+        union: 2,
+        saved: 0,
+        avoidable: 1,
+        overlaps: [],
+        sequences: [{ calls: ["s1", "s3"], took: 2, together: 1, certainty: "unknown", sentence: "2 calls" }],
+      },
+    ],
+    problems: [],
+    verdict: [],
   };
 }
 
@@ -47,14 +83,21 @@ test("a hundred thousand spans, each in the one before, take no recursion", () =
 });
 
 test("periods that touch are one", () => {
-  const joined = joinedPeriods([{ start_offset: 5, duration: 2 }, { start_offset: 0, duration: 3 }, { start_offset: 3, duration: 1 }]);
+  const joined = joinedPeriods([
+    { start_offset: 5, duration: 2 },
+    { start_offset: 0, duration: 3 },
+    { start_offset: 3, duration: 1 },
+  ]);
   assert.deepEqual([...joined], [0, 4, 5, 7]);
 });
 
 test("ticks are round, and few", () => {
   const { step, at } = ticks(scaleOf({ from: 0, to: 6.01e9 }, 720));
   assert.equal(step, 1e9);
-  assert.deepEqual(at, [0, 1, 2, 3, 4, 5, 6].map((s) => s * 1e9));
+  assert.deepEqual(
+    at,
+    [0, 1, 2, 3, 4, 5, 6].map((s) => s * 1e9),
+  );
 });
 
 test("zoom keeps its point in place and stays within the trace", () => {

@@ -31,19 +31,20 @@ const seconds = (text) => {
 const rowCount = async (page) => Number(await page.getByRole("treegrid").getAttribute("aria-rowcount"));
 
 /** How many milliseconds it takes to draw when the page scrolls: the median. @param {import("playwright-core").Page} page */
-const frameTime = (page) => page.evaluate(async () => {
-  const times = [];
-  for (let i = 0; i < 41; i += 1) {
-    // Another part each time.
-    scrollTo(0, (i * 7919) % (document.documentElement.scrollHeight - innerHeight));
-    await new Promise((done) => requestAnimationFrame(done));
-    const begun = performance.now();
-    // What the page draws in this frame comes before, and the browser's layout after.
-    await new Promise((done) => setTimeout(done));
-    times.push(performance.now() - begun);
-  }
-  return times.sort((a, b) => a - b)[20] ?? 0;
-});
+const frameTime = (page) =>
+  page.evaluate(async () => {
+    const times = [];
+    for (let i = 0; i < 41; i += 1) {
+      // Another part each time.
+      scrollTo(0, (i * 7919) % (document.documentElement.scrollHeight - innerHeight));
+      await new Promise((done) => requestAnimationFrame(done));
+      const begun = performance.now();
+      // What the page draws in this frame comes before, and the browser's layout after.
+      await new Promise((done) => setTimeout(done));
+      times.push(performance.now() - begun);
+    }
+    return times.sort((a, b) => a - b)[20] ?? 0;
+  });
 
 /** Sends a shop's trace, and opens it. @param {Awaited<ReturnType<typeof openPage>>} opened */
 async function openShop(opened) {
@@ -56,8 +57,19 @@ async function openShop(opened) {
 
 /** Sends a request through the gateway, so that there is a trace of it. */
 async function run() {
-  const body = { user: "ada", strategy: "sequential", policy: "fail_fast", deadline: null, callers: 1, backends: { user: { delay: "10ms" }, country: { delay: "10ms" } } };
-  const response = await fetch(`${up.url}/api/run`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const body = {
+    user: "ada",
+    strategy: "sequential",
+    policy: "fail_fast",
+    deadline: null,
+    callers: 1,
+    backends: { user: { delay: "10ms" }, country: { delay: "10ms" } },
+  };
+  const response = await fetch(`${up.url}/api/run`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
   assert.equal(response.status, 200, await response.text());
 }
 
@@ -76,7 +88,10 @@ describe("requests through the gateway", () => {
     assert.match(await page.locator(".run-result .verdict").innerText(), /one after the other/);
     assert.equal(await page.locator(".call-row").count(), 2);
     const commands = await page.locator(".terminal code").allInnerTexts();
-    assert.ok(commands.some((line) => /\bfanout compare /.test(line)) && commands.some((line) => line.startsWith("grpcurl ")), commands.join("\n"));
+    assert.ok(
+      commands.some((line) => /\bfanout compare /.test(line)) && commands.some((line) => line.startsWith("grpcurl ")),
+      commands.join("\n"),
+    );
     assert.match(page.url(), /strategy=sequential/);
     await page.getByRole("link", { name: "Open the trace" }).click();
     await page.locator(".verdict").waitFor();
@@ -92,7 +107,10 @@ describe("requests through the gateway", () => {
     await opened.go("#/run?delay.user=400ms&delay.country=400ms");
     await page.getByRole("button", { name: /Compare all/ }).click();
     await page.locator(".run").nth(2).waitFor();
-    assert.deepEqual((await page.locator(".run h3").allInnerTexts()).map((it) => it.split(/\s/)[0]?.toLowerCase()), ["sequential", "concurrent", "spawned"]);
+    assert.deepEqual(
+      (await page.locator(".run h3").allInnerTexts()).map((it) => it.split(/\s/)[0]?.toLowerCase()),
+      ["sequential", "concurrent", "spawned"],
+    );
     const [sequential = 0, concurrent = 0, spawned = 0] = (await page.locator(".run-took").allInnerTexts()).map(seconds);
     assert.ok(sequential >= 0.8, `sequential took ${sequential} s`);
     assert.ok(concurrent < sequential - 0.2 && spawned < sequential - 0.2, `${sequential}, ${concurrent}, ${spawned} s`);
@@ -197,9 +215,18 @@ describe("traces", () => {
     await openShop(opened);
     assert.match(await page.locator(".verdict").first().innerText(), /It took 760\sms; joining calls would save/);
     assert.equal(await rowCount(page), 22);
-    for (const mark of [".overlap", ".critical-path", ".ghost", ".handover", ".bar"]) assert.ok((await page.locator(`.drawing ${mark}`).count()) > 0, mark);
+    for (const mark of [".overlap", ".critical-path", ".ghost", ".handover", ".bar"]) {
+      assert.ok((await page.locator(`.drawing ${mark}`).count()) > 0, mark);
+    }
     assert.ok((await page.getByText("in turn", { exact: true }).count()) >= 11, "each SELECT but the first waited for the one before");
-    assert.equal(await page.getByRole("row", { name: /GET \/stock/ }).first().locator(".badge.error").count(), 1);
+    assert.equal(
+      await page
+        .getByRole("row", { name: /GET \/stock/ })
+        .first()
+        .locator(".badge.error")
+        .count(),
+      1,
+    );
 
     await page.getByRole("button", { name: "Show it" }).first().click();
     assert.match(await page.locator(".details .note").innerText(), /12 calls of SELECT line_items/);
@@ -218,8 +245,14 @@ describe("traces", () => {
     const opened = await openPage(browser, up.url);
     const { page } = opened;
     await openShop(opened);
-    await page.getByRole("row", { name: /GET \/session/ }).first().click();
-    await page.getByRole("row", { name: /POST \/orders/ }).nth(1).focus();
+    await page
+      .getByRole("row", { name: /GET \/session/ })
+      .first()
+      .click();
+    await page
+      .getByRole("row", { name: /POST \/orders/ })
+      .nth(1)
+      .focus();
     await page.keyboard.press("ArrowLeft");
     await page.keyboard.press("+");
     await page.waitForURL(/from=/);
@@ -241,7 +274,9 @@ describe("traces", () => {
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download" }).click()]);
     const text = await readFile(await download.path(), "utf8");
     const document = JSON.parse(text);
-    const spans = document.resourceSpans.flatMap((/** @type {any} */ it) => it.scopeSpans.flatMap((/** @type {any} */ scope) => scope.spans));
+    const spans = document.resourceSpans.flatMap((/** @type {any} */ it) =>
+      it.scopeSpans.flatMap((/** @type {any} */ scope) => scope.spans),
+    );
     assert.equal(spans.length, 22);
     assert.ok(spans.every((/** @type {any} */ span) => span.traceId === traceId));
 
@@ -288,7 +323,9 @@ describe("traces", () => {
     await send(up.otlpHttp, b.body);
     await opened.go(`#/compare?left=${a.traceId}&right=${b.traceId}`);
     await page.locator(".compared").nth(1).locator(".bar").first().waitFor();
-    const [left = 0, right = 0] = await page.locator(".compared").evaluateAll((sections) => sections.map((section) => section.querySelector(".bar")?.getBoundingClientRect().width ?? 0));
+    const [left = 0, right = 0] = await page
+      .locator(".compared")
+      .evaluateAll((sections) => sections.map((section) => section.querySelector(".bar")?.getBoundingClientRect().width ?? 0));
     assert.ok(Math.abs(right / left - 2) < 0.05, `${left} and ${right} px`);
     assert.match(await page.locator(".verdict").innerText(), /first took 760\sms less/);
     await opened.end();
@@ -304,7 +341,10 @@ describe("traces", () => {
     // Joining saves most of 360 ms in POST /orders, and in GET /basket, which waits for it, less; in GET /prices nothing.
     const names = await page.locator(".operations .row-link").allInnerTexts();
     const ranks = ["POST /orders", "GET /basket", "GET /prices"].map((name) => names.indexOf(name));
-    assert.ok(ranks.every((rank, i) => rank >= 0 && (i === 0 || rank > (ranks[i - 1] ?? 0))), names.join());
+    assert.ok(
+      ranks.every((rank, i) => rank >= 0 && (i === 0 || rank > (ranks[i - 1] ?? 0))),
+      names.join(),
+    );
     assert.match(await page.locator(".operations tbody tr").filter({ has: link }).innerText(), /12 calls of SELECT line_items/);
     await link.click();
     await page.waitForURL(/operation=POST/);

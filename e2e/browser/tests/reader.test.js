@@ -40,7 +40,10 @@ test("a late answer to what is asked for no longer is known as such, and starts 
   const { now, later, reads, end } = reader();
   now();
   now();
-  assert.deepEqual(reads.map(({ signal }) => signal.aborted), [true, false]);
+  assert.deepEqual(
+    reads.map(({ signal }) => signal.aborted),
+    [true, false],
+  );
   later();
   reads[0]?.answer();
   await settled();

@@ -7,8 +7,19 @@ import { comparisonSentence, runSentence } from "../../../viewer/page/views/run-
 /** @typedef {import("../../../viewer/page/lib/api.js").Run} Run */
 
 /** @param {string} strategy @param {number} seconds @param {Partial<Run>} [more] @returns {Run} */
-const run = (strategy, seconds, more) =>
-  ({ trace_id: null, strategy, ok: true, code: "OK", message: "", wall: seconds * 1e9, total: 2e9, saved: 0, avoidable: 0, calls: [], ...more });
+const run = (strategy, seconds, more) => ({
+  trace_id: null,
+  strategy,
+  ok: true,
+  code: "OK",
+  message: "",
+  wall: seconds * 1e9,
+  total: 2e9,
+  saved: 0,
+  avoidable: 0,
+  calls: [],
+  ...more,
+});
 
 /** @param {string} text */
 const plain = (text) => text.replaceAll("\u00a0", " ");
@@ -37,7 +48,14 @@ test("what failed is not compared, however fast", () => {
 });
 
 test("a run is explained by what it saved, or could save", () => {
-  const calls = Array.from({ length: 2 }, () => ({ name: "user", method: "", start_offset: 0, duration: 1e9, state: "ok", critical: true }));
+  const calls = Array.from({ length: 2 }, () => ({
+    name: "user",
+    method: "",
+    start_offset: 0,
+    duration: 1e9,
+    state: "ok",
+    critical: true,
+  }));
   const expected = /** @type {const} */ ([
     [run("concurrent", 1, { calls, saved: 1e9 }), "2 calls of 2.00 s together took 1.00 s: running at the same time saved 1.00 s."],
     [run("sequential", 2, { calls, avoidable: 1e9 }), "2 calls one after the other took 2.00 s: at the same time they would take 1.00 s."],
@@ -45,5 +63,8 @@ test("a run is explained by what it saved, or could save", () => {
   ]);
   for (const [one, text] of expected) assert.equal(plain(runSentence([one], 2e9)), text);
   const many = [run("sequential", 2), run("sequential", 1, { ok: false })];
-  assert.equal(plain(runSentence(many, 2.1e9)), "2 callers at once: each took 1.00 s to 2.00 s, and all were done after 2.10 s. 1 of them failed.");
+  assert.equal(
+    plain(runSentence(many, 2.1e9)),
+    "2 callers at once: each took 1.00 s to 2.00 s, and all were done after 2.10 s. 1 of them failed.",
+  );
 });

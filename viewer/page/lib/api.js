@@ -66,7 +66,8 @@
 
 /**
  * @typedef {{
- *   name: string, method: string, start_offset: number, duration: number, state: string, message?: string | null, critical: boolean, chain?: unknown
+ *   name: string, method: string, start_offset: number, duration: number, state: string, message?: string | null, critical: boolean,
+ *   chain?: unknown
  * }} RunCall
  */
 
@@ -125,7 +126,11 @@ async function request(path, init) {
   }
   if (!response.ok) {
     const error = body?.error;
-    throw new ApiError(error?.message ?? `The viewer answered ${response.status} ${response.statusText}.`, response.status, error?.field ?? null);
+    throw new ApiError(
+      error?.message ?? `The viewer answered ${response.status} ${response.statusText}.`,
+      response.status,
+      error?.field ?? null,
+    );
   }
   return body;
 }

@@ -68,7 +68,9 @@ export function refill(parent, ...children) {
   if (parent.isEqualNode(fresh)) return;
   const focused = parent.contains(document.activeElement) && document.activeElement !== parent ? document.activeElement : null;
   const focusable = focused && counterpart(focused);
-  const scrolled = [...parent.querySelectorAll("*")].filter((old) => old.scrollTop > 0).map((old) => ({ top: old.scrollTop, element: counterpart(old) }));
+  const scrolled = [...parent.querySelectorAll("*")]
+    .filter((old) => old.scrollTop > 0)
+    .map((old) => ({ top: old.scrollTop, element: counterpart(old) }));
   parent.replaceChildren(...fresh.childNodes);
   for (const { element, top } of scrolled) element?.scrollTo({ top });
   if (focusable instanceof HTMLElement) focusable.focus({ preventScroll: true });

@@ -39,7 +39,12 @@ export async function copy(text) {
  * @param {string} [visible] Written on it; else it is only an icon.
  */
 export function copyButton(text, label, visible) {
-  const button = h("button", { type: "button", class: visible ? "button quiet" : "icon-button", "aria-label": visible ? null : label, title: label }, icon("copy"), visible);
+  const button = h(
+    "button",
+    { type: "button", class: visible ? "button quiet" : "icon-button", "aria-label": visible ? null : label, title: label },
+    icon("copy"),
+    visible,
+  );
   button.addEventListener("click", async () => {
     const copied = await copy(text());
     button.replaceChildren(icon(copied ? "check" : "cross"), visible ? (copied ? "Copied" : "Not allowed") : "");
@@ -54,9 +59,13 @@ export function copyButton(text, label, visible) {
  * @param {string} [name] What it is, before the line.
  */
 export function commandLine(command, name) {
-  return h("div", { class: "command" }, name && h("span", { class: "command-name" }, name),
+  return h(
+    "div",
+    { class: "command" },
+    name && h("span", { class: "command-name" }, name),
     h("code", { tabindex: 0, "aria-label": `${name ? `${name}: ` : ""}${command}`, role: "textbox", "aria-readonly": "true" }, command),
-    copyButton(() => command, `Copy ${name ?? "the line"}`));
+    copyButton(() => command, `Copy ${name ?? "the line"}`),
+  );
 }
 
 /** @param {unknown} error */

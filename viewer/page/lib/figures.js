@@ -14,9 +14,12 @@ import { duration } from "./format.js";
 export function durationBar(whole, avoidable, longest) {
   const share = Math.max(0.5, (whole / Math.max(1, longest)) * 100);
   const saved = Math.min(1, avoidable / Math.max(1, whole)) * share;
-  return s("svg", { class: "duration-bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true", height: 8 },
+  return s(
+    "svg",
+    { class: "duration-bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true", height: 8 },
     s("rect", { class: "duration-kept", width: (share - saved).toFixed(2), height: 8 }),
-    saved > 0 && s("rect", { class: "duration-avoidable", x: (share - saved).toFixed(2), width: saved.toFixed(2), height: 8 }));
+    saved > 0 && s("rect", { class: "duration-avoidable", x: (share - saved).toFixed(2), width: saved.toFixed(2), height: 8 }),
+  );
 }
 
 /** @type {{ [certainty in Certainty]: string }} */
@@ -40,5 +43,10 @@ export const isWorthwhile = (avoidable, whole) => avoidable > whole * 0.01;
  */
 export function saving(avoidable, whole, certainty) {
   if (!isWorthwhile(avoidable, whole)) return h("span", { class: "quiet number" }, avoidable > 0 ? duration(avoidable) : "–");
-  return h("span", { class: "saving" }, h("strong", { class: "number" }, duration(avoidable)), h("span", { class: "certainty" }, certaintyWord(certainty)));
+  return h(
+    "span",
+    { class: "saving" },
+    h("strong", { class: "number" }, duration(avoidable)),
+    h("span", { class: "certainty" }, certaintyWord(certainty)),
+  );
 }

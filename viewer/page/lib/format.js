@@ -20,7 +20,11 @@ export function duration(ns) {
   if (ns === 0) return `0${NBSP}s`;
   if (ns >= HOUR - 0.5 * MINUTE) return two(ns, HOUR, "h", MINUTE, "min");
   if (ns >= MINUTE - 0.5 * SECOND) return two(ns, MINUTE, "min", SECOND, "s");
-  for (const [unit, name] of /** @type {const} */ ([[SECOND, "s"], [MS, "ms"], [1e3, "µs"]])) {
+  for (const [unit, name] of /** @type {const} */ ([
+    [SECOND, "s"],
+    [MS, "ms"],
+    [1e3, "µs"],
+  ])) {
     // What rounds up to 1000 of the smaller unit is written in the larger one.
     if (ns >= unit * 0.9995) return `${digits(ns / unit)}${NBSP}${name}`;
   }
@@ -71,7 +75,11 @@ export const counted = (n, one, many = `${one}s`) => `${COUNT.format(n)}${NBSP}$
 
 /** @param {number} n */
 export function bytes(n) {
-  return n >= 1 << 30 ? `${(n / 2 ** 30).toFixed(1)}${NBSP}GiB` : n >= 1 << 20 ? `${(n / 2 ** 20).toFixed(n < 10 << 20 ? 1 : 0)}${NBSP}MiB` : `${Math.ceil(n / 1024)}${NBSP}KiB`;
+  return n >= 1 << 30
+    ? `${(n / 2 ** 30).toFixed(1)}${NBSP}GiB`
+    : n >= 1 << 20
+      ? `${(n / 2 ** 20).toFixed(n < 10 << 20 ? 1 : 0)}${NBSP}MiB`
+      : `${Math.ceil(n / 1024)}${NBSP}KiB`;
 }
 
 /** @param {number} part @param {number} whole */

@@ -23,7 +23,10 @@ export function setLetters(on) {
 }
 
 /** @param {EventTarget | null} target */
-const isField = (target) => target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) && !(target instanceof HTMLInputElement && /^(checkbox|radio|button|file)$/.test(target.type));
+const isField = (target) =>
+  target instanceof HTMLElement &&
+  (target.isContentEditable || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) &&
+  !(target instanceof HTMLInputElement && /^(checkbox|radio|button|file)$/.test(target.type));
 
 /**
  * @param {Shortcut[]} shortcuts
@@ -59,7 +62,8 @@ export function rove(container, selector, onKey) {
   /** Exactly one can be reached by Tab. */
   function refresh() {
     const elements = all();
-    const current = elements.find((element) => element === document.activeElement) ?? elements.find((element) => element.tabIndex === 0) ?? elements[0];
+    const current =
+      elements.find((element) => element === document.activeElement) ?? elements.find((element) => element.tabIndex === 0) ?? elements[0];
     if (current) take(current);
   }
   container.addEventListener("focusin", (event) => {

@@ -35,7 +35,16 @@ export function createCounters() {
     const value = h("dd", { class: "number" });
     return { read, value, element: h("div", { hidden: true }, h("dt", null, name), value) };
   });
-  const element = h("details", { class: "counters" }, line, h("dl", null, rows.map((row) => row.element)));
+  const element = h(
+    "details",
+    { class: "counters" },
+    line,
+    h(
+      "dl",
+      null,
+      rows.map((row) => row.element),
+    ),
+  );
 
   /** @param {Status} status */
   function draw(status) {
@@ -45,12 +54,15 @@ export function createCounters() {
       forwarded !== null && forwarded.dropped > 0 && `${counted(forwarded.dropped, "request")} not forwarded`,
       saved !== null && saved.dropped > 0 && `${counted(saved.dropped, "request")} not saved`,
     ].filter((it) => it !== false);
-    fill(line, `${counted(status.traces, "trace")} and ${counted(status.spans, "span")} here, ${counted(status.received.spans, "span")} received, `,
-      losses.length > 0 ? h("span", { class: "warn" }, losses.join(", ")) : "none dropped");
+    fill(
+      line,
+      `${counted(status.traces, "trace")} and ${counted(status.spans, "span")} here, ${counted(status.received.spans, "span")} received, `,
+      losses.length > 0 ? h("span", { class: "warn" }, losses.join(", ")) : "none dropped",
+    );
     for (const { read, value, element: row } of rows) {
       const now = read(status);
       row.hidden = now === null;
-      const text = typeof now === "number" ? count(now) : now ?? "";
+      const text = typeof now === "number" ? count(now) : (now ?? "");
       if (value.textContent !== text) value.textContent = text;
     }
   }

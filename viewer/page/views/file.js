@@ -56,9 +56,21 @@ export function installDrop() {
   let depth = 0;
   /** @param {DragEvent} event */
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files") ?? false;
-  addEventListener("dragenter", (event) => { if (hasFiles(event)) { depth += 1; veil.hidden = false; } });
-  addEventListener("dragleave", (event) => { if (hasFiles(event) && (depth -= 1) <= 0) { depth = 0; veil.hidden = true; } });
-  addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
+  addEventListener("dragenter", (event) => {
+    if (hasFiles(event)) {
+      depth += 1;
+      veil.hidden = false;
+    }
+  });
+  addEventListener("dragleave", (event) => {
+    if (hasFiles(event) && (depth -= 1) <= 0) {
+      depth = 0;
+      veil.hidden = true;
+    }
+  });
+  addEventListener("dragover", (event) => {
+    if (hasFiles(event)) event.preventDefault();
+  });
   addEventListener("drop", (event) => {
     depth = 0;
     veil.hidden = true;
@@ -85,25 +97,95 @@ export function fileView(main) {
     const at = Math.min(Math.max(Number(route().params.get("trace") ?? 0) || 0, 0), result.traces.length - 1);
     const detail = result.traces[at];
     if (!detail) {
-      return fill(main, h("div", { class: "page" }, h("h1", { tabindex: -1 }, name), h("section", { class: "empty" }, h("h2", null, "No trace in this file"), h("ul", null, result.problems.map((problem) => h("li", null, problem))))));
+      return fill(
+        main,
+        h(
+          "div",
+          { class: "page" },
+          h("h1", { tabindex: -1 }, name),
+          h(
+            "section",
+            { class: "empty" },
+            h("h2", null, "No trace in this file"),
+            h(
+              "ul",
+              null,
+              result.problems.map((problem) => h("li", null, problem)),
+            ),
+          ),
+        ),
+      );
     }
     page = createTracePage(detail, route().params, { stored: false });
-    const select = h("select", { class: "input", id: "file-trace", on: { change: () => { replaceParams({ trace: select.value, span: null, fold: null, from: null, to: null }); draw(); } } },
-      result.traces.map((it, i) => h("option", { value: i }, `${shortName(it.trace.root?.name || "no root")}  ${duration(it.trace.duration)}`)));
+    const select = h(
+      "select",
+      {
+        class: "input",
+        id: "file-trace",
+        on: {
+          change: () => {
+            replaceParams({ trace: select.value, span: null, fold: null, from: null, to: null });
+            draw();
+          },
+        },
+      },
+      result.traces.map((it, i) =>
+        h("option", { value: i }, `${shortName(it.trace.root?.name || "no root")}  ${duration(it.trace.duration)}`),
+      ),
+    );
     select.value = String(at);
-    fill(main, h("div", { class: "file-bar" },
-      h("p", null, h("strong", null, name), h("span", { class: "quiet" }, ` · ${result.format} · ${counted(result.traces.length, "trace")} · kept nowhere`)),
-      result.traces.length > 1 && h("div", { class: "field" }, h("label", { for: "file-trace" }, "Trace"), select),
-      h("button", { type: "button", class: "button quiet", on: { click: pickFile } }, "Open another file"),
-      result.problems.length > 0 && h("details", { class: "more" }, h("summary", null, counted(result.problems.length, "problem")), h("ul", null, result.problems.slice(0, 200).map((problem) => h("li", null, problem))))), page.element);
+    fill(
+      main,
+      h(
+        "div",
+        { class: "file-bar" },
+        h(
+          "p",
+          null,
+          h("strong", null, name),
+          h("span", { class: "quiet" }, ` · ${result.format} · ${counted(result.traces.length, "trace")} · kept nowhere`),
+        ),
+        result.traces.length > 1 && h("div", { class: "field" }, h("label", { for: "file-trace" }, "Trace"), select),
+        h("button", { type: "button", class: "button quiet", on: { click: pickFile } }, "Open another file"),
+        result.problems.length > 0 &&
+          h(
+            "details",
+            { class: "more" },
+            h("summary", null, counted(result.problems.length, "problem")),
+            h(
+              "ul",
+              null,
+              result.problems.slice(0, 200).map((problem) => h("li", null, problem)),
+            ),
+          ),
+      ),
+      page.element,
+    );
   }
 
   function drawNone() {
     const failed = opened !== null && "error" in opened ? opened : null;
-    fill(main, h("div", { class: "page" }, h("h1", { tabindex: -1 }, failed ? failed.name : "Open a file"), failed && errorBox(failed.error),
-      h("section", { class: "empty" }, h("h2", null, "Drop a trace file here"),
-        h("p", null, "OTLP (JSON or protobuf), Jaeger or Zipkin JSON. It is analysed on this computer and kept nowhere, so that a link to it cannot be shared: share the file."),
-        h("button", { type: "button", class: "button primary", on: { click: pickFile } }, "Pick a file"))));
+    fill(
+      main,
+      h(
+        "div",
+        { class: "page" },
+        h("h1", { tabindex: -1 }, failed ? failed.name : "Open a file"),
+        failed && errorBox(failed.error),
+        h(
+          "section",
+          { class: "empty" },
+          h("h2", null, "Drop a trace file here"),
+          h(
+            "p",
+            null,
+            "OTLP (JSON or protobuf), Jaeger or Zipkin JSON. It is analysed on this computer and kept nowhere, ",
+            "so that a link to it cannot be shared: share the file.",
+          ),
+          h("button", { type: "button", class: "button primary", on: { click: pickFile } }, "Pick a file"),
+        ),
+      ),
+    );
   }
 
   redraw = draw;

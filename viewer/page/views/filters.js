@@ -22,10 +22,35 @@ export function createFilters(params, changed) {
   const error = h("input", { type: "checkbox", id: "filter-error" });
   const clearButton = h("button", { type: "button", class: "button quiet", on: { click: clear } }, "Clear");
   const problem = h("p", { class: "field-error", id: "filter-problem", role: "alert" });
-  const toggle = h("button", { type: "button", class: "button filter-toggle", "aria-expanded": "false", "aria-controls": "filters", on: { click: () => open(!element.classList.contains("open")) } }, "Filter");
-  const element = h("form", { class: "filters", id: "filters", role: "search", "aria-label": "Filter the traces", on: { submit: (event) => event.preventDefault() } },
-    field("Service", service, "wide"), field("Operation", operation, "wide"), field("Took at least", min), field("at most", max), field("Could save at least", avoidable),
-    h("label", { class: "check", for: "filter-error" }, error, "With errors"), clearButton, problem);
+  const toggle = h(
+    "button",
+    {
+      type: "button",
+      class: "button filter-toggle",
+      "aria-expanded": "false",
+      "aria-controls": "filters",
+      on: { click: () => open(!element.classList.contains("open")) },
+    },
+    "Filter",
+  );
+  const element = h(
+    "form",
+    {
+      class: "filters",
+      id: "filters",
+      role: "search",
+      "aria-label": "Filter the traces",
+      on: { submit: (event) => event.preventDefault() },
+    },
+    field("Service", service, "wide"),
+    field("Operation", operation, "wide"),
+    field("Took at least", min),
+    field("at most", max),
+    field("Could save at least", avoidable),
+    h("label", { class: "check", for: "filter-error" }, error, "With errors"),
+    clearButton,
+    problem,
+  );
   /** @type {{ name: string, operations: string[] }[]} */
   let services = [];
 
@@ -39,7 +64,16 @@ export function createFilters(params, changed) {
 
   /** @param {string} id @param {string} placeholder */
   function duration(id, placeholder) {
-    return h("input", { class: "input short", id, type: "text", inputmode: "text", placeholder, autocomplete: "off", spellcheck: "false", "aria-describedby": "filter-problem" });
+    return h("input", {
+      class: "input short",
+      id,
+      type: "text",
+      inputmode: "text",
+      placeholder,
+      autocomplete: "off",
+      spellcheck: "false",
+      "aria-describedby": "filter-problem",
+    });
   }
 
   /** @param {string} label @param {HTMLElement} input @param {string} [more] */
@@ -57,7 +91,11 @@ export function createFilters(params, changed) {
   /** @param {HTMLSelectElement} select @param {string} all @param {string[]} values @param {string} chosen */
   function options(select, all, values, chosen) {
     const list = chosen && !values.includes(chosen) ? [chosen, ...values] : values;
-    fill(select, h("option", { value: "" }, all), list.map((value) => h("option", { value }, shortName(value))));
+    fill(
+      select,
+      h("option", { value: "" }, all),
+      list.map((value) => h("option", { value }, shortName(value))),
+    );
     select.value = chosen;
   }
 
@@ -77,7 +115,9 @@ export function createFilters(params, changed) {
   function read(now) {
     for (const [name, input] of Object.entries(inputs)) {
       const value = now.get(name) ?? "";
-      if (input instanceof HTMLSelectElement && value && ![...input.options].some((option) => option.value === value)) input.append(h("option", { value }, value));
+      if (input instanceof HTMLSelectElement && value && ![...input.options].some((option) => option.value === value)) {
+        input.append(h("option", { value }, value));
+      }
       input.value = value;
     }
     error.checked = now.get("error") === "true";
@@ -85,7 +125,10 @@ export function createFilters(params, changed) {
   }
 
   /** @returns {{ [name: string]: string }} */
-  const values = () => ({ ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()])), error: error.checked ? "true" : "" });
+  const values = () => ({
+    ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()])),
+    error: error.checked ? "true" : "",
+  });
 
   function isActive() {
     return Object.values(values()).some((value) => value !== "");

@@ -28,11 +28,26 @@ export function questionCards() {
   }
 
   return {
-    element: h("section", { class: "questions", "aria-labelledby": "questions-title" },
-      h("div", { class: "title-row" },
-        h("div", null, h("h2", { id: "questions-title" }, "Four questions, answered by running them"), h("p", { class: "quiet" }, "Each button sends real requests through the gateway and measures them.")),
-        all),
-      h("div", { class: "cards" }, cards.map(({ element }) => element))),
+    element: h(
+      "section",
+      { class: "questions", "aria-labelledby": "questions-title" },
+      h(
+        "div",
+        { class: "title-row" },
+        h(
+          "div",
+          null,
+          h("h2", { id: "questions-title" }, "Four questions, answered by running them"),
+          h("p", { class: "quiet" }, "Each button sends real requests through the gateway and measures them."),
+        ),
+        all,
+      ),
+      h(
+        "div",
+        { class: "cards" },
+        cards.map(({ element }) => element),
+      ),
+    ),
   };
 }
 
@@ -40,9 +55,20 @@ export function questionCards() {
 function card(number, title, claim) {
   const text = h("p", { class: "claim" }, claim);
   const result = h("div", { class: "card-result" }, h("p", { class: "quiet" }, "Not run yet."));
-  const button = h("button", { type: "button", class: "button", "aria-describedby": `question-${number}`, on: { click: run } }, icon("play"), "Run it");
-  const element = h("article", { class: "card", id: `card-${number}`, "aria-labelledby": `question-${number}` },
-    h("header", null, h("span", { class: "card-number", "aria-hidden": "true" }, number), h("h3", { id: `question-${number}` }, title)), text, result, button);
+  const button = h(
+    "button",
+    { type: "button", class: "button", "aria-describedby": `question-${number}`, on: { click: run } },
+    icon("play"),
+    "Run it",
+  );
+  const element = h(
+    "article",
+    { class: "card", id: `card-${number}`, "aria-labelledby": `question-${number}` },
+    h("header", null, h("span", { class: "card-number", "aria-hidden": "true" }, number), h("h3", { id: `question-${number}` }, title)),
+    text,
+    result,
+    button,
+  );
 
   /** @type {Promise<void> | null} */
   let running = null;
@@ -63,7 +89,8 @@ function card(number, title, claim) {
       text.textContent = answer.claim;
       fill(result, answerOf(answer));
       scaleMeters(element.parentElement ?? element);
-      announce(`${title}: expected ${duration(answer.expected.duration)}, measured ${duration(answer.measured.duration)}. ${answer.holds ? "It holds." : "It does not hold."}`);
+      const figures = `expected ${duration(answer.expected.duration)}, measured ${duration(answer.measured.duration)}`;
+      announce(`${title}: ${figures}. ${answer.holds ? "It holds." : "It does not hold."}`);
     } catch (error) {
       fill(result, errorBox(error));
     }
@@ -78,7 +105,9 @@ function card(number, title, claim) {
 function scaleMeters(cards) {
   const meters = /** @type {HTMLElement[]} */ ([...cards.querySelectorAll(".meter")]);
   const longest = Math.max(1, ...meters.map((meter) => Number(meter.dataset["ns"])));
-  for (const meter of meters) meter.style.setProperty("width", `${Math.max(0.5, (Number(meter.dataset["ns"]) / longest) * 100).toFixed(2)}%`);
+  for (const meter of meters) {
+    meter.style.setProperty("width", `${Math.max(0.5, (Number(meter.dataset["ns"]) / longest) * 100).toFixed(2)}%`);
+  }
 }
 
 /** @param {Answer} answer */
@@ -86,12 +115,51 @@ function answerOf({ expected, measured, holds, runs, commands }) {
   const isOneStrategy = new Set(runs.map((run) => run.strategy)).size === 1;
   const traces = runs.filter((run) => run.trace_id);
   return [
-    h("dl", { class: "expected" },
-      h("div", null, h("dt", null, "Expected"), h("dd", { class: "number" }, duration(expected.duration)), h("span", { class: "meter outlined", "aria-hidden": "true", "data-ns": expected.duration })),
-      h("div", null, h("dt", null, "Measured"), h("dd", { class: "number" }, duration(measured.duration)), h("span", { class: "meter", "aria-hidden": "true", "data-ns": measured.duration }))),
+    h(
+      "dl",
+      { class: "expected" },
+      h(
+        "div",
+        null,
+        h("dt", null, "Expected"),
+        h("dd", { class: "number" }, duration(expected.duration)),
+        h("span", { class: "meter outlined", "aria-hidden": "true", "data-ns": expected.duration }),
+      ),
+      h(
+        "div",
+        null,
+        h("dt", null, "Measured"),
+        h("dd", { class: "number" }, duration(measured.duration)),
+        h("span", { class: "meter", "aria-hidden": "true", "data-ns": measured.duration }),
+      ),
+    ),
     h("p", { class: "quiet how" }, expected.text),
-    h("p", { class: holds ? "holds" : "holds not" }, icon(holds ? "check" : "cross"), holds ? "As expected" : `Not as expected: ${measured.text}`),
-    traces.length > 0 && h("p", { class: "trace-links" }, "See it: ", traces.slice(0, 4).map((run, i) => h("a", { href: href("trace", run.trace_id) }, isOneStrategy ? (traces.length === 1 ? "the trace" : `caller ${i + 1}`) : run.strategy))),
-    h("details", { class: "more" }, h("summary", null, "The same in a terminal"), Object.entries(commands ?? {}).map(([tool, line]) => commandLine(line, tool))),
+    h(
+      "p",
+      { class: holds ? "holds" : "holds not" },
+      icon(holds ? "check" : "cross"),
+      holds ? "As expected" : `Not as expected: ${measured.text}`,
+    ),
+    traces.length > 0 &&
+      h(
+        "p",
+        { class: "trace-links" },
+        "See it: ",
+        traces
+          .slice(0, 4)
+          .map((run, i) =>
+            h(
+              "a",
+              { href: href("trace", run.trace_id) },
+              isOneStrategy ? (traces.length === 1 ? "the trace" : `caller ${i + 1}`) : run.strategy,
+            ),
+          ),
+      ),
+    h(
+      "details",
+      { class: "more" },
+      h("summary", null, "The same in a terminal"),
+      Object.entries(commands ?? {}).map(([tool, line]) => commandLine(line, tool)),
+    ),
   ];
 }

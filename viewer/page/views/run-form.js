@@ -23,23 +23,86 @@ export class FormError extends Error {
  * @param {URLSearchParams} params
  */
 export function createRunForm(gateway, params) {
-  const user = h("input", { class: "input", id: "run-user", list: "run-users", value: params.get("user") ?? gateway.users[0] ?? "", autocomplete: "off", spellcheck: "false" });
-  const callers = h("input", { class: "input short", id: "run-callers", type: "number", min: 1, max: 100, step: 1, value: params.get("callers") ?? "1" });
-  const deadline = h("input", { class: "input short", id: "run-deadline", value: params.get("deadline") ?? "", placeholder: "none", autocomplete: "off", spellcheck: "false" });
+  const user = h("input", {
+    class: "input",
+    id: "run-user",
+    list: "run-users",
+    value: params.get("user") ?? gateway.users[0] ?? "",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  const callers = h("input", {
+    class: "input short",
+    id: "run-callers",
+    type: "number",
+    min: 1,
+    max: 100,
+    step: 1,
+    value: params.get("callers") ?? "1",
+  });
+  const deadline = h("input", {
+    class: "input short",
+    id: "run-deadline",
+    value: params.get("deadline") ?? "",
+    placeholder: "none",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const strategy = choice("strategy", "Strategy", gateway.strategies, STRATEGIES, params.get("strategy") ?? "concurrent");
-  const policy = choice("policy", "If a call fails", gateway.policies, POLICIES, params.get("policy") ?? gateway.policies[0] ?? "fail_fast");
+  const policy = choice(
+    "policy",
+    "If a call fails",
+    gateway.policies,
+    POLICIES,
+    params.get("policy") ?? gateway.policies[0] ?? "fail_fast",
+  );
   const backends = gateway.backends.map((name) => ({
     name,
-    delay: h("input", { class: "input short", id: `run-delay-${name}`, value: params.get(`delay.${name}`) ?? "1s", placeholder: "its own", autocomplete: "off", spellcheck: "false" }),
-    fault: h("input", { class: "input short", id: `run-fault-${name}`, type: "number", min: 0, max: 100, step: 1, value: params.get(`fault.${name}`) ?? "0" }),
+    delay: h("input", {
+      class: "input short",
+      id: `run-delay-${name}`,
+      value: params.get(`delay.${name}`) ?? "1s",
+      placeholder: "its own",
+      autocomplete: "off",
+      spellcheck: "false",
+    }),
+    fault: h("input", {
+      class: "input short",
+      id: `run-fault-${name}`,
+      type: "number",
+      min: 0,
+      max: 100,
+      step: 1,
+      value: params.get(`fault.${name}`) ?? "0",
+    }),
   }));
 
-  const element = h("div", { class: "run-form" },
-    h("datalist", { id: "run-users" }, gateway.users.map((name) => h("option", { value: name }))),
-    strategy.element, policy.element,
-    h("fieldset", { class: "backends" }, h("legend", null, "Backends"), backends.map(({ name, delay, fault }) => h("div", { class: "backend", role: "group", "aria-label": name },
-      h("span", { class: "backend-name" }, name), field("Takes", delay), field("Fails (%)", fault)))),
-    h("div", { class: "fields" }, field("User", user), field("Callers at once", callers), field("Deadline", deadline)));
+  const element = h(
+    "div",
+    { class: "run-form" },
+    h(
+      "datalist",
+      { id: "run-users" },
+      gateway.users.map((name) => h("option", { value: name })),
+    ),
+    strategy.element,
+    policy.element,
+    h(
+      "fieldset",
+      { class: "backends" },
+      h("legend", null, "Backends"),
+      backends.map(({ name, delay, fault }) =>
+        h(
+          "div",
+          { class: "backend", role: "group", "aria-label": name },
+          h("span", { class: "backend-name" }, name),
+          field("Takes", delay),
+          field("Fails (%)", fault),
+        ),
+      ),
+    ),
+    h("div", { class: "fields" }, field("User", user), field("Callers at once", callers), field("Deadline", deadline)),
+  );
 
   /** @param {string} label @param {HTMLInputElement} input */
   function field(label, input) {
@@ -50,7 +113,9 @@ export function createRunForm(gateway, params) {
    * @param {HTMLInputElement} input @param {string} name @param {string} id @param {number} min @param {number} max */
   function numberOf(input, name, id, min, max) {
     const value = Number(input.value);
-    if (input.value.trim() === "" || !(value >= min && value <= max)) throw new FormError(`${name}: expected a number from ${min} to ${max}.`, id);
+    if (input.value.trim() === "" || !(value >= min && value <= max)) {
+      throw new FormError(`${name}: expected a number from ${min} to ${max}.`, id);
+    }
     return value;
   }
 
@@ -58,8 +123,17 @@ export function createRunForm(gateway, params) {
   element.addEventListener("input", () => {
     for (const input of inputs) input.removeAttribute("aria-invalid");
     replaceParams({
-      user: user.value.trim(), callers: callers.value === "1" ? null : callers.value, deadline: deadline.value.trim(), strategy: strategy.value(), policy: policy.value(),
-      ...Object.fromEntries(backends.flatMap(({ name, delay, fault }) => [[`delay.${name}`, delay.value.trim()], [`fault.${name}`, fault.value === "0" ? null : fault.value]])),
+      user: user.value.trim(),
+      callers: callers.value === "1" ? null : callers.value,
+      deadline: deadline.value.trim(),
+      strategy: strategy.value(),
+      policy: policy.value(),
+      ...Object.fromEntries(
+        backends.flatMap(({ name, delay, fault }) => [
+          [`delay.${name}`, delay.value.trim()],
+          [`fault.${name}`, fault.value === "0" ? null : fault.value],
+        ]),
+      ),
     });
   });
 
@@ -82,7 +156,12 @@ export function createRunForm(gateway, params) {
         policy: policy.value(),
         deadline: deadline.value.trim() || null,
         callers: Math.round(numberOf(callers, "Callers at once", "callers", 1, 100)),
-        backends: Object.fromEntries(backends.map(({ name, delay, fault }) => [name, { delay: delay.value.trim(), error_rate: numberOf(fault, `Faults of ${name}`, `fault-${name}`, 0, 100) / 100 }])),
+        backends: Object.fromEntries(
+          backends.map(({ name, delay, fault }) => [
+            name,
+            { delay: delay.value.trim(), error_rate: numberOf(fault, `Faults of ${name}`, `fault-${name}`, 0, 100) / 100 },
+          ]),
+        ),
       };
     },
   };
@@ -96,9 +175,30 @@ export function createRunForm(gateway, params) {
  * @param {string} chosen
  */
 function choice(name, legend, values, words, chosen) {
-  const inputs = values.map((value) => h("input", { type: "radio", name: `run-${name}`, id: `run-${name}-${value}`, value, checked: value === chosen }));
+  const inputs = values.map((value) =>
+    h("input", { type: "radio", name: `run-${name}`, id: `run-${name}-${value}`, value, checked: value === chosen }),
+  );
   if (!inputs.some((input) => input.checked) && inputs[0]) inputs[0].checked = true;
-  const element = h("fieldset", { class: "choice" }, h("legend", null, legend), h("div", { class: "segments" }, inputs.map((input) =>
-    h("label", { for: input.id }, input, h("span", null, h("strong", null, input.value.replace("_", " ")), h("small", null, words[input.value] ?? ""))))));
-  return { element, value: () => inputs.find((input) => input.checked)?.value ?? "", focus: () => inputs.find((input) => input.checked)?.focus() };
+  const element = h(
+    "fieldset",
+    { class: "choice" },
+    h("legend", null, legend),
+    h(
+      "div",
+      { class: "segments" },
+      inputs.map((input) =>
+        h(
+          "label",
+          { for: input.id },
+          input,
+          h("span", null, h("strong", null, input.value.replace("_", " ")), h("small", null, words[input.value] ?? "")),
+        ),
+      ),
+    ),
+  );
+  return {
+    element,
+    value: () => inputs.find((input) => input.checked)?.value ?? "",
+    focus: () => inputs.find((input) => input.checked)?.focus(),
+  };
 }

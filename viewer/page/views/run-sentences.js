@@ -24,7 +24,9 @@ function singleSentence(run) {
   if (run.saved > run.wall * 0.02) {
     return `${calls} of ${duration(run.total)} together took ${wall}: running at the same time saved ${duration(run.saved)}.`;
   }
-  if (run.avoidable > 0) return `${calls} one after the other took ${wall}: at the same time they would take ${duration(run.wall - run.avoidable)}.`;
+  if (run.avoidable > 0) {
+    return `${calls} one after the other took ${wall}: at the same time they would take ${duration(run.wall - run.avoidable)}.`;
+  }
   return `It took ${wall}.`;
 }
 
@@ -35,8 +37,15 @@ function singleSentence(run) {
 export function comparisonSentence(results) {
   const failed = results.filter((run) => !run.ok);
   if (failed.length === results.length) return "All strategies failed.";
-  const parts = [fastest(results.filter((run) => run.ok), failed.length === 0)];
-  if (failed.length > 0) parts.push(`${capital(words(failed.map((run) => run.strategy)))} failed, and ${failed.length === 1 ? "is" : "are"} not compared.`);
+  const parts = [
+    fastest(
+      results.filter((run) => run.ok),
+      failed.length === 0,
+    ),
+  ];
+  if (failed.length > 0) {
+    parts.push(`${capital(words(failed.map((run) => run.strategy)))} failed, and ${failed.length === 1 ? "is" : "are"} not compared.`);
+  }
   return parts.join(" ");
 }
 
@@ -45,7 +54,9 @@ function fastest(runs, isAll) {
   const slow = Math.max(...runs.map((run) => run.wall));
   const fast = Math.min(...runs.map((run) => run.wall));
   if (runs.length === 1) return `${capital(runs[0].strategy)} took ${duration(fast)}.`;
-  if (slow - fast < slow * SAME) return `${isAll ? "All strategies" : capital(words(runs.map((run) => run.strategy)))} took about ${duration(fast)}.`;
+  if (slow - fast < slow * SAME) {
+    return `${isAll ? "All strategies" : capital(words(runs.map((run) => run.strategy)))} took about ${duration(fast)}.`;
+  }
   const slowest = /** @type {Run} */ (runs.find((run) => run.wall === slow));
   const best = /** @type {Run} */ (runs.find((run) => run.wall <= fast * (1 + SAME)));
   return `${duration(slow)} ${slowest.strategy}, ${duration(best.wall)} ${best.strategy}: ${duration(slow - best.wall)} less.`;

@@ -47,10 +47,16 @@ export function runView(main, first) {
 }
 
 function noGateway() {
-  return h("section", { class: "empty" }, h("h2", null, "No gateway to run requests through"),
-    h("p", null, "Start one with its backends, and this page with it:"), commandLine("fanout up"),
-    h("p", null, "Or name one that runs already:"), commandLine("fanout view --gateway http://127.0.0.1:50051"),
-    h("p", { class: "quiet" }, "Everything else works without: traces of any program, and files."));
+  return h(
+    "section",
+    { class: "empty" },
+    h("h2", null, "No gateway to run requests through"),
+    h("p", null, "Start one with its backends, and this page with it:"),
+    commandLine("fanout up"),
+    h("p", null, "Or name one that runs already:"),
+    commandLine("fanout view --gateway http://127.0.0.1:50051"),
+    h("p", { class: "quiet" }, "Everything else works without: traces of any program, and files."),
+  );
 }
 
 /** @param {Gateway} gateway @param {URLSearchParams} params */
@@ -58,11 +64,33 @@ function createPanel(gateway, params) {
   const form = createRunForm(gateway, params);
   const result = h("div", { class: "run-result", "aria-live": "off" });
   const runButton = h("button", { type: "submit", class: "button primary", id: "run" }, icon("play"), "Run");
-  const compareButton = h("button", { type: "button", class: "button", id: "compare", on: { click: () => start(compare) } }, icon("compare"), "Compare all strategies");
-  const element = h("section", { class: "panel", "aria-labelledby": "panel-title" },
+  const compareButton = h(
+    "button",
+    { type: "button", class: "button", id: "compare", on: { click: () => start(compare) } },
+    icon("compare"),
+    "Compare all strategies",
+  );
+  const element = h(
+    "section",
+    { class: "panel", "aria-labelledby": "panel-title" },
     h("h2", { id: "panel-title" }, "Your own experiment"),
     h("p", { class: "quiet" }, `Requests go to ${gateway.url}. The settings are in this page's address: copy it to share them.`),
-    h("form", { novalidate: true, on: { submit: (event) => { event.preventDefault(); start(run); } } }, form.element, h("div", { class: "button-row" }, runButton, compareButton)), result);
+    h(
+      "form",
+      {
+        novalidate: true,
+        on: {
+          submit: (event) => {
+            event.preventDefault();
+            start(run);
+          },
+        },
+      },
+      form.element,
+      h("div", { class: "button-row" }, runButton, compareButton),
+    ),
+    result,
+  );
 
   /** @param {(body: RunRequest) => Promise<void>} action */
   async function start(action) {
@@ -93,9 +121,13 @@ function createPanel(gateway, params) {
   async function run(body) {
     const { runs, elapsed, commands } = await api.run(body);
     const text = runSentence(runs, elapsed);
-    fill(result, h("p", { class: "verdict" }, text),
+    fill(
+      result,
+      h("p", { class: "verdict" }, text),
       runsFigure(runs.slice(0, MAX_DRAWN), { title: (it, i) => (runs.length > 1 ? `Caller ${i + 1}` : it.strategy) }),
-      runs.length > MAX_DRAWN && h("p", { class: "quiet" }, `The first ${MAX_DRAWN} of ${runs.length} callers are drawn.`), terminal(commands));
+      runs.length > MAX_DRAWN && h("p", { class: "quiet" }, `The first ${MAX_DRAWN} of ${runs.length} callers are drawn.`),
+      terminal(commands),
+    );
     announce(text);
   }
 
@@ -113,5 +145,13 @@ function createPanel(gateway, params) {
 /** @param {Commands | undefined} commands */
 function terminal(commands) {
   const lines = Object.entries(commands ?? {});
-  return lines.length > 0 && h("section", { class: "terminal" }, h("h3", null, "The same in a terminal"), lines.map(([tool, line]) => commandLine(line, tool)));
+  return (
+    lines.length > 0 &&
+    h(
+      "section",
+      { class: "terminal" },
+      h("h3", null, "The same in a terminal"),
+      lines.map(([tool, line]) => commandLine(line, tool)),
+    )
+  );
 }

@@ -32,21 +32,62 @@ export function createTracePage(detail, params, { stored }) {
   });
   const legend = h("div", { class: "legend-place" });
   const side = h("div", { class: "side" });
-  const find = h("input", { type: "search", class: "input", placeholder: "Find a span", "aria-label": "Find a span by name, service or attribute", id: "find", autocomplete: "off" });
+  const find = h("input", {
+    type: "search",
+    class: "input",
+    placeholder: "Find a span",
+    "aria-label": "Find a span by name, service or attribute",
+    id: "find",
+    autocomplete: "off",
+  });
   const found = h("span", { class: "found quiet number", role: "status" });
-  const element = h("div", { class: "trace-page" }, heading,
-    h("div", { class: "toolbar" },
-      h("form", { class: "find", role: "search", on: { submit: (event) => { event.preventDefault(); findNext(1); } } }, find, found),
-      h("div", { class: "button-row" },
-        tool("Collapse all", () => waterfall.collapseAll()), tool("Expand all", () => waterfall.expandAll()),
-        h("span", { class: "zoom", role: "group", "aria-label": "Zoom" },
-          tool("−", () => waterfall.zoom(2), "Zoom out (-)"), tool("Whole", () => waterfall.reset(), "The whole trace (0)"), tool("+", () => waterfall.zoom(0.5), "Zoom in (+)"))),
-      legend),
-    h("div", { class: "split" }, waterfall.element, side));
+  const element = h(
+    "div",
+    { class: "trace-page" },
+    heading,
+    h(
+      "div",
+      { class: "toolbar" },
+      h(
+        "form",
+        {
+          class: "find",
+          role: "search",
+          on: {
+            submit: (event) => {
+              event.preventDefault();
+              findNext(1);
+            },
+          },
+        },
+        find,
+        found,
+      ),
+      h(
+        "div",
+        { class: "button-row" },
+        tool("Collapse all", () => waterfall.collapseAll()),
+        tool("Expand all", () => waterfall.expandAll()),
+        h(
+          "span",
+          { class: "zoom", role: "group", "aria-label": "Zoom" },
+          tool("−", () => waterfall.zoom(2), "Zoom out (-)"),
+          tool("Whole", () => waterfall.reset(), "The whole trace (0)"),
+          tool("+", () => waterfall.zoom(0.5), "Zoom in (+)"),
+        ),
+      ),
+      legend,
+    ),
+    h("div", { class: "split" }, waterfall.element, side),
+  );
 
   /** @param {string} text @param {() => void} action @param {string} [label] */
   function tool(text, action, label) {
-    return h("button", { type: "button", class: "button quiet", "aria-label": label ?? null, title: label ?? null, on: { click: action } }, text);
+    return h(
+      "button",
+      { type: "button", class: "button quiet", "aria-label": label ?? null, title: label ?? null, on: { click: action } },
+      text,
+    );
   }
 
   function drawHead() {
@@ -79,7 +120,14 @@ export function createTracePage(detail, params, { stored }) {
   }
 
   /** @param {number} i */
-  const detailsAt = (i) => detailsOf(waterfall.model, i, { close: () => { select(null, true); waterfall.activate(waterfall.active); }, show: showSpan });
+  const detailsAt = (i) =>
+    detailsOf(waterfall.model, i, {
+      close: () => {
+        select(null, true);
+        waterfall.activate(waterfall.active);
+      },
+      show: showSpan,
+    });
 
   /** @param {1 | -1} step */
   function findNext(step) {
@@ -91,7 +139,10 @@ export function createTracePage(detail, params, { stored }) {
       found.textContent = "none";
       return;
     }
-    const next = step > 0 ? matches.find((i) => i > waterfall.active) ?? matches[0] : matches.findLast((i) => i < waterfall.active) ?? matches[matches.length - 1];
+    const next =
+      step > 0
+        ? (matches.find((i) => i > waterfall.active) ?? matches[0])
+        : (matches.findLast((i) => i < waterfall.active) ?? matches[matches.length - 1]);
     found.textContent = `${count(matches.indexOf(next) + 1)} of ${count(matches.length)}`;
     waterfall.reveal(next);
     waterfall.activate(next, false);
@@ -107,7 +158,10 @@ export function createTracePage(detail, params, { stored }) {
   /** What the URL says is shown. @param {URLSearchParams} now */
   function apply(now) {
     const { model, whole } = waterfall;
-    const folded = (now.get("fold") ?? "").split(",").map((id) => model.index.get(id)).filter((i) => i !== undefined);
+    const folded = (now.get("fold") ?? "")
+      .split(",")
+      .map((id) => model.index.get(id))
+      .filter((i) => i !== undefined);
     if (folded.length > 0) waterfall.setCollapsed(new Set(folded));
     const from = Number(now.get("from") ?? NaN);
     const to = Number(now.get("to") ?? NaN);
@@ -154,5 +208,7 @@ export function createTracePage(detail, params, { stored }) {
 /** @param {import("../lib/api.js").Span} span @param {string} words */
 function matching(span, words) {
   if (span.name.toLowerCase().includes(words) || span.service.toLowerCase().includes(words) || span.span_id === words) return true;
-  return Object.entries(span.attributes ?? {}).some(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`.toLowerCase().includes(words));
+  return Object.entries(span.attributes ?? {}).some(([name, value]) =>
+    `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`.toLowerCase().includes(words),
+  );
 }

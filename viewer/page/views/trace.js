@@ -52,8 +52,17 @@ export function traceView(main, first) {
         }
         return;
       }
-      fill(main, h("h1", { tabindex: -1 }, "This trace cannot be shown"), errorBox(error),
-        h("p", null, "The viewer keeps the newest traces in memory; older ones make room. ", h("a", { href: href("traces") }, "All traces")));
+      fill(
+        main,
+        h("h1", { tabindex: -1 }, "This trace cannot be shown"),
+        errorBox(error),
+        h(
+          "p",
+          null,
+          "The viewer keeps the newest traces in memory; older ones make room. ",
+          h("a", { href: href("traces") }, "All traces"),
+        ),
+      );
     }
   }
 

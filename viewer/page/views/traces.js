@@ -53,12 +53,37 @@ export function tracesView(main, first) {
 
   const counters = createCounters();
   const body = h("tbody", { role: "rowgroup" });
-  const table = h("table", { class: "list traces", role: "table", "aria-label": "Traces, newest first" },
-    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Compare", "Operation", "Started", "Took", "Could be saved", "Spans"].map((name, i) =>
-      h("th", { role: "columnheader", scope: "col", class: ["pick", "what", "when", "took", "save", "size"][i] }, i === 0 ? hidden(name) : name)))),
-    body);
+  const table = h(
+    "table",
+    { class: "list traces", role: "table", "aria-label": "Traces, newest first" },
+    h(
+      "thead",
+      { role: "rowgroup" },
+      h(
+        "tr",
+        { role: "row" },
+        ["Compare", "Operation", "Started", "Took", "Could be saved", "Spans"].map((name, i) =>
+          h(
+            "th",
+            { role: "columnheader", scope: "col", class: ["pick", "what", "when", "took", "save", "size"][i] },
+            i === 0 ? hidden(name) : name,
+          ),
+        ),
+      ),
+    ),
+    body,
+  );
   const more = h("button", { type: "button", class: "button quiet load-more", on: { click: () => loadMore() } }, "Older traces");
-  const news = h("button", { type: "button", class: "button pill", on: { click: () => { scrollTo({ top: 0 }); reader.now(); } } });
+  const news = h("button", {
+    type: "button",
+    class: "button pill",
+    on: {
+      click: () => {
+        scrollTo({ top: 0 });
+        reader.now();
+      },
+    },
+  });
   const tray = h("div", { class: "tray", role: "region", "aria-label": "Chosen for comparison" });
   const place = h("div", { class: "list-place" });
   const roving = rove(body, "a.row-link", (link, key) => {
@@ -67,7 +92,19 @@ export function tracesView(main, first) {
     return true;
   });
 
-  fill(main, h("div", { class: "page" }, h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Traces"), counters.element), filters.toggle, filters.element, news, place, tray));
+  fill(
+    main,
+    h(
+      "div",
+      { class: "page" },
+      h("div", { class: "title-row" }, h("h1", { tabindex: -1 }, "Traces"), counters.element),
+      filters.toggle,
+      filters.element,
+      news,
+      place,
+      tray,
+    ),
+  );
   news.hidden = true;
 
   /** @param {AbortSignal} signal */
@@ -140,7 +177,11 @@ export function tracesView(main, first) {
 
   /** Draws once for all that comes before the next frame: a tab that is hidden has none for as long as it is. */
   function schedule() {
-    if (frame === 0) frame = requestAnimationFrame(() => { frame = 0; draw(); });
+    if (frame !== 0) return;
+    frame = requestAnimationFrame(() => {
+      frame = 0;
+      draw();
+    });
   }
 
   function draw() {
@@ -152,13 +193,28 @@ export function tracesView(main, first) {
     if (sorted.length === 0) {
       rows.clear();
       body.replaceChildren();
-      fill(place, !isLoaded ? null : filters.isActive()
-        ? h("section", { class: "empty" }, h("h2", null, "No trace matches"), h("p", null, "No trace that the viewer still has fits all of these filters."), h("button", { type: "button", class: "button", on: { click: () => filters.clear() } }, "Clear the filters"))
-        : noTraces(status));
+      fill(
+        place,
+        !isLoaded
+          ? null
+          : filters.isActive()
+            ? h(
+                "section",
+                { class: "empty" },
+                h("h2", null, "No trace matches"),
+                h("p", null, "No trace that the viewer still has fits all of these filters."),
+                h("button", { type: "button", class: "button", on: { click: () => filters.clear() } }, "Clear the filters"),
+              )
+            : noTraces(status),
+      );
       return;
     }
     const longest = Math.max(...sorted.map((trace) => trace.duration));
-    for (const id of [...rows.keys()]) if (!traces.has(id)) { rows.get(id)?.element.remove(); rows.delete(id); }
+    for (const [id, { element }] of rows) {
+      if (traces.has(id)) continue;
+      element.remove();
+      rows.delete(id);
+    }
     sorted.forEach((trace, position) => {
       const isChosen = chosen.includes(trace.trace_id);
       const drawn = `${JSON.stringify(trace)}${longest}${isChosen}`;
@@ -189,9 +245,26 @@ export function tracesView(main, first) {
 
   function drawTray() {
     tray.hidden = chosen.length === 0;
-    refill(tray, h("span", null, chosen.length === 1 ? "Choose one more trace to compare" : "2 traces chosen"),
-      chosen.length === 2 && h("button", { type: "button", class: "button primary", on: { click: compareChosen } }, icon("compare"), "Compare"),
-      h("button", { type: "button", class: "button quiet", on: { click: () => { chosen = []; draw(); } } }, "Clear"));
+    refill(
+      tray,
+      h("span", null, chosen.length === 1 ? "Choose one more trace to compare" : "2 traces chosen"),
+      chosen.length === 2 &&
+        h("button", { type: "button", class: "button primary", on: { click: compareChosen } }, icon("compare"), "Compare"),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "button quiet",
+          on: {
+            click: () => {
+              chosen = [];
+              draw();
+            },
+          },
+        },
+        "Clear",
+      ),
+    );
   }
 
   function compareChosen() {

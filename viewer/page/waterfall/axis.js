@@ -53,19 +53,33 @@ export function createAxis(zoomTo) {
 
   /** @param {Scale} now */
   function draw(now) {
-    const isSame = scale !== null && scale.width === now.width && scale.period.from === now.period.from && scale.period.to === now.period.to;
+    const isSame =
+      scale !== null && scale.width === now.width && scale.period.from === now.period.from && scale.period.to === now.period.to;
     scale = now;
     if (isSame) return;
     const { step, at: points } = ticks(now);
     svg.setAttribute("width", String(now.width));
-    fill(svg, points.map((point) => {
-      const x = now.x(point);
-      const isLast = x > now.width - 28;
-      return [
-        s("path", { class: "tick", d: `M${x} ${HEIGHT - 5}v5` }),
-        s("text", { class: "tick-text", x: isLast ? Math.min(x, now.width) : x < 10 ? 0 : x, y: 16, "text-anchor": isLast ? "end" : x < 10 ? "start" : "middle" }, tick(point, step)),
-      ];
-    }), brush);
+    fill(
+      svg,
+      points.map((point) => {
+        const x = now.x(point);
+        const isLast = x > now.width - 28;
+        return [
+          s("path", { class: "tick", d: `M${x} ${HEIGHT - 5}v5` }),
+          s(
+            "text",
+            {
+              class: "tick-text",
+              x: isLast ? Math.min(x, now.width) : x < 10 ? 0 : x,
+              y: 16,
+              "text-anchor": isLast ? "end" : x < 10 ? "start" : "middle",
+            },
+            tick(point, step),
+          ),
+        ];
+      }),
+      brush,
+    );
   }
 
   return { element, svg, draw };

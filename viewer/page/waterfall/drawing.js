@@ -39,7 +39,9 @@ const px = (value) => Math.round(value * 10) / 10;
 function grid(frame) {
   const { scale, first, last, rowHeight } = frame;
   const height = (last - first) * rowHeight;
-  const path = ticks(scale).at.map((at) => `M${px(scale.x(at))} 0v${height}`).join("");
+  const path = ticks(scale)
+    .at.map((at) => `M${px(scale.x(at))} 0v${height}`)
+    .join("");
   return s("path", { class: "grid-line", d: path });
 }
 
@@ -58,7 +60,9 @@ function overlaps(frame) {
     if (to <= from || to <= first || from >= last) continue;
     const y = Math.max(top(frame, from), -4);
     const height = Math.min(top(frame, to), top(frame, last) + 4) - y;
-    const d = pixelPeriods(periods, scale).map(([x, width]) => `M${x} ${y}h${width}v${height}h${-width}z`).join("");
+    const d = pixelPeriods(periods, scale)
+      .map(([x, width]) => `M${x} ${y}h${width}v${height}h${-width}z`)
+      .join("");
     if (d) group.append(s("path", { d, class: "overlap" }));
   }
   return group.childNodes.length > 0 ? group : null;
@@ -104,10 +108,16 @@ function bars(frame) {
     if (!inSight) continue;
     const y = barY(frame, row);
     const isCall = span.kind === "client" || span.kind === "producer";
-    group.append(s("rect", {
-      class: `bar ${serviceClass(span.service)}${isCall ? " call" : ""}${span.error ? " failed" : ""}`,
-      x: px(x), y, width: px(width), height: barHeight, rx: Math.min(2.5, width / 2),
-    }));
+    group.append(
+      s("rect", {
+        class: `bar ${serviceClass(span.service)}${isCall ? " call" : ""}${span.error ? " failed" : ""}`,
+        x: px(x),
+        y,
+        width: px(width),
+        height: barHeight,
+        rx: Math.min(2.5, width / 2),
+      }),
+    );
     for (const event of (span.events ?? []).slice(0, 50)) {
       const at = px(frame.scale.x(event.offset));
       if (at >= 0 && at <= frame.scale.width) group.append(s("path", { class: "event", d: `M${at} ${y - 2}v${barHeight + 4}` }));
@@ -138,7 +148,16 @@ function ghosts(frame) {
     const right = Math.min(Math.max(end, x + MIN_BAR), scale.width + 2);
     if (right <= 0 || left >= scale.width) continue;
     const y = barY(frame, row);
-    group.append(s("rect", { class: "ghost", x: px(left) + 0.5, y: y + 0.5, width: px(Math.max(1, right - left - 1)), height: barHeight - 1, rx: 2.5 }));
+    group.append(
+      s("rect", {
+        class: "ghost",
+        x: px(left) + 0.5,
+        y: y + 0.5,
+        width: px(Math.max(1, right - left - 1)),
+        height: barHeight - 1,
+        rx: 2.5,
+      }),
+    );
     if (turn.position < turn.sequence.calls.length - 1) continue;
     const label = ghostLabel(turn, Math.max(left, 0), right, Math.min(scale.x(model.spans[i].start_offset), scale.width));
     if (label) group.append(s("text", { class: "ghost-text", x: px(label.x), y: y + barHeight / 2, dy: "0.35em" }, label.text));
@@ -155,9 +174,10 @@ function ghosts(frame) {
  */
 function ghostLabel(turn, left, right, start) {
   const saves = duration(turn.saves);
-  const texts = turn.sequence.certainty === "independent"
-    ? [`could run here, ${saves} sooner`, `saves ${saves}`, `−${saves}`]
-    : [`could run here if it does not need the one before: ${saves} sooner`, `if independent, ${saves} sooner`, `saves ${saves}?`];
+  const texts =
+    turn.sequence.certainty === "independent"
+      ? [`could run here, ${saves} sooner`, `saves ${saves}`, `−${saves}`]
+      : [`could run here if it does not need the one before: ${saves} sooner`, `if independent, ${saves} sooner`, `saves ${saves}?`];
   for (const text of texts) {
     const width = text.length * CHARACTER;
     if (width + 14 < right - left) return { x: left + 8, text };
@@ -190,7 +210,12 @@ function handovers(frame) {
     else needed += path;
   }
   if (!needless && !needed) return null;
-  return s("g", null, needed && s("path", { class: "handover needed", d: needed }), needless && s("path", { class: "handover", d: needless }));
+  return s(
+    "g",
+    null,
+    needed && s("path", { class: "handover needed", d: needed }),
+    needless && s("path", { class: "handover", d: needless }),
+  );
 }
 
 /**
@@ -221,5 +246,10 @@ function criticalPath(frame) {
     previous = { row, x: to };
   }
   if (!lines && !steps) return null;
-  return s("g", { class: "critical" }, steps && s("path", { class: "critical-step", d: steps }), lines && s("path", { class: "critical-path", d: lines }));
+  return s(
+    "g",
+    { class: "critical" },
+    steps && s("path", { class: "critical-step", d: steps }),
+    lines && s("path", { class: "critical-path", d: lines }),
+  );
 }

@@ -126,7 +126,7 @@ export function visibleRows(model, collapsed) {
   const rowOf = new Int32Array(model.spans.length);
   const rows = new Int32Array(model.spans.length);
   let count = 0;
-  for (let i = 0; i < model.spans.length; ) {
+  for (let i = 0; i < model.spans.length;) {
     rows[count] = i;
     if (collapsed.has(i)) {
       rowOf.fill(count, i, model.ends[i]);

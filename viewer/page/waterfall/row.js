@@ -22,20 +22,47 @@ export function rowOf(model, i, { isCollapsed, prefix, toggle }) {
   const isEntry = i === 0 || model.parents[i] < 0 || model.spans[model.parents[i]].service !== span.service;
   const hiddenSpans = model.ends[i] - i - 1;
   const turn = model.turns.get(i);
-  const row = h("div", {
-    class: `row${span.error ? " failed" : ""}`, role: "row", id: `${prefix}${i}`, tabindex: -1, "data-index": i, "aria-level": span.depth + 1,
-    "aria-expanded": isParent ? String(!isCollapsed) : null,
-  },
-    h("div", { class: "cell name", role: "gridcell", css: { "--depth": String(Math.min(span.depth, MAX_INDENT)) } },
-      h("span", { class: `twisty${isParent ? "" : " none"}`, "aria-hidden": "true", on: { click: (event) => { event.stopPropagation(); if (isParent) toggle(i); } } }, isParent && icon("chevron")),
+  const row = h(
+    "div",
+    {
+      class: `row${span.error ? " failed" : ""}`,
+      role: "row",
+      id: `${prefix}${i}`,
+      tabindex: -1,
+      "data-index": i,
+      "aria-level": span.depth + 1,
+      "aria-expanded": isParent ? String(!isCollapsed) : null,
+    },
+    h(
+      "div",
+      { class: "cell name", role: "gridcell", css: { "--depth": String(Math.min(span.depth, MAX_INDENT)) } },
+      h(
+        "span",
+        {
+          class: `twisty${isParent ? "" : " none"}`,
+          "aria-hidden": "true",
+          on: {
+            click: (event) => {
+              event.stopPropagation();
+              if (isParent) toggle(i);
+            },
+          },
+        },
+        isParent && icon("chevron"),
+      ),
       h("span", { class: `swatch ${serviceClass(span.service)}`, "aria-hidden": "true" }),
       h("span", { class: "span-name", title: `${span.service} · ${span.name}` }, shortName(span.name) || "(no name)"),
       h("span", { class: `span-service${isEntry ? "" : " same"}` }, span.service),
       isCollapsed && isParent && h("span", { class: "badge" }, `+${hiddenSpans}`),
-      turn && turn.position > 0 && turn.saves > 0 && h("span", { class: "badge accent", title: turn.sequence.sentence }, icon("wait"), h("span", { class: "badge-text" }, "in turn")),
-      span.error && h("span", { class: "badge error" }, icon("error"), h("span", { class: "badge-text" }, "error"))),
+      turn &&
+        turn.position > 0 &&
+        turn.saves > 0 &&
+        h("span", { class: "badge accent", title: turn.sequence.sentence }, icon("wait"), h("span", { class: "badge-text" }, "in turn")),
+      span.error && h("span", { class: "badge error" }, icon("error"), h("span", { class: "badge-text" }, "error")),
+    ),
     h("div", { class: "cell took", role: "gridcell" }, duration(span.duration)),
-    h("div", { class: "cell time", role: "gridcell" }, hidden(spoken(model, i))));
+    h("div", { class: "cell time", role: "gridcell" }, hidden(spoken(model, i))),
+  );
   return row;
 }
 
@@ -46,7 +73,8 @@ export function rowOf(model, i, { isCollapsed, prefix, toggle }) {
  */
 export const isSameRow = (a, b) =>
   ["class", "aria-level", "aria-expanded"].every((name) => a.getAttribute(name) === b.getAttribute(name)) &&
-  a.childNodes.length === b.childNodes.length && [...a.childNodes].every((child, at) => child.isEqualNode(b.childNodes[at] ?? null));
+  a.childNodes.length === b.childNodes.length &&
+  [...a.childNodes].every((child, at) => child.isEqualNode(b.childNodes[at] ?? null));
 
 /**
  * What the bar shows, in words.
@@ -58,7 +86,10 @@ function spoken(model, i) {
   const words = [`starts at ${duration(span.start_offset)}`];
   if (model.critical.has(i)) words.push("on the critical path");
   const turn = model.turns.get(i);
-  if (turn) words.push(`call ${turn.position + 1} of ${turn.sequence.calls.length} in turn${turn.position > 0 && turn.saves > 0 ? `: joining would save ${duration(turn.saves)}` : ""}`);
+  if (turn) {
+    const saves = turn.position > 0 && turn.saves > 0 ? `: joining would save ${duration(turn.saves)}` : "";
+    words.push(`call ${turn.position + 1} of ${turn.sequence.calls.length} in turn${saves}`);
+  }
   const fanOut = model.byParent.get(i);
   if (fanOut && fanOut.saved > 0) words.push(`its calls overlap, which saved ${duration(fanOut.saved)}`);
   return words.join(", ");

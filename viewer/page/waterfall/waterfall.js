@@ -47,7 +47,13 @@ export function createWaterfall(detail, options) {
   let frame = 0;
 
   const axis = createAxis((wanted) => setPeriod(wanted ?? whole));
-  const head = h("div", { class: "waterfall-head", "aria-hidden": "true" }, h("div", { class: "head-name" }, "Span"), h("div", { class: "head-took" }, "Took"), axis.element);
+  const head = h(
+    "div",
+    { class: "waterfall-head", "aria-hidden": "true" },
+    h("div", { class: "head-name" }, "Span"),
+    h("div", { class: "head-took" }, "Took"),
+    axis.element,
+  );
   const drawing = s("svg", { class: "drawing", "aria-hidden": "true" });
   const grid = h("div", { class: "rows", role: "treegrid", "aria-label": options.label, "aria-readonly": "true", "aria-colcount": 3 });
   const body = h("div", { class: "waterfall-body" }, grid, drawing);
@@ -250,13 +256,17 @@ export function createWaterfall(detail, options) {
     activate(i);
     choose(i);
   });
-  body.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey || event.deltaY === 0) return;
-    event.preventDefault();
-    const { left, width } = axis.svg.getBoundingClientRect();
-    const at = period.from + ((event.clientX - left) / width) * (period.to - period.from);
-    setPeriod(zoomed(period, whole, event.deltaY < 0 ? 0.8 : 1.25, Math.min(Math.max(at, period.from), period.to)));
-  }, { passive: false });
+  body.addEventListener(
+    "wheel",
+    (event) => {
+      if (!event.ctrlKey || event.deltaY === 0) return;
+      event.preventDefault();
+      const { left, width } = axis.svg.getBoundingClientRect();
+      const at = period.from + ((event.clientX - left) / width) * (period.to - period.from);
+      setPeriod(zoomed(period, whole, event.deltaY < 0 ? 0.8 : 1.25, Math.min(Math.max(at, period.from), period.to)));
+    },
+    { passive: false },
+  );
 
   const listening = new AbortController();
   addEventListener("scroll", schedule, { passive: true, signal: listening.signal });
@@ -268,11 +278,21 @@ export function createWaterfall(detail, options) {
 
   return {
     element,
-    get model() { return model; },
-    get period() { return period; },
-    get whole() { return whole; },
-    get active() { return active; },
-    get selected() { return selected; },
+    get model() {
+      return model;
+    },
+    get period() {
+      return period;
+    },
+    get whole() {
+      return whole;
+    },
+    get active() {
+      return active;
+    },
+    get selected() {
+      return selected;
+    },
     select,
     reveal,
     activate,
@@ -295,7 +315,7 @@ export function createWaterfall(detail, options) {
       collapsed = new Set([...ids].map((id) => model.index.get(id)).filter((i) => i !== undefined));
       visible = visibleRows(model, collapsed);
       active = model.index.get(activeId) ?? 0;
-      selected = selectedId === null ? null : model.index.get(selectedId) ?? null;
+      selected = selectedId === null ? null : (model.index.get(selectedId) ?? null);
       // The others stay: a screen reader would say the focused one again.
       dropRows((i, row) => i >= model.spans.length || !isSameRow(row, rowAt(i)));
     },
