@@ -27,6 +27,13 @@ test("an operation is counted once its trace is complete, without another event"
   await send(view.otlpHttp, traceOf(shop()).body);
   await opened.page.locator(".operations").getByRole("link", { name: "POST /orders" }).waitFor();
   await opened.end();
+
+  // Nor does a page know of it that is opened between.
+  await send(view.otlpHttp, traceOf({ service: "late", name: "GET /late", kind: "server", start: 0, duration: 5 }).body);
+  const after = await openPage(browser, view.url);
+  await after.go("#/operations");
+  await after.page.locator(".operations").getByRole("link", { name: "GET /late" }).waitFor();
+  await after.end();
 });
 
 test("spans that arrive move nothing and say nothing", async () => {

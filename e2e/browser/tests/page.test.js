@@ -291,7 +291,7 @@ describe("traces", () => {
     await page.dispatchEvent("body", "drop", { dataTransfer: data });
     await page.locator(".file-bar").waitFor();
     assert.match(await page.locator(".file-bar").innerText(), /basket\.json/);
-    assert.equal(await rowCount(page), 22);
+    await page.locator('[role=treegrid][aria-rowcount="22"]').waitFor();
 
     // And a file that is none.
     const broken = await page.evaluateHandle(() => {

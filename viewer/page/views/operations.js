@@ -163,16 +163,26 @@ export function operationsView(main) {
     );
   }
 
+  function settle() {
+    for (const timer of settling) clearTimeout(timer);
+    settling = SETTLED.map((after) => setTimeout(reader.later, after - DELAY));
+  }
+
+  /** What came a moment ago has not been counted yet, and its events are not known. */
+  function readNow() {
+    reader.now();
+    settle();
+  }
+
   const unsubscribe = [
     onStatus((now) => (status = now)),
-    onReconnection(reader.now),
+    onReconnection(readNow),
     onTrace(() => {
       reader.later();
-      for (const timer of settling) clearTimeout(timer);
-      settling = SETTLED.map((after) => setTimeout(reader.later, after - DELAY));
+      settle();
     }),
   ];
-  reader.now();
+  readNow();
   return {
     title: "Operations",
     key: "operations",
