@@ -10,7 +10,7 @@ use crate::{
     gzip,
     limits::Limits,
     otlp,
-    problem::{Position, Problem},
+    problem::{Fault, Problem},
     sink::Sink,
 };
 
@@ -85,9 +85,10 @@ pub fn decode(input: &[u8], limits: &Limits) -> Result<Decoded, DecodeError> {
     };
     if let Some(error) = inflated.broken {
         let message = format!("the compressed data end or break here: {error}");
-        sink.report(Problem::new(Position::Byte(bytes.len()), String::new(), None, message));
+        sink.report(Fault::new(bytes.len(), String::new(), None, message));
     }
-    let Sink { spans, mut problems, more_problems, .. } = sink;
+    let mut problems = sink.problems(bytes, format != Some(Format::OtlpProtobuf));
+    let Sink { spans, more_problems, .. } = sink;
     match format {
         Some(format) => Ok(Decoded { format, spans, problems, more_problems }),
         None if problems.is_empty() => Err(DecodeError::Empty),

@@ -32,22 +32,40 @@ pub enum Position {
     Byte(usize),
 }
 
-// === impl Problem ===
+/// A problem whose place is an offset in the input. Its line is looked up once it is known to be shown: that takes a walk
+/// through the text, and inputs may have as many faults as parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) offset: usize,
+    path: String,
+    span: Option<String>,
+    message: String,
+}
 
-impl Problem {
-    /// Creates a problem. A long message is cut.
-    pub(crate) fn new(position: Position, path: String, span: Option<String>, message: impl AsRef<str>) -> Self {
+// === impl Fault ===
+
+impl Fault {
+    /// Creates a fault. A long message is cut.
+    pub(crate) fn new(offset: usize, path: String, span: Option<String>, message: impl AsRef<str>) -> Self {
         let (path, message) = (shortened(path, MAX_MESSAGE), shortened(message, MAX_MESSAGE));
-        let mut problem = Self { position, path, span: None, message };
-        problem.set_span(span);
-        problem
+        let mut fault = Self { offset, path, span: None, message };
+        fault.set_span(span);
+        fault
     }
 
     /// Says which span it is about, by the id as the input writes it.
     pub(crate) fn set_span(&mut self, id: Option<String>) {
         self.span = id.map(|id| shortened(id, 40));
     }
+
+    /// Returns the problem at this position, which is that of the offset.
+    pub(crate) fn at(self, position: Position) -> Problem {
+        let Self { path, span, message, .. } = self;
+        Problem { position, path, span, message }
+    }
 }
+
+// === impl Problem ===
 
 impl Display for Problem {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -96,20 +114,21 @@ mod tests {
     #[test]
     fn a_problem_says_where_which_and_what() {
         let position = Position::Text { line: 3, column: 17 };
-        let problem = Problem::new(position, "data[0].spans[4]".to_owned(), Some("00f067aa".to_owned()), "no start");
-        assert_eq!(problem.to_string(), "line 3, column 17: span 00f067aa: data[0].spans[4]: no start");
-        assert_eq!(Problem::new(Position::Byte(7), String::new(), None, "cut off").to_string(), "byte 7: cut off");
+        let fault = Fault::new(40, "data[0].spans[4]".to_owned(), Some("00f067aa".to_owned()), "no start");
+        assert_eq!(fault.at(position).to_string(), "line 3, column 17: span 00f067aa: data[0].spans[4]: no start");
+        let fault = Fault::new(7, String::new(), None, "cut off");
+        assert_eq!(fault.at(Position::Byte(7)).to_string(), "byte 7: cut off");
     }
 
     #[test]
     fn hidden_characters_are_written_out() {
-        let problem = Problem::new(Position::Byte(0), String::new(), None, "a\u{1b}\"b\u{202e}\u{feff}");
+        let problem = Fault::new(0, String::new(), None, "a\u{1b}\"b\u{202e}\u{feff}");
         assert_eq!(problem.message, "a\\u{1b}\"b\\u{202e}\\u{feff}");
     }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let problem = Problem::new(Position::Byte(0), String::new(), None, "ä".repeat(400));
+        let problem = Fault::new(0, String::new(), None, "ä".repeat(400));
         assert_eq!(problem.message, "ä".repeat(150) + "…");
     }
 }

@@ -5,15 +5,15 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span::SpanKind,
 use crate::{
     id,
     limits::Limits,
-    problem::{Position, Problem},
-    source::Flow,
+    problem::{Fault, Position, Problem},
+    source::{Flow, Lines},
 };
 
 /// What was read so far.
 pub(crate) struct Sink<'l> {
     pub(crate) limits: &'l Limits,
     pub(crate) spans: Vec<ResourceSpans>,
-    pub(crate) problems: Vec<Problem>,
+    faults: Vec<Fault>,
     pub(crate) more_problems: usize,
     count: usize,
     items: usize,
@@ -24,17 +24,32 @@ pub(crate) struct Sink<'l> {
 
 impl<'l> Sink<'l> {
     pub(crate) fn new(limits: &'l Limits) -> Self {
-        let (spans, problems) = (Vec::new(), Vec::new());
-        Self { limits, spans, problems, more_problems: 0, count: 0, items: 0, is_full: false }
+        let (spans, faults) = (Vec::new(), Vec::new());
+        Self { limits, spans, faults, more_problems: 0, count: 0, items: 0, is_full: false }
     }
 
-    /// Notes a problem, or counts it if there are many.
-    pub(crate) fn report(&mut self, problem: Problem) {
-        if self.problems.len() < self.limits.problems {
-            self.problems.push(problem);
+    /// Notes a fault, or counts it if there are many.
+    pub(crate) fn report(&mut self, fault: Fault) {
+        if self.faults.len() < self.limits.problems {
+            self.faults.push(fault);
         } else {
             self.more_problems += 1;
         }
+    }
+
+    /// Takes the faults, in the order in which they were noted, with their places in this input.
+    pub(crate) fn problems(&mut self, input: &[u8], is_text: bool) -> Vec<Problem> {
+        let faults = std::mem::take(&mut self.faults);
+        let mut positions: Vec<_> = faults.iter().map(|fault| Position::Byte(fault.offset)).collect();
+        if is_text {
+            let mut by_offset: Vec<usize> = (0..faults.len()).collect();
+            by_offset.sort_by_key(|index| faults[*index].offset);
+            let mut lines = Lines::new(input);
+            for index in by_offset {
+                positions[index] = lines.position(faults[index].offset);
+            }
+        }
+        faults.into_iter().zip(positions).map(|(fault, position)| fault.at(position)).collect()
     }
 
     /// Returns why a span that is encoded in this many bytes is not read.
@@ -48,7 +63,7 @@ impl<'l> Sink<'l> {
         &mut self,
         spans: &mut Vec<Span>,
         mut span: Span,
-        place: impl FnOnce() -> (Position, String),
+        place: impl FnOnce() -> (usize, String),
     ) -> Flow {
         let reason = match check(&mut span) {
             Ok(()) => {
@@ -63,9 +78,9 @@ impl<'l> Sink<'l> {
             }
             Err(reason) => reason,
         };
-        let (position, path) = place();
+        let (offset, path) = place();
         let id = Some(id::hex(&span.span_id)).filter(|id| !id.is_empty());
-        self.report(Problem::new(position, path, id, reason));
+        self.report(Fault::new(offset, path, id, reason));
         self.flow()
     }
 

@@ -1,9 +1,6 @@
 //! A JSON text: places in it, and parts of it that are read by themselves.
 
-use std::{
-    cell::Cell,
-    fmt::{self, Display, Formatter},
-};
+use std::fmt::{self, Display, Formatter};
 
 use serde::{
     Deserialize, Deserializer as _,
@@ -11,13 +8,20 @@ use serde::{
 };
 use serde_json::{Deserializer, value::RawValue};
 
-use crate::problem::{Position, Problem};
+use crate::problem::{Fault, Position};
 
 /// The text, which knows where a part of it is.
 pub(crate) struct Source<'a> {
     text: &'a [u8],
-    /// An offset and the offset and number of its line: problems mostly come in the order of the text.
-    last: Cell<(usize, usize, usize)>,
+}
+
+/// Lines and columns of offsets in a text, for which it is walked through once.
+pub(crate) struct Lines<'a> {
+    text: &'a [u8],
+    offset: usize,
+    /// The number of the offset's line, and where that starts.
+    line: usize,
+    start: usize,
 }
 
 /// The way from the root of a document to a part of it.
@@ -40,44 +44,23 @@ pub(crate) enum Flow {
 
 impl<'a> Source<'a> {
     pub(crate) fn new(text: &'a [u8]) -> Self {
-        Self { text, last: Cell::new((0, 0, 1)) }
+        Self { text }
     }
 
-    /// Returns the line and column of an offset.
-    pub(crate) fn position(&self, offset: usize) -> Position {
-        let offset = offset.min(self.text.len());
-        let (known, mut start, mut line) = self.last.get();
-        let mut from = known;
-        if offset < known {
-            (from, start, line) = (0, 0, 1);
-        }
-        for (index, byte) in self.text[from..offset].iter().enumerate() {
-            if *byte == b'\n' {
-                (start, line) = (from + index + 1, line + 1);
-            }
-        }
-        self.last.set((offset, start, line));
-        Position::Text { line, column: offset - start + 1 }
-    }
-
-    /// Returns the position of a part of this text.
-    pub(crate) fn position_of(&self, part: &str) -> Position {
-        self.position(self.offset_of(part))
-    }
-
-    fn offset_of(&self, part: &str) -> usize {
+    /// Returns the offset of a part of this text.
+    pub(crate) fn offset_of(&self, part: &str) -> usize {
         (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize)
     }
 
     /// Reads a part of this text as `T`.
-    pub(crate) fn read<T: Deserialize<'a>>(&self, part: &'a RawValue, path: &Path<'_>) -> Result<T, Problem> {
+    pub(crate) fn read<T: Deserialize<'a>>(&self, part: &'a RawValue, path: &Path<'_>) -> Result<T, Fault> {
         let text = part.get();
         let mut deserializer = Deserializer::from_str(text);
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let inner = error.path().to_string();
             let path = if inner == "." { path.to_string() } else { format!("{path}.{inner}") };
             let (offset, message) = explain(error.inner(), text.as_bytes());
-            Problem::new(self.position(self.offset_of(text) + offset), path, None, message)
+            Fault::new(self.offset_of(text) + offset, path, None, message)
         })
     }
 
@@ -87,7 +70,7 @@ impl<'a> Source<'a> {
         list: &'a RawValue,
         path: &Path<'_>,
         each: impl FnMut(usize, &'a RawValue) -> Flow,
-    ) -> Result<Flow, Problem> {
+    ) -> Result<Flow, Fault> {
         let text = list.get();
         if text == "null" {
             return Ok(Flow::Continue);
@@ -100,10 +83,29 @@ impl<'a> Source<'a> {
             Err(_) if flow == Flow::Stop => Ok(flow),
             Err(error) => {
                 let (offset, message) = explain(&error, text.as_bytes());
-                let position = self.position(self.offset_of(text) + offset);
-                Err(Problem::new(position, path.to_string(), None, message))
+                Err(Fault::new(self.offset_of(text) + offset, path.to_string(), None, message))
             }
         }
+    }
+}
+
+// === impl Lines ===
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(text: &'a [u8]) -> Self {
+        Self { text, offset: 0, line: 1, start: 0 }
+    }
+
+    /// Returns the line and column of an offset, no smaller than the one before.
+    pub(crate) fn position(&mut self, offset: usize) -> Position {
+        let offset = offset.clamp(self.offset, self.text.len().max(self.offset));
+        for (index, byte) in (self.offset..).zip(&self.text[self.offset..offset]) {
+            if *byte == b'\n' {
+                (self.line, self.start) = (self.line + 1, index + 1);
+            }
+        }
+        self.offset = offset;
+        Position::Text { line: self.line, column: offset - self.start + 1 }
     }
 }
 
@@ -182,11 +184,12 @@ mod tests {
 
     #[test]
     fn places_are_lines_and_columns() {
-        let source = Source::new(b"{\n  \"a\": [\n    1\n]}");
-        let at = |offset| source.position(offset);
+        let mut lines = Lines::new(b"{\n  \"a\": [\n    1\n]}");
+        let mut at = |offset| lines.position(offset);
         assert_eq!(at(0), Position::Text { line: 1, column: 1 });
+        assert_eq!(at(4), Position::Text { line: 2, column: 3 });
         assert_eq!(at(15), Position::Text { line: 3, column: 5 });
-        assert_eq!(at(4), Position::Text { line: 2, column: 3 }, "back again");
+        assert_eq!(at(15), Position::Text { line: 3, column: 5 }, "again");
         assert_eq!(at(100), Position::Text { line: 4, column: 3 }, "the end");
     }
 
@@ -214,7 +217,8 @@ mod tests {
             Flow::Continue
         });
         assert_eq!(flow, Ok(Flow::Continue));
-        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        let [fault] = &problems[..] else { panic!("{problems:?}") };
+        let problem = fault.clone().at(Lines::new(text).position(fault.offset));
         assert_eq!(problem.to_string(), "line 4, column 4: [1].n[1]: invalid value: integer `300`, expected u8");
     }
 }

@@ -10,9 +10,9 @@ use std::fmt;
 use super::{DecodeError, EXPECTED, Format};
 use crate::{
     jaeger, otlp,
-    problem::Problem,
+    problem::Fault,
     sink::Sink,
-    source::{Flow, Path, Source, explain},
+    source::{Flow, Lines, Path, Source, explain},
     zipkin,
 };
 
@@ -56,7 +56,8 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink<'_>) -> Result<Option<Format>
         let Some(first) = rest.first() else { return Ok(format) };
         if format.is_none() && !b"{[".contains(first) {
             let message = format!("expected {EXPECTED}, found {}", begin_of(rest));
-            return Err(DecodeError::Unrecognized(Problem::new(source.position(offset), String::new(), None, message)));
+            let fault = Fault::new(offset, String::new(), None, message);
+            return Err(DecodeError::Unrecognized(fault.at(Lines::new(bytes).position(offset))));
         }
         let mut documents = Deserializer::from_slice(rest).into_iter::<&RawValue>();
         match documents.next() {
@@ -70,7 +71,7 @@ pub(super) fn decode(bytes: &[u8], sink: &mut Sink<'_>) -> Result<Option<Format>
             }
             Some(Err(error)) => {
                 let (at, message) = explain(&error, rest);
-                sink.report(Problem::new(source.position(offset + at), String::new(), None, message));
+                sink.report(Fault::new(offset + at, String::new(), None, message));
                 format = format.or_else(|| guess(rest));
                 // The next document, if each has a line.
                 wasted += at;
@@ -95,8 +96,8 @@ fn one<'a>(document: &'a RawValue, source: &Source<'a>, sink: &mut Sink<'_>) -> 
     }
     let shape: Shape<'a> = match source.read(document, &Path::ROOT) {
         Ok(shape) => shape,
-        Err(problem) => {
-            sink.report(problem);
+        Err(fault) => {
+            sink.report(fault);
             return None;
         }
     };
@@ -127,7 +128,7 @@ fn one<'a>(document: &'a RawValue, source: &Source<'a>, sink: &mut Sink<'_>) -> 
         return Some(Format::OtlpJson);
     }
     let message = format!("expected {EXPECTED}, found {}", keys_of(document));
-    sink.report(Problem::new(source.position_of(document.get()), String::new(), None, message));
+    sink.report(Fault::new(source.offset_of(document.get()), String::new(), None, message));
     None
 }
 
@@ -154,12 +155,12 @@ fn list<'a>(list: &'a RawValue, source: &Source<'a>, sink: &mut Sink<'_>) -> Opt
             format = format.or(one(element, source, sink));
         } else {
             let message = format!("expected {EXPECTED}, found a list of other values");
-            sink.report(Problem::new(source.position_of(element.get()), String::new(), None, message));
+            sink.report(Fault::new(source.offset_of(element.get()), String::new(), None, message));
         }
         sink.flow()
     });
-    if let Err(problem) = read {
-        sink.report(problem);
+    if let Err(fault) = read {
+        sink.report(fault);
     }
     format
 }

@@ -15,7 +15,7 @@ use super::{
     tag::ReadTag,
 };
 use crate::{
-    problem::Problem,
+    problem::Fault,
     sink::Sink,
     source::{Flow, Path, Source},
 };
@@ -47,8 +47,8 @@ pub(crate) fn traces<'a>(data: &'a RawValue, source: &Source<'a>, sink: &mut Sin
         trace(element, &Path::ROOT.element("data", index), source, sink);
         sink.flow()
     });
-    if let Err(problem) = read {
-        sink.report(problem);
+    if let Err(fault) = read {
+        sink.report(fault);
     }
 }
 
@@ -56,45 +56,45 @@ pub(crate) fn traces<'a>(data: &'a RawValue, source: &Source<'a>, sink: &mut Sin
 pub(crate) fn trace<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &mut Sink<'_>) {
     let parts: TraceJson<'a> = match source.read(element, path) {
         Ok(parts) => parts,
-        Err(problem) => return sink.report(problem),
+        Err(fault) => return sink.report(fault),
     };
     let mut processes = Processes::default();
     for (id, raw) in parts.processes.unwrap_or_default() {
         match source.read::<ProcessJson>(raw, &path.key("processes")) {
             Ok(process) => _ = processes.add(id, process),
-            Err(problem) => sink.report(problem),
+            Err(fault) => sink.report(fault),
         }
     }
     let Some(spans) = parts.spans else {
         let message = "a trace without `spans`";
-        return sink.report(Problem::new(source.position_of(element.get()), path.to_string(), None, message));
+        return sink.report(Fault::new(source.offset_of(element.get()), path.to_string(), None, message));
     };
     let read = source.read_list(spans, &path.key("spans"), |index, element| {
         let path = path.element("spans", index);
         match span(element, &path, source, sink) {
             Ok(span) => {
-                let place = || (source.position_of(element.get()), path.to_string());
+                let place = || (source.offset_of(element.get()), path.to_string());
                 let (into, span) = processes.place(span);
                 sink.add(into, span, place)
             }
-            Err(problem) => {
-                sink.report(problem);
+            Err(fault) => {
+                sink.report(fault);
                 Flow::Continue
             }
         }
     });
-    if let Err(problem) = read {
-        sink.report(problem);
+    if let Err(fault) = read {
+        sink.report(fault);
     }
     sink.spans.extend(processes.list.into_iter().filter_map(Process::into_message));
 }
 
-fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &Sink<'_>) -> Result<SpanJson, Problem> {
+fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &Sink<'_>) -> Result<SpanJson, Fault> {
     sink.check_size(element.get().len())
-        .map_err(|message| Problem::new(source.position_of(element.get()), path.to_string(), None, message))?;
-    source.read(element, path).map_err(|mut problem| {
-        problem.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id));
-        problem
+        .map_err(|message| Fault::new(source.offset_of(element.get()), path.to_string(), None, message))?;
+    source.read(element, path).map_err(|mut fault| {
+        fault.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id));
+        fault
     })
 }
 

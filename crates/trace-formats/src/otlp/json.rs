@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::json_value::{Attributes, Code, Id, Kind, Nanos, or_default};
 use crate::{
-    problem::Problem,
+    problem::Fault,
     sink::Sink,
     source::{Flow, Path, Source},
 };
@@ -172,15 +172,15 @@ pub(crate) fn decode<'a>(list: &'a RawValue, path: &Path<'_>, source: &Source<'a
         resource_spans(element, &path.element(key, index), source, sink);
         sink.flow()
     });
-    if let Err(problem) = read {
-        sink.report(problem);
+    if let Err(fault) = read {
+        sink.report(fault);
     }
 }
 
 fn resource_spans<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &mut Sink<'_>) {
     let parts: ResourceSpansJson<'a> = match source.read(element, path) {
         Ok(parts) => parts,
-        Err(problem) => return sink.report(problem),
+        Err(fault) => return sink.report(fault),
     };
     // Spans count also if their resource cannot be read.
     let resource = parts.resource.and_then(|part| reported(source.read(part, &path.key("resource")), sink).flatten());
@@ -191,8 +191,8 @@ fn resource_spans<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a
             scope_spans.extend(self::scope_spans(element, &path.element(key, index), source, sink));
             sink.flow()
         });
-        if let Err(problem) = read {
-            sink.report(problem);
+        if let Err(fault) = read {
+            sink.report(fault);
         }
     }
     if !scope_spans.is_empty() {
@@ -214,32 +214,32 @@ fn scope_spans<'a>(
     let read = source.read_list(parts.spans?, &path.key(key), |index, element| {
         let path = path.element(key, index);
         match span(element, &path, source, sink) {
-            Ok(span) => sink.add(&mut spans, span, || (source.position_of(element.get()), path.to_string())),
-            Err(problem) => {
-                sink.report(problem);
+            Ok(span) => sink.add(&mut spans, span, || (source.offset_of(element.get()), path.to_string())),
+            Err(fault) => {
+                sink.report(fault);
                 Flow::Continue
             }
         }
     });
-    if let Err(problem) = read {
-        sink.report(problem);
+    if let Err(fault) = read {
+        sink.report(fault);
     }
     let scope = scope.map(ScopeJson::into_message);
     (!spans.is_empty()).then_some(ScopeSpans { scope, spans, schema_url: parts.schema_url })
 }
 
-fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &Sink<'_>) -> Result<Span, Problem> {
+fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &Sink<'_>) -> Result<Span, Fault> {
     sink.check_size(element.get().len())
-        .map_err(|message| Problem::new(source.position_of(element.get()), path.to_string(), None, message))?;
-    let span: SpanJson = source.read(element, path).map_err(|mut problem| {
-        problem.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id));
-        problem
+        .map_err(|message| Fault::new(source.offset_of(element.get()), path.to_string(), None, message))?;
+    let span: SpanJson = source.read(element, path).map_err(|mut fault| {
+        fault.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id));
+        fault
     })?;
     Ok(span.into_message())
 }
 
-fn reported<T>(result: Result<T, Problem>, sink: &mut Sink<'_>) -> Option<T> {
-    result.map_err(|problem| sink.report(problem)).ok()
+fn reported<T>(result: Result<T, Fault>, sink: &mut Sink<'_>) -> Option<T> {
+    result.map_err(|fault| sink.report(fault)).ok()
 }
 
 // === conversions ===

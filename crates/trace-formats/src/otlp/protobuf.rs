@@ -9,12 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 
 use self::fields::{Field, Fields};
-use crate::{
-    id,
-    problem::{Position, Problem},
-    sink::Sink,
-    source::Flow,
-};
+use crate::{id, problem::Fault, sink::Sink, source::Flow};
 
 /// `TracesData.resource_spans`, with its wire type.
 const RESOURCE_SPANS: u8 = 0x0a;
@@ -123,7 +118,7 @@ fn span(message: &[u8], offset: usize, path: impl Fn() -> String, spans: &mut Ve
         return report(sink, offset, path(), None, reason);
     }
     match Span::decode(message) {
-        Ok(span) => _ = sink.add(spans, span, || (Position::Byte(offset), path())),
+        Ok(span) => _ = sink.add(spans, span, || (offset, path())),
         Err(error) => {
             let known = Fields::new(message, 0).map_while(Result::ok).find(|field| field.number == 2);
             let id = known.and_then(|field| field.bytes).map(id::hex);
@@ -168,5 +163,5 @@ fn merge<M: prost::Message>(
 }
 
 fn report(sink: &mut Sink<'_>, offset: usize, path: String, span: Option<String>, message: impl AsRef<str>) {
-    sink.report(Problem::new(Position::Byte(offset), path, span, message));
+    sink.report(Fault::new(offset, path, span, message));
 }

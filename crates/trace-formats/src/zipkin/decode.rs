@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     json_types::HexId,
-    problem::{Position, Problem},
+    problem::Fault,
     sink::Sink,
     source::{Flow, Path, Source},
 };
@@ -23,21 +23,23 @@ use crate::{
 /// Reads a list of spans, or of lists of spans.
 pub(crate) fn list<'a>(list: &'a RawValue, source: &Source<'a>, sink: &mut Sink<'_>) {
     let mut spans = Vec::new();
-    let read = source.read_list(list, &Path::ROOT, |index, element| {
-        let path = Path::ROOT.element("", index);
+    let read = source.read_list(list, &Path::ROOT, |outer, element| {
+        let path = Path::ROOT.element("", outer);
         if element.get().starts_with('[') {
-            let read = source.read_list(element, &path, |index, element| {
-                self::element(element, &path.element("", index), source, &mut spans, sink)
+            let read = source.read_list(element, &path, |inner, element| {
+                let place = Place { offset: source.offset_of(element.get()), indices: [Some(outer), Some(inner)] };
+                self::element(element, place, &path.element("", inner), source, &mut spans, sink)
             });
-            return read.unwrap_or_else(|problem| {
-                sink.report(problem);
+            return read.unwrap_or_else(|fault| {
+                sink.report(fault);
                 Flow::Continue
             });
         }
-        self::element(element, &path, source, &mut spans, sink)
+        let place = Place { offset: source.offset_of(element.get()), indices: [Some(outer), None] };
+        self::element(element, place, &path, source, &mut spans, sink)
     });
-    if let Err(problem) = read {
-        sink.report(problem);
+    if let Err(fault) = read {
+        sink.report(fault);
     }
     finish(spans, sink);
 }
@@ -45,54 +47,71 @@ pub(crate) fn list<'a>(list: &'a RawValue, source: &Source<'a>, sink: &mut Sink<
 /// Reads a single span, which is a whole document.
 pub(crate) fn span<'a>(document: &'a RawValue, source: &Source<'a>, sink: &mut Sink<'_>) {
     let mut spans = Vec::new();
-    _ = element(document, &Path::ROOT, source, &mut spans, sink);
+    let place = Place { offset: source.offset_of(document.get()), indices: [None; 2] };
+    _ = element(document, place, &Path::ROOT, source, &mut spans, sink);
     finish(spans, sink);
 }
 
-/// A span and where it was read.
-type Placed = (SpanJson, Position, String);
+/// Where a span was read.
+#[derive(Clone, Copy)]
+struct Place {
+    offset: usize,
+    /// In the list, and in the list within it.
+    indices: [Option<usize>; 2],
+}
 
 fn element<'a>(
     element: &'a RawValue,
+    place: Place,
     path: &Path<'_>,
     source: &Source<'a>,
-    spans: &mut Vec<Placed>,
+    spans: &mut Vec<(SpanJson, Place)>,
     sink: &mut Sink<'_>,
 ) -> Flow {
-    let position = || source.position_of(element.get());
     if let Err(message) = sink.check_size(element.get().len()) {
-        sink.report(Problem::new(position(), path.to_string(), None, message));
+        sink.report(Fault::new(place.offset, path.to_string(), None, message));
         return Flow::Continue;
     }
     match source.read(element, path) {
         // One more than are read, so that there is one to report.
         Ok(_) if spans.len() > sink.limits.spans => return Flow::Stop,
-        Ok(span) => spans.push((span, position(), path.to_string())),
-        Err(mut problem) => {
-            problem.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.id));
-            sink.report(problem);
+        Ok(span) => spans.push((span, place)),
+        Err(mut fault) => {
+            fault.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.id));
+            sink.report(fault);
         }
     }
     Flow::Continue
 }
 
 /// Converts the spans, and groups them by service and scope.
-fn finish(placed: Vec<Placed>, sink: &mut Sink<'_>) {
-    let (mut spans, origins): (Vec<_>, Vec<_>) = placed.into_iter().map(|(span, at, path)| (span, (at, path))).unzip();
+fn finish(read: Vec<(SpanJson, Place)>, sink: &mut Sink<'_>) {
+    let (mut spans, places): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     shared::separate(&mut spans);
     let mut groups: Vec<(Group, Vec<Span>)> = Vec::new();
     let mut by_group: HashMap<Group, usize> = HashMap::new();
-    for (span, place) in spans.into_iter().zip(origins) {
+    for (span, place) in spans.into_iter().zip(places) {
         let (group, span) = into_message(span);
         let index = *by_group.entry(group.clone()).or_insert_with(|| {
             groups.push((group, Vec::new()));
             groups.len() - 1
         });
-        if sink.add(&mut groups[index].1, span, || place) == Flow::Stop {
+        if sink.add(&mut groups[index].1, span, || (place.offset, place.path())) == Flow::Stop {
             break;
         }
     }
     sink.spans.extend(groups.into_iter().filter(|(_, spans)| !spans.is_empty()).map(Group::into_message));
+}
+
+// === impl Place ===
+
+impl Place {
+    fn path(self) -> String {
+        let [outer, inner] = self.indices;
+        let Some(outer) = outer else { return Path::ROOT.to_string() };
+        let outer = Path::ROOT.element("", outer);
+        inner.map_or(outer, |inner| outer.element("", inner)).to_string()
+    }
 }
 
 /// What spans have in common.
