@@ -11,13 +11,14 @@
 //! * [`decode`]: from bytes to messages; `detect`: which format it is; `gzip`: compressed inputs.
 //! * [`encode`]: from messages to bytes.
 //! * `otlp`, `jaeger`, `zipkin`: one format each.
-//! * `source`: places in a JSON text; `sink`: collects spans within [`Limits`]; `id`, `json_types`: ids and times.
+//! * `source`: places in a JSON text; `sink`, `items`: collect spans within [`Limits`]; `id`, `json_types`: ids and times.
 //! * [`to_overlap`]: from messages to what the analysis reads.
 
 mod decode;
 pub mod encode;
 mod gzip;
 mod id;
+mod items;
 mod jaeger;
 mod json_types;
 mod limits;

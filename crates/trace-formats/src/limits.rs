@@ -9,7 +9,8 @@ pub struct Limits {
     pub span_bytes: usize,
     /// The spans of all traces.
     pub spans: usize,
-    /// The attributes, events and links of all spans.
+    /// The attributes, events and links of all spans, the attributes of their resources and scopes, and the values in lists
+    /// and maps.
     pub items: usize,
     /// The problems that are described; the others are counted.
     pub problems: usize,

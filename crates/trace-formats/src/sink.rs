@@ -4,6 +4,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span::SpanKind,
 
 use crate::{
     id,
+    items::Items,
     limits::Limits,
     problem::{Fault, Position, Problem},
     source::{Flow, Lines},
@@ -65,23 +66,42 @@ impl<'l> Sink<'l> {
         mut span: Span,
         place: impl FnOnce() -> (usize, String),
     ) -> Flow {
-        let reason = match check(&mut span) {
-            Ok(()) => {
-                self.count += 1;
-                self.items += items(&span);
-                if self.count <= self.limits.spans && self.items <= self.limits.items {
-                    spans.push(span);
-                    return Flow::Continue;
-                }
-                self.is_full = true;
-                format!("this span and all after it are left out: at most {} are read", self.limits.spans)
-            }
-            Err(reason) => reason,
+        let room = check(&mut span).and_then(|()| {
+            self.count += 1;
+            self.room("span", span.items())
+        });
+        let Err(reason) = room else {
+            spans.push(span);
+            return Flow::Continue;
         };
         let (offset, path) = place();
         let id = Some(id::hex(&span.span_id)).filter(|id| !id.is_empty());
         self.report(Fault::new(offset, path, id, reason));
         self.flow()
+    }
+
+    /// Adds what a resource or a scope has that was read at this place. If that is too much, nothing more is read.
+    pub(crate) fn add_items(&mut self, what: &str, of: &impl Items, place: impl FnOnce() -> (usize, String)) -> Flow {
+        if let Err(reason) = self.room(what, of.items()) {
+            let (offset, path) = place();
+            self.report(Fault::new(offset, path, None, reason));
+        }
+        self.flow()
+    }
+
+    /// Returns why there is no more room for this, and for anything after it.
+    fn room(&mut self, what: &str, items: usize) -> Result<(), String> {
+        let Limits { spans, items: most, .. } = *self.limits;
+        self.items = self.items.saturating_add(items);
+        let limit = if self.count > spans {
+            format!("{spans} spans")
+        } else if self.items > most {
+            format!("{most} attributes, events and links")
+        } else {
+            return Ok(());
+        };
+        self.is_full = true;
+        Err(format!("this {what} and all after it are left out: at most {limit} are read"))
     }
 
     /// Returns whether there is room for more.
@@ -120,11 +140,4 @@ fn check(span: &mut Span) -> Result<(), String> {
         return Err(format!("its status code is {code}, expected 0 to 2"));
     }
     Ok(())
-}
-
-/// Returns the number of parts of a span that take memory by themselves.
-fn items(span: &Span) -> usize {
-    let events: usize = span.events.iter().map(|event| 1 + event.attributes.len()).sum();
-    let links: usize = span.links.iter().map(|link| 1 + link.attributes.len()).sum();
-    span.attributes.len() + events + links
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use trace_formats::{Decoded, Limits, decode};
+use trace_formats::{Decoded, Limits, decode, encode};
 
 /// Returns how long reading computes, the faster of two runs.
 fn measure(input: &str) -> Duration {
@@ -47,4 +47,42 @@ fn faults_are_told_in_the_order_in_which_they_are_found() {
     let input = "{\"resourceSpans\":[{\"scopeSpans\":[0],\n\"resource\":0},\n1]}";
     let places: Vec<_> = read(input, &Limits::default()).problems.iter().map(|it| it.position.to_string()).collect();
     assert_eq!(places, ["line 2, column 12", "line 1, column 34", "line 3, column 1"]);
+}
+
+/// Returns how many groups are kept of ten, whose attributes are above the limit of all, and what is said of the rest.
+fn within_items(input: &[u8]) -> (usize, String) {
+    let decoded = decode(input, &Limits { items: 100, ..Limits::default() }).unwrap();
+    let [problem] = &decoded.problems[..] else { panic!("{:?}", decoded.problems) };
+    assert_eq!(decoded.more_problems, 0);
+    (decoded.spans.len(), problem.to_string())
+}
+
+#[test]
+fn attributes_of_resources_and_scopes_are_bounded() {
+    let span = r#"{"traceId":"0000000000000000000000000000000a","spanId":"000000000000000b","startTimeUnixNano":"5"}"#;
+    let attributes = format!("[{}]", vec![r#"{"key":"a"}"#; 30].join(","));
+    let resource = format!(r#"{{"resource":{{"attributes":{attributes}}},"scopeSpans":[{{"spans":[{span}]}}]}}"#);
+    let scope = format!(r#"{{"scopeSpans":[{{"scope":{{"attributes":{attributes}}},"spans":[{span}]}}]}}"#);
+    let list = r#"{"key":"a","value":{"arrayValue":{"values":[{},{"kvlistValue":{"values":[{"key":"b"}]}}]}}}"#;
+    let values = span.replace('}', &format!(r#","attributes":[{}]}}"#, [list; 8].join(",")));
+    let values = format!(r#"{{"scopeSpans":[{{"spans":[{values}]}}]}}"#);
+    for (group, what) in [(resource, "resource"), (scope, "scope"), (values, "span")] {
+        let json = format!(r#"{{"resourceSpans":[{}]}}"#, vec![group; 10].join(","));
+        let protobuf = encode::otlp_protobuf(read(&json, &Limits::default()).spans);
+        for input in [json.as_bytes(), &protobuf] {
+            let (kept, problem) = within_items(input);
+            let left_out =
+                format!("this {what} and all after it are left out: at most 100 attributes, events and links are read");
+            assert!(kept == 3 && problem.ends_with(&left_out), "{kept}: {problem}");
+        }
+    }
+    let tags = format!("[{}]", vec![r#"{"key":"a","value":"b"}"#; 30].join(","));
+    let process = format!(r#"{{"serviceName":"","tags":{tags}}}"#);
+    let span = |rest: String| format!(r#"{{"traceID":"a","spanID":"b","startTime":5,{rest}}}"#);
+    let by_id = format!(r#"{{"spans":[{}],"processes":{{"p":{process}}}}}"#, span(r#""processID":"p""#.to_owned()));
+    let own = format!(r#"{{"spans":[{}]}}"#, span(format!(r#""process":{process}"#)));
+    for trace in [by_id, own] {
+        let (kept, problem) = within_items(format!(r#"{{"data":[{}]}}"#, vec![trace; 10].join(",")).as_bytes());
+        assert!(kept == 3 && problem.contains("this process and all after it are left out"), "{kept}: {problem}");
+    }
 }

@@ -282,6 +282,11 @@ fn limits_hold() {
     assert_eq!(read(limits).unwrap(), (9, 0, 0));
     assert_eq!(read(Limits { spans: 4, ..limits }).unwrap(), (4, 1, 0));
     assert_eq!(read(Limits { items: 5, ..limits }).unwrap(), (2, 1, 0));
+    let told = |limits: Limits| decode(document.as_bytes(), &limits).unwrap().problems[0].to_string();
+    let left_out = "this span and all after it are left out: at most";
+    assert!(told(Limits { spans: 4, ..limits }).ends_with(&format!("{left_out} 4 spans are read")));
+    let items = told(Limits { items: 5, ..limits });
+    assert!(items.ends_with(&format!("{left_out} 5 attributes, events and links are read")), "{items}");
     assert_eq!(read(Limits { span_bytes: 10, problems: 3, ..limits }).unwrap(), (0, 3, 6));
     assert!(matches!(read(Limits { bytes: 10, ..limits }), Err(DecodeError::TooLarge { limit: 10 })));
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());

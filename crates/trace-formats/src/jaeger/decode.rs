@@ -61,7 +61,14 @@ pub(crate) fn trace<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<
     let mut processes = Processes::default();
     for (id, raw) in parts.processes.unwrap_or_default() {
         match source.read::<ProcessJson>(raw, &path.key("processes")) {
-            Ok(process) => _ = processes.add(id, process),
+            Ok(process) => {
+                let place = || (source.offset_of(raw.get()), path.key("processes").to_string());
+                let process = resource(process);
+                if sink.add_items("process", &process, place) == Flow::Stop {
+                    return;
+                }
+                processes.add(id, process);
+            }
             Err(fault) => sink.report(fault),
         }
     }
@@ -72,9 +79,14 @@ pub(crate) fn trace<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<
     let read = source.read_list(spans, &path.key("spans"), |index, element| {
         let path = path.element("spans", index);
         match span(element, &path, source, sink) {
-            Ok(span) => {
+            Ok(mut span) => {
                 let place = || (source.offset_of(element.get()), path.to_string());
-                let (into, span) = processes.place(span);
+                let (index, is_new) = processes.of(&mut span);
+                let process = &mut processes.list[index];
+                if is_new && sink.add_items("process", &process.resource, place) == Flow::Stop {
+                    return Flow::Stop;
+                }
+                let (into, span) = process.place(span);
                 sink.add(into, span, place)
             }
             Err(fault) => {
@@ -102,32 +114,24 @@ fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &
 
 impl Processes {
     /// Adds a process, and returns its place in the list.
-    fn add(&mut self, id: String, process: ProcessJson) -> usize {
-        self.list.push(Process::new(resource(process)));
+    fn add(&mut self, id: String, resource: Resource) -> usize {
+        self.list.push(Process::new(resource));
         self.by_id.insert(id, self.list.len() - 1);
         self.list.len() - 1
     }
 
-    /// Converts a span, and returns the list that it belongs to.
-    fn place(&mut self, mut span: SpanJson) -> (&mut Vec<Span>, Span) {
+    /// Returns the place of the process that a span belongs to, and whether it was not there before.
+    fn of(&mut self, span: &mut SpanJson) -> (usize, bool) {
+        let before = self.list.len();
         let index = match span.process.take() {
             // Without an id of its own: each span its own process, and never the same one twice.
             Some(process) => self.same_or_new(resource(process)),
             None => match self.by_id.get(&span.process_id) {
                 Some(index) => *index,
-                None => self.add(
-                    std::mem::take(&mut span.process_id),
-                    ProcessJson { service_name: String::new(), tags: Vec::new() },
-                ),
+                None => self.add(std::mem::take(&mut span.process_id), Resource::default()),
             },
         };
-        let (scope, span) = into_message(span);
-        let Process { scopes, by_scope, .. } = &mut self.list[index];
-        let at = *by_scope.entry(scope.clone()).or_insert_with(|| {
-            scopes.push((scope, Vec::new()));
-            scopes.len() - 1
-        });
-        (&mut scopes[at].1, span)
+        (index, self.list.len() > before)
     }
 
     /// Returns the last process if it is the same, or a new one.
@@ -144,6 +148,17 @@ impl Processes {
 impl Process {
     fn new(resource: Resource) -> Self {
         Self { resource, scopes: Vec::new(), by_scope: HashMap::new() }
+    }
+
+    /// Converts a span, and returns the list of its scope.
+    fn place(&mut self, span: SpanJson) -> (&mut Vec<Span>, Span) {
+        let Self { scopes, by_scope, .. } = self;
+        let (scope, span) = into_message(span);
+        let at = *by_scope.entry(scope.clone()).or_insert_with(|| {
+            scopes.push((scope, Vec::new()));
+            scopes.len() - 1
+        });
+        (&mut scopes[at].1, span)
     }
 
     fn into_message(self) -> Option<ResourceSpans> {

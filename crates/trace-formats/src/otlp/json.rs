@@ -183,7 +183,12 @@ fn resource_spans<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a
         Err(fault) => return sink.report(fault),
     };
     // Spans count also if their resource cannot be read.
-    let resource = parts.resource.and_then(|part| reported(source.read(part, &path.key("resource")), sink).flatten());
+    let resource = part(parts.resource, &path.key("resource"), source, sink);
+    let resource = resource.map(ResourceJson::into_message);
+    let place = || (source.offset_of(element.get()), path.key("resource").to_string());
+    if resource.as_ref().is_some_and(|resource| sink.add_items("resource", resource, place) == Flow::Stop) {
+        return;
+    }
     let mut scope_spans = Vec::new();
     if let Some(list) = parts.scope_spans {
         let key = "scopeSpans";
@@ -196,7 +201,6 @@ fn resource_spans<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a
         }
     }
     if !scope_spans.is_empty() {
-        let resource = resource.map(ResourceJson::into_message);
         sink.spans.push(ResourceSpans { resource, scope_spans, schema_url: parts.schema_url });
     }
 }
@@ -208,7 +212,11 @@ fn scope_spans<'a>(
     sink: &mut Sink<'_>,
 ) -> Option<ScopeSpans> {
     let parts: ScopeSpansJson<'a> = reported(source.read(element, path), sink)?;
-    let scope = parts.scope.and_then(|part| reported(source.read(part, &path.key("scope")), sink).flatten());
+    let scope = part(parts.scope, &path.key("scope"), source, sink).map(ScopeJson::into_message);
+    let place = || (source.offset_of(element.get()), path.key("scope").to_string());
+    if scope.as_ref().is_some_and(|scope| sink.add_items("scope", scope, place) == Flow::Stop) {
+        return None;
+    }
     let mut spans = Vec::new();
     let key = "spans";
     let read = source.read_list(parts.spans?, &path.key(key), |index, element| {
@@ -224,7 +232,6 @@ fn scope_spans<'a>(
     if let Err(fault) = read {
         sink.report(fault);
     }
-    let scope = scope.map(ScopeJson::into_message);
     (!spans.is_empty()).then_some(ScopeSpans { scope, spans, schema_url: parts.schema_url })
 }
 
@@ -236,6 +243,16 @@ fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &
         fault
     })?;
     Ok(span.into_message())
+}
+
+/// Reads a part that may be missing or null.
+fn part<'a, T: Deserialize<'a>>(
+    part: Option<&'a RawValue>,
+    path: &Path<'_>,
+    source: &Source<'a>,
+    sink: &mut Sink<'_>,
+) -> Option<T> {
+    reported(source.read::<Option<T>>(part?, path), sink).flatten()
 }
 
 fn reported<T>(result: Result<T, Fault>, sink: &mut Sink<'_>) -> Option<T> {

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 
 use self::fields::{Field, Fields};
-use crate::{id, problem::Fault, sink::Sink, source::Flow};
+use crate::{id, items::Items, problem::Fault, sink::Sink, source::Flow};
 
 /// `TracesData.resource_spans`, with its wire type.
 const RESOURCE_SPANS: u8 = 0x0a;
@@ -91,7 +91,7 @@ fn resource_spans(message: &[u8], offset: usize, index: usize, sink: &mut Sink<'
             scopes.extend(scope_spans(bytes, field.offset, &format!("{path}.scope_spans[{scope}]"), sink));
             scope += 1;
         }
-        _ => merge(&mut rest, message, &field, offset, &path, sink),
+        _ => merge(&mut rest, "resource", &message[field.begin - offset..field.end - offset], &field, &path, sink),
     });
     if !scopes.is_empty() {
         rest.scope_spans = scopes;
@@ -107,7 +107,7 @@ fn scope_spans(message: &[u8], offset: usize, path: &str, sink: &mut Sink<'_>) -
             span(bytes, field.offset, || format!("{path}.spans[{index}]"), &mut spans, sink);
             index += 1;
         }
-        _ => merge(&mut rest, message, &field, offset, path, sink),
+        _ => merge(&mut rest, "scope", &message[field.begin - offset..field.end - offset], &field, path, sink),
     });
     rest.spans = spans;
     (!rest.spans.is_empty()).then_some(rest)
@@ -146,18 +146,22 @@ fn each(
     }
 }
 
-/// Adds a field other than the spans to a message.
-fn merge<M: prost::Message>(
+/// Adds a field other than the spans, which is encoded like this, to a message. It is what the message has besides them.
+fn merge<M: prost::Message + Default + Items>(
     into: &mut M,
-    message: &[u8],
+    what: &str,
+    encoded: &[u8],
     field: &Field<'_>,
-    offset: usize,
     path: &str,
     sink: &mut Sink<'_>,
 ) {
-    let encoded = &message[field.begin - offset..field.end - offset];
-    let result = sink.check_size(encoded.len()).and_then(|()| into.merge(encoded).map_err(|error| error.to_string()));
-    if let Err(message) = result {
+    // By itself, because it may come again and again, each time with more.
+    let part = sink.check_size(encoded.len()).and_then(|()| M::decode(encoded).map_err(|error| error.to_string()));
+    let added = part.and_then(|part| match sink.add_items(what, &part, || (field.begin, path.to_owned())) {
+        Flow::Continue => into.merge(encoded).map_err(|error| error.to_string()),
+        Flow::Stop => Ok(()),
+    });
+    if let Err(message) = added {
         report(sink, field.begin, path.to_owned(), None, message);
     }
 }

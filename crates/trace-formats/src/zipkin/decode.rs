@@ -22,7 +22,7 @@ use crate::{
 
 /// Reads a list of spans, or of lists of spans.
 pub(crate) fn list<'a>(list: &'a RawValue, source: &Source<'a>, sink: &mut Sink<'_>) {
-    let mut spans = Vec::new();
+    let mut spans = Read::default();
     let read = source.read_list(list, &Path::ROOT, |outer, element| {
         let path = Path::ROOT.element("", outer);
         if element.get().starts_with('[') {
@@ -46,10 +46,18 @@ pub(crate) fn list<'a>(list: &'a RawValue, source: &Source<'a>, sink: &mut Sink<
 
 /// Reads a single span, which is a whole document.
 pub(crate) fn span<'a>(document: &'a RawValue, source: &Source<'a>, sink: &mut Sink<'_>) {
-    let mut spans = Vec::new();
+    let mut spans = Read::default();
     let place = Place { offset: source.offset_of(document.get()), indices: [None; 2] };
     _ = element(document, place, &Path::ROOT, source, &mut spans, sink);
     finish(spans, sink);
+}
+
+/// The spans that were read.
+#[derive(Default)]
+struct Read {
+    list: Vec<(SpanJson, Place)>,
+    /// Their tags and annotations.
+    items: usize,
 }
 
 /// Where a span was read.
@@ -65,17 +73,20 @@ fn element<'a>(
     place: Place,
     path: &Path<'_>,
     source: &Source<'a>,
-    spans: &mut Vec<(SpanJson, Place)>,
+    spans: &mut Read,
     sink: &mut Sink<'_>,
 ) -> Flow {
     if let Err(message) = sink.check_size(element.get().len()) {
         sink.report(Fault::new(place.offset, path.to_string(), None, message));
         return Flow::Continue;
     }
-    match source.read(element, path) {
+    match source.read::<SpanJson>(element, path) {
         // One more than are read, so that there is one to report.
-        Ok(_) if spans.len() > sink.limits.spans => return Flow::Stop,
-        Ok(span) => spans.push((span, place)),
+        Ok(_) if spans.list.len() > sink.limits.spans || spans.items > sink.limits.items => return Flow::Stop,
+        Ok(span) => {
+            spans.items += span.tags.len() + span.annotations.len();
+            spans.list.push((span, place));
+        }
         Err(mut fault) => {
             fault.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.id));
             sink.report(fault);
@@ -85,8 +96,8 @@ fn element<'a>(
 }
 
 /// Converts the spans, and groups them by service and scope.
-fn finish(read: Vec<(SpanJson, Place)>, sink: &mut Sink<'_>) {
-    let (mut spans, places): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+fn finish(read: Read, sink: &mut Sink<'_>) {
+    let (mut spans, places): (Vec<_>, Vec<_>) = read.list.into_iter().unzip();
     shared::separate(&mut spans);
     let mut groups: Vec<(Group, Vec<Span>)> = Vec::new();
     let mut by_group: HashMap<Group, usize> = HashMap::new();
