@@ -6,6 +6,7 @@ mod fan_out;
 mod needs;
 mod saving;
 mod sequence;
+mod steps;
 
 use std::time::Duration;
 

@@ -71,9 +71,14 @@ impl Interval {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
+    /// Returns from when on something that starts may have waited for this one's end.
+    pub(crate) fn waited_until(self) -> u64 {
+        self.end.saturating_sub(touch(self.nanos()))
+    }
+
     /// Returns whether the other one may have waited for this one's end.
     pub(crate) fn is_before(self, next: Self) -> bool {
-        self.end <= next.start.saturating_add(touch(self.nanos()))
+        self.waited_until() <= next.start
     }
 
     /// Returns how an interval that starts no earlier lies to this one.

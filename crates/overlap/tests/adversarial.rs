@@ -4,7 +4,7 @@ mod builder;
 
 use std::time::Duration;
 
-use builder::{EPOCH, TRACE, client, id, internal, server};
+use builder::{EPOCH, TRACE, With as _, client, id, internal, server};
 use overlap::{Analysis, Evidence, Link, Operations, Span, SpanKind, Trace, text};
 use proptest::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
@@ -241,4 +241,51 @@ fn the_same_span_a_hundred_thousand_times() {
     grows_with_its_size(spans, 100_000);
     let without_ids = |count: u64| (0..count).map(|number| internal(0, 0, "x", number, number)).collect();
     grows_with_its_size(without_ids, 100_000);
+}
+
+#[test]
+fn a_chain_of_a_hundred_thousand_calls_of_two_names() {
+    let spans = |count: u64| {
+        let chains = vec!["a > b"; usize::try_from(count / 2).unwrap_or_default()].join("; ");
+        let root = server(1, 0, "root", 0, count + 9);
+        let call = |number: u64| {
+            // All of the first before any of the second.
+            let name = if number < count / 2 { "a" } else { "b" };
+            client(number + 2, 1, name, number, number + 1)
+        };
+        [root.attribute("fanout.chains", (&*chains).into())].into_iter().chain((0..count).map(call)).collect()
+    };
+    grows_with_its_size(spans, 100_000);
+}
+
+#[test]
+fn chains_of_ten_thousand_different_names() {
+    let spans = |count: u64| {
+        let names: Vec<_> =
+            (0..count).flat_map(|number| [format!("a{number} > b"), format!("b > a{number}")]).collect();
+        let root = server(1, 0, "root", 0, 3 * count).attribute("fanout.chains", (&*names.join("; ")).into());
+        let calls = (0..count).map(|number| {
+            let name = if number % 2 == 0 { format!("a{number}") } else { "b".to_owned() };
+            client(number + 2, 1, &name, number, number + 1)
+        });
+        [root].into_iter().chain(calls).collect()
+    };
+    grows_with_its_size(spans, 20_000);
+}
+
+#[test]
+fn shared_ids_whose_substitutes_are_taken() {
+    let spans = |count: u64| {
+        // Each id is shared, and all that could take its place are there.
+        let shared = (1..=count / 4)
+            .flat_map(|number| [client(number, 0, "call", 1, 9), server(number, 0, "handle", 2, 8).service("backend")]);
+        let taken = (0..=count / 2).map(|number| internal((1 << 63) + number, 0, "taken", 1, 9));
+        shared.chain(taken).collect()
+    };
+    grows_with_its_size(spans, 40_000);
+    let without_ids = |count: u64| {
+        let taken = (0..=count).map(|number| internal((1 << 63) + number, 0, "taken", 1, 9));
+        taken.chain((0..count).map(|_| internal(0, 0, "x", 1, 9))).collect()
+    };
+    grows_with_its_size(without_ids, 20_000);
 }

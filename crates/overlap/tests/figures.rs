@@ -238,6 +238,33 @@ fn chains_with_the_same_steps_are_told_apart_by_their_times() {
     assert!(fan_out.sequences.iter().all(|sequence| sequence.certainty == Certainty::Dependent), "{fan_out:#?}");
 }
 
+/// Returns which call each later one of the sequences needs, by the name of their parent's chains.
+fn chained(chains: &str, calls: &[(&str, u64, u64)]) -> Vec<(usize, usize)> {
+    let root = server(1, 0, "fan_out", 0, 1000).attribute("fanout.chains", chains.into());
+    let calls = (2..).zip(calls).map(|(number, (name, start, end))| client(number, 1, name, *start, *end));
+    let fan_out = fan_out([root].into_iter().chain(calls).collect());
+    let dependent = |sequence: &&overlap::Sequence| sequence.certainty == Certainty::Dependent;
+    let place = |call: &overlap::SpanIndex| fan_out.calls.iter().position(|known| known == call).expect("a call");
+    let pairs = fan_out.sequences.iter().filter(dependent).flat_map(|sequence| sequence.calls.windows(2));
+    pairs.map(|pair| (place(&pair[0]), place(&pair[1]))).collect()
+}
+
+#[test]
+fn a_step_that_several_chains_have_belongs_to_the_call_that_it_followed() {
+    // `c` has ended first, so that the first `b` is its.
+    let calls = [("a", 0, 100), ("c", 0, 50), ("b", 50, 90), ("b", 100, 150)];
+    assert_eq!(chained("a > b; c > b", &calls), [(0, 2), (1, 3)]);
+    assert_eq!(chained("c > b; a > b", &calls), [(0, 2), (1, 3)]);
+    // `a` has failed, and its next step was never made.
+    assert_eq!(chained("a > b; c > b", &[("a", 0, 50), ("c", 0, 100), ("b", 100, 150)]), [(1, 2)]);
+    // Each call has one successor.
+    assert_eq!(
+        chained("u > c; u > d", &[("u", 0, 100), ("u", 0, 200), ("d", 100, 300), ("c", 200, 300)]),
+        [(0, 2), (1, 3)]
+    );
+    assert_eq!(chained("a > a > a", &[("a", 0, 100), ("a", 100, 200), ("a", 200, 300)]), [(0, 1), (1, 2)]);
+}
+
 #[test]
 fn a_read_without_parameters_is_independent_unless_something_was_changed_before() {
     let query = |number, start, text: &str| {

@@ -12,7 +12,10 @@
 
 use std::collections::HashMap;
 
-use super::children::{Call, Children};
+use super::{
+    children::{Call, Children},
+    steps::Steps,
+};
 use crate::{
     analysis::sequence::Reason,
     trace::{SpanIndex, Trace},
@@ -89,27 +92,10 @@ impl Needs {
         let Some(chains) = trace.span(parent).attribute("fanout.chains").and_then(|chains| chains.as_text()) else {
             return;
         };
-        let mut named: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut steps = Steps::of(chains);
         for (place, call) in calls.iter().enumerate() {
-            named.entry(&trace.span(call.span).name).or_default().push(place);
-        }
-        // Of several calls with one name each belongs to one chain, and attempts of one call are linked.
-        let mut next: HashMap<&str, usize> = HashMap::new();
-        for chain in chains.split("; ") {
-            let mut steps = chain.split(" > ").map(str::trim);
-            let Some(mut before) = steps.next() else { continue };
-            for step in steps {
-                let (Some(earlier), Some(later)) = (named.get(before), named.get(step)) else { break };
-                let from = next.entry(step).or_default();
-                let Some(later) = later.get(*from) else { break };
-                *from += 1;
-                // The call that ended last before this one started.
-                let start = calls[*later].time;
-                let ended = earlier.iter().filter(|place| **place != *later && calls[**place].time.is_before(start));
-                if let Some(earlier) = ended.max_by_key(|place| calls[**place].time.end) {
-                    self.add(parent, calls, *later, *earlier, Reason::Chain);
-                }
-                before = step;
+            if let Some(earlier) = steps.next(place, &trace.span(call.span).name, call.time) {
+                self.add(parent, calls, place, earlier, Reason::Chain);
             }
         }
     }

@@ -46,6 +46,7 @@ fn with_unique_ids(spans: Vec<Span>, problems: &mut Problems) -> Vec<Span> {
     // The server's spans that had their client's id: the service and the new id.
     let mut servers: HashMap<SpanId, (Text, SpanId)> = HashMap::new();
     let mut left = Vec::new();
+    let mut unused = Unused::default();
     for span in spans {
         if span.span_id.is_zero() {
             left.push(span);
@@ -82,7 +83,7 @@ fn with_unique_ids(spans: Vec<Span>, problems: &mut Problems) -> Vec<Span> {
             }
             continue;
         }
-        span.span_id = unused(client, &places);
+        span.span_id = unused.id(client, &places);
         if client.is_zero() {
             problems.note(ProblemKind::NoId, span.span_id);
         } else {
@@ -105,19 +106,31 @@ fn with_unique_ids(spans: Vec<Span>, problems: &mut Problems) -> Vec<Span> {
     kept
 }
 
-/// Returns an id that no span has, the same for the same spans.
-fn unused(id: SpanId, places: &HashMap<SpanId, usize>) -> SpanId {
-    let mut number = u64::from_be_bytes(id.0) ^ (1 << 63);
-    // Without an id there may be many: start where the last one ended, roughly.
-    if id.is_zero() {
-        number = number.wrapping_add(places.len() as u64);
-    }
-    loop {
-        let id = SpanId(number.to_be_bytes());
-        if !id.is_zero() && !places.contains_key(&id) {
-            return id;
+/// Ids that no span has, the same for the same spans.
+#[derive(Default)]
+struct Unused {
+    /// How many were looked at from the middle on. No id is looked at twice, so that it takes no longer than there are
+    /// spans, whatever their ids.
+    looked_at: u64,
+}
+
+const MIDDLE: u64 = 1 << 63;
+
+impl Unused {
+    /// Returns an id in place of this one: the one across from it if nobody has that.
+    fn id(&mut self, id: SpanId, places: &HashMap<SpanId, usize>) -> SpanId {
+        let is_unused = |id: &SpanId| !id.is_zero() && !places.contains_key(id);
+        let across = SpanId((u64::from_be_bytes(id.0) ^ MIDDLE).to_be_bytes());
+        if !id.is_zero() && is_unused(&across) {
+            return across;
         }
-        number = number.wrapping_add(1);
+        loop {
+            let next = SpanId(MIDDLE.wrapping_add(self.looked_at).to_be_bytes());
+            self.looked_at += 1;
+            if is_unused(&next) {
+                return next;
+            }
+        }
     }
 }
 
