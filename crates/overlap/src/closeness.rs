@@ -6,6 +6,7 @@
 //! | [`touch`] | 1 ms, or a tenth of the earlier call if that is less | spans may end a little after what they measure |
 //! | [`pause`] | 10 ms, or a quarter of the shorter call if that is more | what a program does between two calls |
 //! | [`STICKS_OUT`] | 1 ms | a server's span ends when its reply has left, which may be after it arrived |
+//! | [`ends_late`] | 1 ms, or 1 % of the part if that is more | a busy event loop ends spans in any order |
 
 const MS: u64 = 1_000_000;
 

@@ -7,14 +7,18 @@
 //! * a longer one, whose caller has not waited for it, goes to its start, and only if it starts before it.
 //!
 //! What the server's process did below it moves along. A span of the next process is then compared with its own caller,
-//! which may have moved. Up to 1 ms nothing is moved: a server ends its span when the reply has left, which may be
-//! after it has arrived.
+//! which may have moved. Nothing is moved that starts up to 1 ms early, or ends [as late](ends_late) as a part of a span may
+//! for which the span has waited: a server ends its span when the reply has left, which may be after it has arrived.
 
 use super::{
     problem::Problems,
     repair::{Forest, depth_first},
 };
-use crate::{ProblemKind, closeness::STICKS_OUT, span::SpanKind};
+use crate::{
+    ProblemKind,
+    closeness::{Interval, STICKS_OUT, ends_late},
+    span::{Span, SpanKind},
+};
 
 pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut Problems) {
     let mut moved = vec![0_i64; spans.len()];
@@ -26,7 +30,10 @@ pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut P
             span.kind == SpanKind::Server && (caller.kind == SpanKind::Client || caller.service != span.service);
         // A message is handled later, and by another clock: there is nothing to compare.
         let by = match (crosses, span.kind) {
-            (true, _) => shift((caller.start, caller.end), (span.start, span.end)),
+            (true, _) => {
+                let time = |span: &Span| Interval { start: span.start, end: span.end };
+                shift(time(caller), time(span))
+            }
             (false, SpanKind::Consumer) => 0,
             (false, _) => moved[parent],
         };
@@ -40,20 +47,19 @@ pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut P
 }
 
 /// Returns by how much a server's span has to be moved.
-fn shift(caller: (u64, u64), server: (u64, u64)) -> i64 {
-    let (caller_took, server_took) = (caller.1 - caller.0, server.1.saturating_sub(server.0));
-    let (early, late) = (caller.0.saturating_sub(server.0), server.1.saturating_sub(caller.1));
-    if early.max(late) <= STICKS_OUT {
+fn shift(caller: Interval, server: Interval) -> i64 {
+    let (early, late) = (caller.start.saturating_sub(server.start), server.end.saturating_sub(caller.end));
+    if early <= STICKS_OUT && late <= ends_late(server) {
         return 0;
     }
-    let start = if server_took <= caller_took {
-        caller.0 + (caller_took - server_took) / 2
+    let start = if server.nanos() <= caller.nanos() {
+        caller.start + (caller.nanos() - server.nanos()) / 2
     } else if early > 0 {
-        caller.0
+        caller.start
     } else {
         return 0;
     };
-    let by = i128::from(start) - i128::from(server.0);
+    let by = i128::from(start) - i128::from(server.start);
     // Clocks that are 292 years apart are no clocks.
     i64::try_from(by).unwrap_or(0)
 }
@@ -66,7 +72,7 @@ mod tests {
 
     #[track_caller]
     fn moved(caller: (u64, u64), server: (u64, u64), by: i64) {
-        let ms = |(start, end): (u64, u64)| (start * MS, end * MS);
+        let ms = |(start, end): (u64, u64)| Interval { start: start * MS, end: end * MS };
         assert_eq!(shift(ms(caller), ms(server)), by * 1_000_000);
     }
 
@@ -75,6 +81,13 @@ mod tests {
         moved((100, 200), (100, 200), 0);
         moved((100, 200), (110, 190), 0);
         moved((100, 200), (99, 199), 0);
+    }
+
+    #[test]
+    fn one_that_ends_as_late_as_a_part_may_stays() {
+        moved((0, 3000), (25, 3020), 0);
+        moved((0, 3000), (40, 3036), -38);
+        moved((100, 200), (150, 201), 0);
     }
 
     #[test]
@@ -92,7 +105,8 @@ mod tests {
 
     #[test]
     fn impossible_clocks_are_left_alone() {
-        assert_eq!(shift((0, 10), (u64::MAX - 1, u64::MAX)), 0);
-        assert_eq!(shift((u64::MAX - 10, u64::MAX), (0, 1)), 0);
+        let interval = |start, end| Interval { start, end };
+        assert_eq!(shift(interval(0, 10), interval(u64::MAX - 1, u64::MAX)), 0);
+        assert_eq!(shift(interval(u64::MAX - 10, u64::MAX), interval(0, 1)), 0);
     }
 }
