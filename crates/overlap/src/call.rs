@@ -100,33 +100,49 @@ fn is_select_of_all(statement: &str) -> bool {
             .any(|word| ["WHERE", "HAVING", "INTO", "UPDATE"].iter().any(|no| word.eq_ignore_ascii_case(no)))
 }
 
-/// Returns whether an address has nothing that another call may have supplied: a template without placeholders, or a
-/// path of one part besides versions ("/api/v1/" counts as none) and no query.
+/// Returns whether an address has nothing that another call may have supplied: no query, and a template without
+/// placeholders or a path of one part besides versions ("/api/v1/" counts as none).
 fn is_plain_address(span: &Span) -> bool {
-    if let Some(template) = text(span, &["url.template", "http.route"]) {
-        return !template.contains(['{', ':', '<', '*']);
+    if has_query(span) {
+        return false;
     }
-    let Some((path, query)) = address(span) else { return false };
+    if let Some(template) = text(span, &["url.template", "http.route"]) {
+        return !template.contains(['{', ':', '<', '*', '?']);
+    }
+    let Some(path) = path(span) else { return false };
     let parts = path.split('/').filter(|part| !part.is_empty() && *part != "api" && !is_version(part));
-    query.is_empty()
-        && parts.clone().count() <= 1
-        && !parts.clone().any(|part| part.contains(|c: char| c.is_ascii_digit()))
+    parts.clone().count() <= 1 && !parts.clone().any(|part| part.contains(|c: char| c.is_ascii_digit()))
+}
+
+/// Returns whether any attribute has a query. Templates leave it out.
+fn has_query(span: &Span) -> bool {
+    let is_there = |query: &str| !query.is_empty();
+    text(span, &["url.query"]).is_some_and(is_there)
+        || ADDRESSES.iter().any(|key| text(span, &[key]).and_then(|address| split(address).1).is_some_and(is_there))
 }
 
 fn is_version(part: &str) -> bool {
     part.strip_prefix('v').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Returns the path and the query of the address.
-fn address(span: &Span) -> Option<(&str, &str)> {
-    let address = text(span, &["url.full", "http.url", "url.path", "http.target"])?;
+/// Attributes that have an address or its path.
+const ADDRESSES: [&str; 4] = ["url.full", "http.url", "url.path", "http.target"];
+
+/// Returns the path of the address.
+fn path(span: &Span) -> Option<&str> {
+    text(span, &ADDRESSES).map(|address| split(address).0)
+}
+
+/// Returns the path and the query of an address.
+fn split(address: &str) -> (&str, Option<&str>) {
     let address = address.split_once('#').map_or(address, |(before, _)| before);
-    let path = match address.split_once("://") {
-        Some((_, rest)) => rest.find(['/', '?']).map_or("", |at| &rest[at..]),
-        None => address,
+    // In a query there may be another address.
+    let (before, query) = address.split_once('?').map_or((address, None), |(path, query)| (path, Some(query)));
+    let path = match before.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
+        None => before,
     };
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    Some((path, if query.is_empty() { text(span, &["url.query"]).unwrap_or_default() } else { query }))
+    (path, query)
 }
 
 // === impl Identity ===
@@ -148,7 +164,7 @@ impl Identity {
             }
             if let Some(statement) = statement(span) {
                 hash_template(statement, &mut hasher);
-            } else if let Some((path, _)) = address(span) {
+            } else if let Some(path) = path(span) {
                 hash_template(path, &mut hasher);
             }
         }
@@ -232,6 +248,8 @@ mod tests {
             ("GET", "http://host", true),
             ("GET", "http://host/countries?code=NL", false),
             ("GET", "http://host?code=NL", false),
+            ("GET", "/countries?next=http://other/", false),
+            ("GET", "/countries?", true),
             ("GET", "http://host/countries/NL", false),
             ("GET", "http://host/17", false),
             ("POST", "http://host/countries", false),
@@ -242,6 +260,12 @@ mod tests {
         let template = |template| call(&[("http.request.method", "GET"), ("url.template", template)]);
         assert!(is_read_without_parameters(&template("/shop/countries/all")));
         assert!(!is_read_without_parameters(&template("/users/{id}")));
+        assert!(!is_read_without_parameters(&template("/countries?code=")));
+        for (key, value) in [("url.query", "code=NL"), ("url.full", "http://host/shop?code=NL"), ("http.target", "/?a")]
+        {
+            let span = call(&[("http.method", "GET"), ("url.template", "/shop"), ("url.path", "/shop"), (key, value)]);
+            assert!(!is_read_without_parameters(&span), "{key}: {value}");
+        }
         assert!(!is_read_without_parameters(&call(&[("rpc.method", "ListCountries")])));
     }
 

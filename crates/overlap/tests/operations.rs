@@ -87,6 +87,32 @@ fn what_overlapped_later_is_known_of_what_was_seen_before() {
 }
 
 #[test]
+fn a_read_with_a_query_is_not_one_without_parameters() {
+    let get = |number: u64, address: &str| {
+        client(number, 1, "GET", (number - 2) * 100, (number - 1) * 100)
+            .attribute("http.request.method", "GET".into())
+            .attribute("url.full", address.into())
+    };
+    let spans = |address: &str| vec![server(1, 0, "page", 0, 200), client(2, 1, "GetUser", 0, 100), get(3, address)];
+    let (with, without) = (spans("http://host/countries?code=NL"), spans("http://host/countries"));
+    let judged = |traces: &[&Vec<Span>]| {
+        let mut operations = Operations::default();
+        for (number, spans) in (0..).zip(traces) {
+            add(&mut operations, &later((*spans).clone(), number * 1000));
+        }
+        let [finding] = &operations.ranked()[0].findings[..] else { panic!() };
+        assert_eq!(finding.count, traces.len() as u64, "one method");
+        (finding.certainty, finding.because)
+    };
+    let known = (Certainty::Independent, Reason::WithoutParameters);
+    let unknown = (Certainty::Unknown, Reason::Nothing);
+    assert_eq!(judged(&[&without, &without]), known);
+    for traces in [[&with, &without], [&without, &with]] {
+        assert_eq!(judged(&traces), unknown);
+    }
+}
+
+#[test]
 fn two_accumulators_make_one() {
     let (mut one, mut other, mut all) = (Operations::default(), Operations::default(), Operations::default());
     for number in 0..20 {

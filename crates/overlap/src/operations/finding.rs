@@ -176,8 +176,11 @@ impl Finding {
         self.took += new.took;
         self.together += new.together;
         self.saves += new.saves;
-        // The later verdict knows more; for certain stays for certain.
-        if self.certainty != Certainty::Independent {
+        let is_overlap = |finding: &Self| matches!(finding.because, Reason::Overlapped { .. });
+        let is_without = |finding: &Self| finding.because == Reason::WithoutParameters;
+        // What has overlapped stays independent. What one request read without parameters another may have read with them:
+        // calls that differ in their query only are the same call. Otherwise the later verdict knows more.
+        if !is_overlap(self) && (is_overlap(new) || is_without(self) || !is_without(new)) {
             (self.certainty, self.because) = (new.certainty, new.because);
         }
         if let Some((_, times)) = &new.repeated
