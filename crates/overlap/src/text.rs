@@ -50,6 +50,9 @@ pub fn verdict(trace: &Trace, analysis: &Analysis) -> Vec<String> {
     let saved = match (analysis.saved(), found.is_empty() && !is_worth(avoidable, took)) {
         (Duration::ZERO, true) => "Nothing waited that could have run together.".to_owned(),
         (saved, true) => format!("Overlapping saved {}; nothing is left to join.", duration(saved)),
+        _ if avoidable.is_zero() => {
+            format!("It took {}; joining calls would make parts of it shorter, but not the whole.", duration(took))
+        }
         _ => format!("It took {}; joining calls would save up to {}.", duration(took), duration(avoidable)),
     };
     let left_out = found.len().saturating_sub(TOLD);

@@ -178,6 +178,21 @@ fn two_calls_in_turn_are_told_as_in_the_issue() {
     // Tasks never start at the same instant: less than one part in a hundred is not worth a word.
     let spans = vec![server(1, 0, "a", 0, 3010), client(2, 1, "b", 0, 3000), client(3, 1, "c", 10, 3010)];
     assert_eq!(verdict(spans), ["Overlapping saved 2.99 s; nothing is left to join."]);
+    // In turn beside something as long: the part that would be shorter is not waited for.
+    let beside = vec![
+        server(1, 0, "a", 0, 400),
+        client(2, 1, "slow", 0, 400),
+        client(3, 1, "b", 0, 200),
+        server(4, 3, "b", 0, 200).service("backend"),
+        client(5, 4, "c", 0, 100).service("backend"),
+        client(6, 4, "d", 100, 200).service("backend"),
+    ];
+    let told = verdict(beside);
+    assert_eq!(told[0], "It took 400 ms; joining calls would make parts of it shorter, but not the whole.");
+    assert!(
+        told.len() == 2 && told[1].starts_with("backend: b: c, d: 2 calls one after the other took 200 ms"),
+        "{told:?}"
+    );
     assert_eq!(verdict(vec![server(1, 0, "a", 0, 10)]), ["Nothing waited that could have run together."]);
     assert_eq!(verdict(vec![]), ["The trace is empty."]);
 }
