@@ -1,7 +1,7 @@
 //! What many traces have shown about pairs of calls.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
 };
 
@@ -9,6 +9,7 @@ use crate::{
     analysis::children::Children,
     call::Identity,
     closeness::{Interval, Order},
+    forget::{Known, batch, forget},
     trace::{SpanIndex, Trace},
 };
 
@@ -21,7 +22,8 @@ use crate::{
 /// * always ran in turn. If the second always starts within a hair of the first's end (1 ms, or 1 % of the first if
 ///   that is more), the program awaits one and then makes the other; whether it has to is not shown by that.
 ///
-/// Memory is bounded: pairs beyond the limit are not kept, see [`dropped`](Self::dropped).
+/// Memory is bounded: above the limit, pairs are forgotten that one trace alone has shown, then those that were not seen for
+/// longest; see [`dropped`](Self::dropped).
 #[derive(Clone, Debug)]
 pub struct Evidence {
     pairs: HashMap<Pair, Seen, BuildHasherDefault<PairHasher>>,
@@ -31,7 +33,7 @@ pub struct Evidence {
 }
 
 /// Two calls under one kind of parent, the smaller identity first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Pair {
     parent: Identity,
     low: Identity,
@@ -117,9 +119,11 @@ impl Evidence {
         self.traces += other.traces;
         self.dropped += other.dropped;
         for (pair, theirs) in &other.pairs {
-            if let Some(seen) = self.seen(*pair) {
-                seen.merge(theirs, offset);
-            }
+            self.pairs.entry(*pair).or_default().merge(theirs, offset);
+        }
+        // Not before all are there, so that their order makes no difference.
+        if self.pairs.len() > self.limit {
+            self.forget(self.pairs.len() - self.limit + batch(self.limit));
         }
     }
 
@@ -133,7 +137,8 @@ impl Evidence {
         self.pairs.len()
     }
 
-    /// Returns how often a pair was not kept because the limit was reached.
+    /// Returns how many pairs were forgotten because the limit was reached, or not looked at because their parent makes too
+    /// many different calls.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -202,16 +207,20 @@ impl Evidence {
         }
     }
 
-    /// Returns what was seen of a pair, unless there is no more room for it.
+    /// Returns what was seen of a pair, unless the limit is 0. Makes room if there is none.
     fn seen(&mut self, pair: Pair) -> Option<&mut Seen> {
-        let full = self.pairs.len() >= self.limit;
-        match self.pairs.entry(pair) {
-            Entry::Vacant(_) if full => {
-                self.dropped += 1;
-                None
-            }
-            entry => Some(entry.or_default()),
+        if self.limit == 0 {
+            self.dropped += 1;
+            return None;
         }
+        if self.pairs.len() >= self.limit && !self.pairs.contains_key(&pair) {
+            self.forget(batch(self.limit));
+        }
+        Some(self.pairs.entry(pair).or_default())
+    }
+
+    fn forget(&mut self, count: usize) {
+        self.dropped += forget(&mut self.pairs, count, Seen::known).len() as u64;
     }
 }
 
@@ -245,6 +254,12 @@ impl Hasher for PairHasher {
 // === impl Seen ===
 
 impl Seen {
+    fn known(&self) -> Known {
+        let counts = [self.overlapped, self.upward, self.downward];
+        let last = counts.map(|count| count.last).into_iter().max().unwrap_or_default();
+        Known { again: counts.iter().any(|count| count.traces > 1), last }
+    }
+
     fn merge(&mut self, other: &Self, offset: u64) {
         self.overlapped.merge(other.overlapped, offset);
         self.upward.merge(other.upward, offset);

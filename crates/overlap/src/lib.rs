@@ -7,7 +7,7 @@
 //! * [`span`]: ids and [`Span`], the part of an OpenTelemetry span that is read here.
 //! * [`trace`]: [`Trace`], the spans of one trace as a sound forest, with the [`Problem`]s that were repaired.
 //! * `call`: which spans are calls, and what identifies one; `closeness`: which times count as the same.
-//! * [`evidence`]: what many traces have shown about pairs of calls.
+//! * [`evidence`]: what many traces have shown about pairs of calls; `forget`: what makes room when it is full.
 //! * [`analysis`]: [`Analysis`], the verdict on one trace.
 //! * [`operations`]: [`Operations`], the verdict on many: which operation would gain most.
 //! * [`text`]: findings in plain English.
@@ -16,6 +16,7 @@ pub mod analysis;
 mod call;
 mod closeness;
 pub mod evidence;
+mod forget;
 pub mod operations;
 pub mod span;
 pub mod text;

@@ -10,7 +10,8 @@
 //! * The rate is what was seen: requests, less one, by the time from the first trace's start to the last one's. If only
 //!   a part of the requests is traced, it is the rate of that part.
 //! * `saved_per_day` extrapolates that: the avoidable time of all requests seen, by the time in which they were seen,
-//!   for a day. It is the sum over all callers, not the shorter wait of one. Zero until two traces have been seen.
+//!   for a day. It is the sum over all callers, not the shorter wait of one. Zero until ten requests of the operation have
+//!   been seen: what three of them would save in a day is a guess.
 
 mod finding;
 mod histogram;
@@ -23,6 +24,7 @@ use crate::{
     analysis::{Analysis, Certainty, Reason},
     call::is_entry,
     evidence::Evidence,
+    forget::{Known, batch, forget},
     span::Text,
     trace::{SpanIndex, Trace},
 };
@@ -71,7 +73,7 @@ pub struct Operation {
     pub wall: Percentiles,
     /// How much shorter they would be.
     pub avoidable: Percentiles,
-    /// What joining would save in a day, over all requests.
+    /// What joining would save in a day, over all requests. Zero if too few were seen to say so.
     pub saved_per_day: Duration,
     /// How sure the finding that saves most is; [`Dependent`](Certainty::Dependent) if there is nothing to save.
     pub certainty: Certainty,
@@ -94,6 +96,9 @@ pub struct Percentiles {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     count: u64,
+    /// The numbers of the first and the last trace with such a request.
+    first: u64,
+    last: u64,
     wall: Histogram,
     avoidable: Histogram,
     findings: Findings,
@@ -101,6 +106,8 @@ struct Seen {
 
 /// So many operations are kept. Each takes from 1 to 40 KiB.
 const LIMIT: usize = 1000;
+/// From so many requests on a rate is told.
+const COUNTED: u64 = 10;
 const DAY: f64 = 86_400.0;
 
 // === impl Operations ===
@@ -112,8 +119,9 @@ impl Default for Operations {
 }
 
 impl Operations {
-    /// Returns an accumulator of at most so many operations, which adds to this evidence. The default is 1,000. Later
-    /// ones are counted as [`dropped`](Self::dropped).
+    /// Returns an accumulator of at most so many operations, which adds to this evidence. The default is 1,000. Above that,
+    /// operations are forgotten that one trace alone has shown, then those that were not seen for longest. Their requests
+    /// are counted as [`dropped`](Self::dropped).
     pub fn with_limits(operations: usize, evidence: Evidence) -> Self {
         Self { seen: HashMap::new(), evidence, limit: operations, dropped: 0, traces: 0, starts: None }
     }
@@ -132,18 +140,17 @@ impl Operations {
         let entries = entries(trace);
         for index in trace.indices().filter(|index| entries[index.get()] == *index) {
             let (wall, avoidable) = (trace.span(index).duration(), analysis.avoidable_within(index));
-            if let Some(seen) = self.of_entry(trace, index) {
+            if let Some(seen) = self.seen(key(trace, index)) {
                 seen.count += 1;
                 seen.wall.add(wall);
                 seen.avoidable.add(avoidable);
             }
         }
         for fan_out in analysis.fan_outs() {
-            let sequences = fan_out.sequences.iter().filter(|sequence| !sequence.saves.is_zero());
-            for sequence in sequences {
-                if let Some(seen) = self.of_entry(trace, entries[fan_out.parent.get()]) {
-                    seen.findings.add(trace, analysis, fan_out.parent, sequence);
-                }
+            // Unless a trace of very many operations has made it forgotten again.
+            let Some(seen) = self.seen.get_mut(&key(trace, entries[fan_out.parent.get()])) else { continue };
+            for sequence in fan_out.sequences.iter().filter(|sequence| !sequence.saves.is_zero()) {
+                seen.findings.add(trace, analysis, fan_out.parent, sequence);
             }
         }
     }
@@ -151,6 +158,8 @@ impl Operations {
     /// Adds what another accumulator has seen.
     pub fn merge(&mut self, other: &Self) {
         self.evidence.merge(&other.evidence);
+        // Traces of the other are no traces of this one.
+        let offset = self.traces;
         self.traces += other.traces;
         self.dropped += other.dropped;
         self.starts = match (self.starts, other.starts) {
@@ -158,16 +167,10 @@ impl Operations {
             (one, other) => one.or(other),
         };
         for (key, theirs) in &other.seen {
-            if self.seen.len() >= self.limit && !self.seen.contains_key(key) {
-                self.dropped += theirs.count;
-                continue;
-            }
-            let seen = self.seen.entry(key.clone()).or_default();
-            seen.count += theirs.count;
-            seen.wall.merge(&theirs.wall);
-            seen.avoidable.merge(&theirs.avoidable);
-            seen.findings.merge(&theirs.findings);
+            self.seen.entry(key.clone()).or_default().merge(theirs, offset);
         }
+        // Not before all are there, so that their order makes no difference.
+        self.forget(self.seen.len().saturating_sub(self.limit));
     }
 
     /// Returns what the traces have shown about pairs of calls: for the analysis of further ones.
@@ -180,7 +183,7 @@ impl Operations {
         self.traces
     }
 
-    /// Returns the number of requests of operations that were not kept because the limit was reached.
+    /// Returns the number of requests of operations that were forgotten because the limit was reached.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -219,7 +222,7 @@ impl Operations {
             |histogram: &Histogram| Percentiles { p50: histogram.percentile(50), p95: histogram.percentile(95) };
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
         let per_day = seen.count as f64 * days;
-        let saved = seen.avoidable.sum().as_secs_f64() * days;
+        let saved = if seen.count < COUNTED { 0.0 } else { seen.avoidable.sum().as_secs_f64() * days };
         Operation {
             service: service.clone(),
             name: name.clone(),
@@ -234,16 +237,49 @@ impl Operations {
         }
     }
 
-    /// Returns the operation of this span, unless there is no more room for it.
-    fn of_entry(&mut self, trace: &Trace, entry: SpanIndex) -> Option<&mut Seen> {
-        let span = trace.span(entry);
-        let key = (span.service.clone(), span.name.clone());
-        if self.seen.len() >= self.limit && !self.seen.contains_key(&key) {
+    /// Returns what was seen of an operation that the last trace shows, unless the limit is 0. Makes room if there is none.
+    fn seen(&mut self, key: (Text, Text)) -> Option<&mut Seen> {
+        if self.limit == 0 {
             self.dropped += 1;
             return None;
         }
-        Some(self.seen.entry(key).or_default())
+        if self.seen.len() >= self.limit && !self.seen.contains_key(&key) {
+            self.forget(batch(self.limit));
+        }
+        let seen = self.seen.entry(key).or_insert_with(|| Seen { first: self.traces, ..Seen::default() });
+        seen.last = self.traces;
+        Some(seen)
     }
+
+    fn forget(&mut self, count: usize) {
+        let forgotten = forget(&mut self.seen, count, Seen::known);
+        self.dropped += forgotten.iter().map(|seen| seen.count).sum::<u64>();
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn known(&self) -> Known {
+        Known { again: self.first != self.last, last: self.last }
+    }
+
+    fn merge(&mut self, other: &Self, offset: u64) {
+        if self.count == 0 {
+            self.first = other.first + offset;
+        }
+        self.last = other.last + offset;
+        self.count += other.count;
+        self.wall.merge(&other.wall);
+        self.avoidable.merge(&other.avoidable);
+        self.findings.merge(&other.findings);
+    }
+}
+
+/// Returns the service and the name of the operation that a span is a request of.
+fn key(trace: &Trace, entry: SpanIndex) -> (Text, Text) {
+    let span = trace.span(entry);
+    (span.service.clone(), span.name.clone())
 }
 
 /// Returns for each span where its service's part of the trace begins.

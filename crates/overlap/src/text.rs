@@ -16,9 +16,6 @@ const NAMED: usize = 4;
 /// instant.
 const WORTH: u32 = 100;
 
-/// From so many requests on a rate is told: what three of them would save in a day is a guess.
-const COUNTED: u64 = 10;
-
 /// What a sentence is about: a [`Sequence`] or a [`Finding`].
 struct Facts<'a> {
     calls: usize,
@@ -101,11 +98,8 @@ pub fn operation(operation: &Operation) -> String {
         return format!("{took}; nothing is to be saved by joining.");
     }
     let saves = format!("joining would save {} (p95 {})", duration(avoidable.p50), duration(avoidable.p95));
-    let a_day = if saved_per_day.is_zero() || operation.count < COUNTED {
-        String::new()
-    } else {
-        format!(", {} a day at this rate", long(*saved_per_day))
-    };
+    let a_day =
+        if saved_per_day.is_zero() { String::new() } else { format!(", {} a day at this rate", long(*saved_per_day)) };
     let sure = match operation.certainty {
         Certainty::Independent => String::new(),
         Certainty::Dependent | Certainty::Unknown => ", if the calls do not need one another".to_owned(),

@@ -158,7 +158,7 @@ export function operationsView(main) {
       h(
         "td",
         { role: "cell", class: "day number", "data-label": "Could save a day" },
-        has ? h("strong", { class: "day-text" }, duration(saved_per_day)) : h("span", { class: "quiet" }, "–"),
+        has && saved_per_day > 0 ? h("strong", { class: "day-text" }, duration(saved_per_day)) : h("span", { class: "quiet" }, "–"),
       ),
     );
   }
