@@ -1,10 +1,10 @@
 //! What many traces have shown about pairs of calls.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
+mod pair_hasher;
 
+use std::collections::HashMap;
+
+use self::pair_hasher::PairState;
 use crate::{
     analysis::children::Children,
     call::Identity,
@@ -26,7 +26,7 @@ use crate::{
 /// longest; see [`dropped`](Self::dropped).
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    pairs: HashMap<Pair, Seen, BuildHasherDefault<PairHasher>>,
+    pairs: HashMap<Pair, Seen, PairState>,
     limit: usize,
     dropped: u64,
     traces: u64,
@@ -39,10 +39,6 @@ struct Pair {
     low: Identity,
     high: Identity,
 }
-
-/// Mixes identities, which are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-struct PairHasher(u64);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
@@ -229,25 +225,6 @@ impl Evidence {
 impl Pair {
     fn new(parent: Identity, first: Identity, second: Identity) -> Self {
         Self { parent, low: first.min(second), high: first.max(second) }
-    }
-}
-
-// === impl PairHasher ===
-
-impl Hasher for PairHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // As in FxHash: the multiplier spreads each bit upwards, the rotation back down.
-        self.0 = (self.0.rotate_left(26) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
