@@ -93,12 +93,12 @@ impl Report {
     }
 
     /// Writes which calls need one another, for a span: their methods, or their names, with ` > ` between the calls of a
-    /// chain and `; ` between chains. `None` if no call needs another one. Chains after the 16th are left out.
+    /// chain and `; ` between chains. `None` if no call needs another one. A join has at most 8 chains.
     pub(crate) fn chains(&self) -> Option<String> {
         let step = |call: &CallReport| if call.method.is_empty() { call.name.clone() } else { call.method.clone() };
         let chains = self.calls.chunk_by(|call, next| call.chain == next.chain).filter(|chain| chain.len() > 1);
         let chain = |chain: &[CallReport]| chain.iter().map(step).collect::<Vec<_>>().join(" > ");
-        let chains: Vec<_> = chains.take(16).map(chain).collect();
+        let chains: Vec<_> = chains.map(chain).collect();
         (!chains.is_empty()).then(|| chains.join("; "))
     }
 }
