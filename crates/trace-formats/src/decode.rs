@@ -67,7 +67,7 @@ pub(crate) const EXPECTED: &str = "OTLP (JSON or protobuf), Jaeger JSON or Zipki
 ///
 /// A span that cannot be read is left out, and is one of [`Decoded::problems`]; so is a line of newline-delimited JSON.
 /// A single document that is no JSON, or cut off, is lost as a whole. Spans without ids or a start are left out, because
-/// they are in no trace. Spans of metrics and logs are ignored.
+/// they are in no trace. Metrics and logs are ignored.
 ///
 /// # Errors
 ///

@@ -19,8 +19,8 @@ pub fn otlp_protobuf(spans: Vec<ResourceSpans>) -> Vec<u8> {
 /// Returns the traces as a document that Jaeger's UI opens.
 ///
 /// Jaeger's format has microseconds: what is below is cut off, of all times alike, so that their order stays. It has no
-/// place for schema URLs, flags, counts of what was dropped, the attributes of scopes and links, and links without ids. Everything
-/// else comes back when it is read again, in the order of the traces.
+/// place for schema URLs, the attributes of scopes, links without ids, and counts of what was dropped but for those of spans
+/// and of links that have anything else. Everything else comes back when it is read again, in the order of the traces.
 pub fn jaeger_json(spans: &[ResourceSpans]) -> String {
     json(&jaeger::encode::document(spans))
 }

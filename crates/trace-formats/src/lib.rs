@@ -8,7 +8,7 @@
 //!
 //! # Layout
 //!
-//! * [`decode`]: from bytes to messages; `detect`: which format it is; `gzip`: compressed inputs.
+//! * [`decode`]: from bytes to messages, and which format they are; `gzip`: compressed inputs.
 //! * [`encode`]: from messages to bytes.
 //! * `otlp`, `jaeger`, `zipkin`: one format each.
 //! * `source`: places in a JSON text; `sink`, `items`: collect spans within [`Limits`]; `id`, `json_types`: ids and times.

@@ -15,7 +15,7 @@ pub(crate) struct Call {
     /// From its first call's start to its last call's end if it contains calls: what the program itself does before and
     /// after cannot be joined. Within its parent.
     pub(crate) time: Interval,
-    /// Whether it ends before its parent does. Nobody waited for others.
+    /// Whether it ends before its parent does, or [a little](ends_late) later. Nobody waited for others.
     pub(crate) is_awaited: bool,
 }
 

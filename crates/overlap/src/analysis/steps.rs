@@ -7,7 +7,7 @@ use std::{
 
 use crate::closeness::Interval;
 
-/// So many different pairs of names are read. Who writes the attribute writes 16 chains.
+/// So many different pairs of names are read. A fan-out of this project has at most 8 chains.
 const PAIRS: usize = 64;
 
 /// The steps of chains, while the calls are gone through by their start.

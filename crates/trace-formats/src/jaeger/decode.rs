@@ -124,7 +124,7 @@ impl Processes {
     fn of(&mut self, span: &mut SpanJson) -> (usize, bool) {
         let before = self.list.len();
         let index = match span.process.take() {
-            // Without an id of its own: each span its own process, and never the same one twice.
+            // It has no id: spans one after another may have the same one, others are not searched for.
             Some(process) => self.same_or_new(resource(process)),
             None => match self.by_id.get(&span.process_id) {
                 Some(index) => *index,
