@@ -4,7 +4,7 @@
 //!
 //! From what goes in to what comes out:
 //!
-//! * [`span`]: ids and [`Span`], the part of an OpenTelemetry span that is read here.
+//! * [`span`]: ids and [`Span`], the part of an OpenTelemetry span that is read here; [`hex`]: how ids are written.
 //! * [`trace`]: [`Trace`], the spans of one trace as a sound forest, with the [`Problem`]s that were repaired.
 //! * `call`: which spans are calls, and what identifies one; `closeness`: which times count as the same.
 //! * [`evidence`]: what many traces have shown about pairs of calls; `forget`: what makes room when it is full.
@@ -17,6 +17,7 @@ mod call;
 mod closeness;
 pub mod evidence;
 mod forget;
+pub mod hex;
 pub mod operations;
 pub mod span;
 pub mod text;

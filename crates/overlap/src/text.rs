@@ -1,6 +1,6 @@
 //! Findings in plain English.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use crate::{
     analysis::{Analysis, Certainty, FanOut, Reason, Sequence},
@@ -56,7 +56,7 @@ pub fn verdict(trace: &Trace, analysis: &Analysis) -> Vec<String> {
     let mut sentences = vec![saved];
     sentences.extend(found.into_iter().take(TOLD).map(|(_, sentence)| sentence));
     if left_out > 0 {
-        sentences.push(format!("{} more such sequences save less.", number(left_out)));
+        sentences.push(format!("{} more such sequences save less.", number(left_out as u64)));
     }
     sentences
 }
@@ -82,7 +82,7 @@ pub fn finding(finding: &Finding) -> String {
     let often = if finding.count == 1 {
         "seen once".to_owned()
     } else {
-        format!("seen {} times, the averages", number(usize::try_from(finding.count).unwrap_or(usize::MAX)))
+        format!("seen {} times, the averages", number(finding.count))
     };
     format!("{}: {names} ({often}): {}", finding.parent, facts.sentence())
 }
@@ -90,7 +90,7 @@ pub fn finding(finding: &Finding) -> String {
 /// Says how long an operation takes, and what joining would save of it.
 pub fn operation(operation: &Operation) -> String {
     let Operation { service, name, wall, avoidable, saved_per_day, .. } = operation;
-    let count = number(usize::try_from(operation.count).unwrap_or(usize::MAX));
+    let count = number(operation.count);
     let requests = if operation.count == 1 { "request" } else { "requests" };
     let took =
         format!("{service}: {name}: {count} {requests} took {} (p95 {})", duration(wall.p50), duration(wall.p95));
@@ -110,7 +110,7 @@ pub fn operation(operation: &Operation) -> String {
 /// Says how the calls of a span overlapped.
 pub fn fan_out(fan_out: &FanOut) -> String {
     let calls = fan_out.calls.len();
-    let calls = if calls == 1 { "1 call".to_owned() } else { format!("{} calls", number(calls)) };
+    let calls = if calls == 1 { "1 call".to_owned() } else { format!("{} calls", number(calls as u64)) };
     format!(
         "{calls} in {}, {} one by one: {} saved, {} avoidable",
         duration(fan_out.wall),
@@ -153,10 +153,10 @@ fn limited(trace: &Trace, fan_out: &FanOut) -> Option<String> {
         return None;
     }
     let at_once = fan_out.overlaps().iter().map(|overlap| overlap.calls).max()?;
-    let (wall, calls) = (fan_out.wall, number(fan_out.calls.len()));
+    let (wall, calls) = (fan_out.wall, number(fan_out.calls.len() as u64));
     Some(format!(
         "{calls} calls of {name} ran at most {} at a time and took {}; all at once they would take {}, if what they call bears it.",
-        number(at_once),
+        number(at_once as u64),
         duration(wall),
         duration(wall.saturating_sub(fan_out.avoidable))
     ))
@@ -169,10 +169,10 @@ impl Facts<'_> {
         let (took, together) = (duration(self.took), duration(self.together));
         let two = self.calls == 2;
         let one_after = if two { "one after the other" } else { "one after another" };
-        let calls = number(self.calls);
+        let calls = number(self.calls as u64);
         let what = match self.repeated {
             Some((name, times)) if times == self.calls => format!("{calls} calls of {name} {one_after}"),
-            Some((name, times)) => format!("{calls} calls {one_after}, {} of them {name},", number(times)),
+            Some((name, times)) => format!("{calls} calls {one_after}, {} of them {name},", number(times as u64)),
             None => format!("{calls} calls {one_after}"),
         };
         let needs = if two { "the second needs the first" } else { "each needs the one before" };
@@ -183,7 +183,7 @@ impl Facts<'_> {
             }
             (Certainty::Independent, Reason::Overlapped { traces }) => {
                 let often =
-                    if traces == 1 { "once".to_owned() } else { format!("in {} traces", number(traces as usize)) };
+                    if traces == 1 { "once".to_owned() } else { format!("in {} traces", number(traces.into())) };
                 let so = if two { "neither needs the other" } else { "none needs another" };
                 format!(": they have run at the same time {often}, so {so}.")
             }
@@ -198,7 +198,7 @@ impl Facts<'_> {
                     if two { "if the second does not need the first" } else { "if none needs an earlier one" };
                 let always = match because {
                     Reason::AwaitedInTurn { traces } => {
-                        let traces = number(traces as usize);
+                        let traces = number(traces.into());
                         format!(" In all of {traces} traces each started as soon as the one before had ended.")
                     }
                     _ => String::new(),
@@ -213,16 +213,13 @@ impl Facts<'_> {
 /// Writes a duration of minutes and more with its two largest units: "2 d 3 h", "1 h 5 min", "3 min 20 s". Shorter ones
 /// are written as by [`duration`].
 pub fn long(long: Duration) -> String {
+    const UNITS: [(u64, &str, u64, &str); 3] = [(86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")];
     let seconds = long.as_secs();
-    let units = BTreeMap::from([(86_400, ("d", 3600, "h")), (3600, ("h", 60, "min")), (60, ("min", 1, "s"))]);
-    match units.range(..=seconds).next_back() {
-        None => duration(long),
-        Some((size, (unit, smaller_size, smaller))) => {
-            let (whole, rest) = (seconds / size, seconds % size / smaller_size);
-            let whole = number(usize::try_from(whole).unwrap_or(usize::MAX));
-            if rest == 0 { format!("{whole} {unit}") } else { format!("{whole} {unit} {rest} {smaller}") }
-        }
-    }
+    let Some((size, unit, smaller_size, smaller)) = UNITS.into_iter().find(|(size, ..)| seconds >= *size) else {
+        return duration(long);
+    };
+    let (whole, rest) = (number(seconds / size), seconds % size / smaller_size);
+    if rest == 0 { format!("{whole} {unit}") } else { format!("{whole} {unit} {rest} {smaller}") }
 }
 
 /// Writes a duration with three digits and its unit: "3.00 s", "250 ms", "1.20 ms", "80 µs".
@@ -247,7 +244,7 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// Writes a number with a comma between thousands: "100,000".
-pub fn number(number: usize) -> String {
+pub fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.char_indices() {

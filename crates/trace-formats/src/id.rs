@@ -1,24 +1,12 @@
 //! Trace and span ids: hexadecimal in JSON, bytes in OTLP.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+pub(crate) use overlap::hex::{decode as from_hex, encode as hex};
 
 /// The bytes of a trace id.
 pub(crate) const TRACE: usize = 16;
 /// The bytes of a span id.
 pub(crate) const SPAN: usize = 8;
-
-/// Returns the bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-}
-
-/// Reads hexadecimal digits, of which there is an even number.
-pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| if let [high, low] = pair { Some(digit(high)? << 4 | digit(low)?) } else { None }).collect()
-}
 
 /// Reads an id of OTLP JSON: hexadecimal, or base64 as in protobuf's own mapping to JSON, which some programs write.
 pub(crate) fn from_otlp_json(text: &str) -> Option<Vec<u8>> {

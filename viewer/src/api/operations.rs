@@ -36,8 +36,7 @@ fn percentiles(Percentiles { p50, p95 }: Percentiles) -> Value {
 /// Returns what shows it, in a few words.
 fn because(reason: Reason) -> String {
     let traces = |traces: u32| {
-        let number = text::number(usize::try_from(traces).unwrap_or(usize::MAX));
-        if traces == 1 { "1 trace".to_owned() } else { format!("{number} traces") }
+        if traces == 1 { "1 trace".to_owned() } else { format!("{} traces", text::number(traces.into())) }
     };
     match reason {
         Reason::Chain => "the program says that one call needs the other".to_owned(),

@@ -6,14 +6,11 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
     trace::v1::Span,
 };
-use overlap::{SpanIndex, Trace};
+use overlap::{SpanIndex, Trace, hex};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    api::traces::hex,
-    store::source::{UNKNOWN_SERVICE, service_name},
-};
+use crate::store::source::{UNKNOWN_SERVICE, service_name};
 
 /// The largest integer that JavaScript has without loss. Larger ones are texts.
 const MAX_SAFE: u64 = (1 << 53) - 1;
@@ -101,7 +98,7 @@ impl SpanDocument {
                 .map_or(&[][..], |message| &message.links)
                 .iter()
                 .map(|link| {
-                    let ids = (hex(&link.trace_id), hex(&link.span_id));
+                    let ids = (hex::encode(&link.trace_id), hex::encode(&link.span_id));
                     json!({"trace_id": ids.0, "span_id": ids.1, "attributes": attributes(&link.attributes)})
                 })
                 .collect(),

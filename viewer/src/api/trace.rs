@@ -113,8 +113,8 @@ impl TraceDocument {
         let documents = shown.map(|index| SpanDocument::new(trace, index, origins.find(trace.span(index)), start));
         let mut problems: Vec<String> = trace.problems().iter().map(ToString::to_string).collect();
         if trace.spans().len() > max {
-            let all = text::number(trace.spans().len());
-            problems.push(format!("{} of {all} spans are shown; the download has all.", text::number(max)));
+            let all = text::number(trace.spans().len() as u64);
+            problems.push(format!("{} of {all} spans are shown; the download has all.", text::number(max as u64)));
         }
         let is_shown = |index: SpanIndex| index.get() < max;
         let segments = analysis.critical_path().iter().filter(|segment| is_shown(segment.span));

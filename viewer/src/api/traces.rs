@@ -89,15 +89,6 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Returns an id in hexadecimal.
-pub(crate) fn hex(id: &[u8]) -> String {
-    use std::fmt::Write as _;
-    id.iter().fold(String::with_capacity(2 * id.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 // === impl ListQuery ===
 
 impl ListQuery {
@@ -148,7 +139,7 @@ impl Summary {
         #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 fit")]
         let start_ms = (brief.start / 1_000) as f64 / 1_000.0;
         Self {
-            trace_id: hex(id),
+            trace_id: overlap::hex::encode(id),
             root,
             start: brief.start.to_string(),
             start_ms,

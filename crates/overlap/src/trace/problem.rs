@@ -93,7 +93,7 @@ impl Found {
             |first| format!("{}: {}", trace.span(first).service, trace.span(first).name),
         );
         let one = self.spans == 1;
-        let spans = if one { "1 span".to_owned() } else { format!("{} spans", number(self.spans)) };
+        let spans = if one { "1 span".to_owned() } else { format!("{} spans", number(self.spans as u64)) };
         let such = if one { format!("({name})") } else { format!("(the first is {name})") };
         let say = |singular: &str, plural: &str| format!("{spans} {such} {}", if one { singular } else { plural });
         let text = match self.kind {
