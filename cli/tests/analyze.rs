@@ -229,6 +229,27 @@ fn what_is_broken_is_named_and_the_rest_is_analysed() {
     text(&analyze(&[&empty]), 65, &format!("fanout: no traces in {empty}\n"));
 }
 
+#[test]
+fn what_is_forgotten_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let span = |trace: usize, id: usize, rest: &str| {
+        format!(r#"{{"traceId":"{trace:x}","id":"{id:x}","timestamp":{}000,"duration":9000,{rest}}}"#, trace + id)
+    };
+    let request = |number: usize| span(number, 1, &format!(r#""kind":"SERVER","name":"operation {number}""#));
+    // More operations than are kept, and more different calls of one span than are compared.
+    let call = |number: usize| span(1, number, &format!(r#""kind":"CLIENT","parentId":"1","name":"call {number}""#));
+    let spans: Vec<_> = (1..=1100).map(request).chain((2..22).map(call)).collect();
+    let (_, many) = write(directory.path(), "many.json", format!("[{}]", spans.join(",")));
+    let document = json(&[&many, "--limit", "5000"], 0);
+    let kept = document["operations"].as_array().unwrap().len();
+    assert_eq!(document["dropped"], serde_json::json!({"requests": 1100 - kept, "pairs": 4}));
+    assert!((800..=1000).contains(&kept), "{kept}");
+    let out = text(&analyze(&[&many]), 0, "").replace("\n  ", " ");
+    let requests = format!("\nnote: {} requests of other operations left out: {kept} operations kept, ", 1100 - kept);
+    assert!(out.contains(&requests) && out.contains("\nnote: 4 pairs of calls left out: "), "{out}");
+    assert_eq!(json(&[&fixture("zipkin.json")], 0)["dropped"], serde_json::json!({"requests": 0, "pairs": 0}));
+}
+
 /// Returns Zipkin JSON of two calls in turn with this name.
 fn hostile(name: &str) -> String {
     let span = |id: &str, parent: &str, start: u64, duration: u64| {

@@ -6,7 +6,7 @@
 //! ```json
 //! {
 //!   "inputs": [{"file": "trace.json", "format": "OTLP JSON", "spans": 3, "problems": []}],
-//!   "max_avoidable_ms": 100, "exceeded": true,
+//!   "max_avoidable_ms": 100, "exceeded": true, "dropped": {"requests": 0, "pairs": 0},
 //!   "operations": [{
 //!     "service": "web", "name": "GET /order", "count": 1,
 //!     "wall_ms": {"p50": 6004.1, "p95": 6004.1}, "avoidable_ms": {"p50": 3000.9, "p95": 3000.9},
@@ -31,6 +31,9 @@
 //! * `inputs`: `format` is null if nothing could be read.
 //! * `operations`: from the one of which joining would save most; as many as `--limit` says.
 //! * `traces`: all of them, or those that `--limit` leaves: the worst one of each operation.
+//! * `dropped`: the requests of operations that are not among those that are kept, and the pairs of calls of which what
+//!   traces have shown does not count, because memory is bounded.
+//! * `saved_per_day_ms`: 0 if less than ten requests of the operation were seen.
 //! * `certainty`: whether later calls need earlier ones: `independent`, `dependent` or `unknown`.
 
 use overlap::{FanOut, Operation, Percentiles, Segment, Sequence, text as words};
@@ -48,6 +51,7 @@ struct Document<'a> {
     inputs: Vec<InputDocument<'a>>,
     max_avoidable_ms: Option<f64>,
     exceeded: bool,
+    dropped: DroppedDocument,
     operations: Vec<OperationDocument<'a>>,
     traces: Vec<TraceDocument<'a>>,
 }
@@ -58,6 +62,12 @@ struct InputDocument<'a> {
     format: Option<String>,
     spans: usize,
     problems: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DroppedDocument {
+    requests: u64,
+    pairs: u64,
 }
 
 #[derive(Serialize)]
@@ -141,6 +151,7 @@ pub(super) fn document(report: &Report<'_>) -> Result<String, serde_json::Error>
         inputs: report.inputs.list.iter().map(InputDocument::new).collect(),
         max_avoidable_ms: report.max_avoidable.map(milliseconds),
         exceeded: report.is_exceeded(),
+        dropped: DroppedDocument { requests: report.dropped.requests, pairs: report.dropped.pairs },
         operations: report.shown().iter().map(|operation| OperationDocument::new(report, operation)).collect(),
         traces: traces.into_iter().map(|it| TraceDocument::new(report, it)).collect(),
     };

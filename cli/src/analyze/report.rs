@@ -18,8 +18,18 @@ pub struct Report<'a> {
     pub(super) traces: Vec<Analyzed>,
     /// From the one of which joining would save most.
     pub(super) operations: Vec<Operation>,
+    pub(super) dropped: Dropped,
     pub(super) max_avoidable: Option<Duration>,
     limit: usize,
+}
+
+/// What was forgotten, because memory is bounded.
+#[derive(Clone, Copy)]
+pub struct Dropped {
+    /// Requests of operations that are not among [`Report::operations`].
+    pub(super) requests: u64,
+    /// Pairs of calls, of which what traces have shown does not count.
+    pub(super) pairs: u64,
 }
 
 /// A trace and its analysis.
@@ -67,8 +77,9 @@ impl<'a> Report<'a> {
             operations.add(&trace, &analysis);
             analyzed.push(Analyzed { trace, analysis });
         }
-        let operations = operations.ranked();
-        Ok(Self { inputs, traces: analyzed, operations, max_avoidable: args.max_avoidable, limit: args.limit() })
+        let dropped = Dropped { requests: operations.dropped(), pairs: evidence.dropped() };
+        let (operations, max_avoidable) = (operations.ranked(), args.max_avoidable);
+        Ok(Self { inputs, traces: analyzed, operations, dropped, max_avoidable, limit: args.limit() })
     }
 
     /// Returns the operations that are shown.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use overlap::text as words;
 
 use super::{
-    report::{Analyzed, Report},
+    report::{Analyzed, Dropped, Report},
     sentence::wrap_sentence,
     waterfall::waterfall,
 };
@@ -37,6 +37,7 @@ pub(super) fn text(report: &Report<'_>, terminal: Terminal) -> String {
         }
     }
     page.advice(has_advice);
+    page.dropped(report);
     page.limit(report);
     page.lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
@@ -164,6 +165,29 @@ impl Page {
         if batch {
             let text = "Calls that repeat: ask for all items in one call, or make them together.";
             self.sentence(None, text, 2);
+        }
+    }
+
+    /// Says what does not count, because memory is bounded.
+    fn dropped(&mut self, report: &Report<'_>) {
+        let Dropped { requests, pairs } = report.dropped;
+        if requests > 0 || pairs > 0 {
+            self.blank();
+        }
+        if requests > 0 {
+            let kept = counted(report.operations.len() as u64, "operation");
+            let text = format!(
+                "note: {} of other operations left out: {kept} kept, those seen again and again first",
+                counted(requests, "request")
+            );
+            self.sentence(Some(Role::Quiet), &text, 2);
+        }
+        if pairs > 0 {
+            let text = format!(
+                "note: {} of calls left out: whether they ever ran at the same time is not known",
+                counted(pairs, "pair")
+            );
+            self.sentence(Some(Role::Quiet), &text, 2);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::api::{Context, traces::nanos};
 /// How many operations are listed.
 const MAX: usize = 200;
 
-/// Returns the document of `/api/operations`.
+/// Returns the document of `/api/operations`. `dropped` is the number of requests of operations that were forgotten.
 pub(super) fn document(context: &Context) -> Value {
     let all = context.analyst.operations();
     let operations: Vec<Value> = all.iter().take(MAX).map(operation).collect();
