@@ -17,6 +17,7 @@ use fanout_proto::gateway::v1::{
     StreamUsersRequest, StreamUsersResponse, gateway_service_client::GatewayServiceClient,
     stream_users_response::Content,
 };
+use futures::future::join_all;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -254,6 +255,17 @@ async fn a_stream_counts_as_a_request_for_each_user() {
     assert!(wait <= Duration::from_secs(30), "{wait:?}: 30 are missing at most");
     // What is left is enough for others.
     up.gateway().await.get_profile(GetProfileRequest { user_id: "ada".into(), ..Default::default() }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_streams_than_their_calls_may_run_all_end() {
+    const STREAMS: usize = 200;
+    let up = Up::start(&["--delay", "20ms"]);
+    let request = || StreamUsersRequest { user_ids: vec!["ada".to_owned(); 8], ..StreamUsersRequest::default() };
+    let ended = join_all((0..STREAMS).map(|_| stream(&up, request()))).await;
+    for (messages, error) in ended {
+        assert_eq!((messages.len(), error.map(|status| status.code())), (9, None));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

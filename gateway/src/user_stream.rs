@@ -241,8 +241,8 @@ mod tests {
     };
 
     use fan_out::{Call, FanOut, Strategy, call};
-    use futures::FutureExt as _;
-    use tokio::time::{Instant, sleep};
+    use futures::{FutureExt as _, future::join_all};
+    use tokio::time::{Instant, advance, sleep};
     use tonic::Code;
 
     use super::*;
@@ -287,8 +287,17 @@ mod tests {
         }
     }
 
-    /// Starts a stream of this many users, four at a time.
+    /// Starts a stream of this many users, four at a time, that is alone.
     fn start(strategy: Strategy, users: usize, deadline: Option<Deadline>) -> (Meter, MessageStream) {
+        start_in(StreamLimit::new(100), strategy, users, deadline)
+    }
+
+    fn start_in(
+        limit: StreamLimit,
+        strategy: Strategy,
+        users: usize,
+        deadline: Option<Deadline>,
+    ) -> (Meter, MessageStream) {
         let meter = Meter::default();
         let ids: Vec<_> = (0..users).map(|id| id.to_string()).collect();
         let (begin, names) = (meter.clone(), ids.clone());
@@ -300,7 +309,7 @@ mod tests {
             policy,
             max_in_flight: 4,
             work: None,
-            limit: StreamLimit::new(100),
+            limit,
             deadline,
             metrics: FanOutMetrics::new(None),
             saved: SavedTime::default(),
@@ -323,6 +332,24 @@ mod tests {
             assert_eq!(report.calls.len(), 20);
             assert!(messages.next().await.is_none());
             assert_eq!((begun.elapsed(), meter.active()), (Duration::from_millis(wall), 0), "{strategy}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_streams_take_no_longer_than_their_calls_in_the_limit() {
+        const STREAMS: u32 = 40;
+        const USERS: u32 = 20;
+        const LIMIT: u32 = 10;
+        for strategy in ALL {
+            let (limit, begun) = (StreamLimit::new(LIMIT as usize), Instant::now());
+            let streams = (0..STREAMS).map(|_| start_in(limit.clone(), strategy, USERS as usize, None).1.count());
+            let all = tokio::spawn(join_all(streams.collect::<Vec<_>>()));
+            while !all.is_finished() {
+                advance(TIME / 10).await;
+                let elapsed = begun.elapsed();
+                assert!(elapsed <= TIME * STREAMS * USERS / LIMIT * 2, "{strategy}: {elapsed:?}");
+            }
+            assert_eq!(all.await.unwrap(), [USERS as usize + 1; STREAMS as usize], "{strategy}");
         }
     }
 
