@@ -5,17 +5,17 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 use rpc_layers::Peer;
-use tonic::{body::Body, service::Routes};
+use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{ServiceExt as _, util::Oneshot};
 
-use super::request_body::RequestBody;
+use super::{calls::Calls, request_body::RequestBody};
 
 /// Serves the calls of a connection. Each has the [`Peer`] in its extensions.
 ///
@@ -26,23 +26,25 @@ use super::request_body::RequestBody;
 pub(super) struct CallService {
     routes: Routes,
     peer: Arc<Peer>,
+    calls: Arc<Calls>,
 }
 
 pin_project! {
-    /// A future that is pending when it is polled first.
+    /// A call that is pending when it is polled first. It is counted if it is refused.
     #[derive(Debug)]
     pub(super) struct PolledTwice<F> {
         #[pin]
         inner: F,
         is_polled: bool,
+        calls: Arc<Calls>,
     }
 }
 
 // === impl CallService ===
 
 impl CallService {
-    pub(super) fn new(routes: Routes, peer: Peer) -> Self {
-        Self { routes, peer: Arc::new(peer) }
+    pub(super) fn new(routes: Routes, peer: Peer, calls: Arc<Calls>) -> Self {
+        Self { routes, peer: Arc::new(peer), calls }
     }
 }
 
@@ -52,19 +54,63 @@ impl Service<Request<Incoming>> for CallService {
     type Future = PolledTwice<Oneshot<Routes, Request<RequestBody>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(RequestBody::new);
+        let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&self.calls)));
         request.extensions_mut().insert(Arc::clone(&self.peer));
-        PolledTwice { inner: self.routes.clone().oneshot(request), is_polled: false }
+        PolledTwice { inner: self.routes.clone().oneshot(request), is_polled: false, calls: Arc::clone(&self.calls) }
     }
 }
 
 // === impl PolledTwice ===
 
-impl<F: Future> Future for PolledTwice<F> {
+impl<F: Future<Output = Result<Response<Body>, Infallible>>> Future for PolledTwice<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if mem::replace(this.is_polled, true) { this.inner.poll(cx) } else { Poll::Pending }
+        if !mem::replace(this.is_polled, true) {
+            return Poll::Pending;
+        }
+        let Ok(response) = ready!(this.inner.poll(cx));
+        if is_refusal(&response) {
+            this.calls.refuse_one();
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// Returns whether a call got an answer that costs nothing but itself: its caller may not make it, or makes too many.
+fn is_refusal(response: &Response<Body>) -> bool {
+    let code = || response.headers().get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
+    let is_refused = |code| {
+        matches!(code, Code::Unauthenticated | Code::PermissionDenied | Code::ResourceExhausted | Code::Unimplemented)
+    };
+    response.status() != StatusCode::OK || code().is_some_and(is_refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_that_are_refused_are_counted() {
+        let calls = Arc::<Calls>::default();
+        let http = |status| Response::builder().status(status).body(Body::empty()).unwrap();
+        let grpc = |code| Status::new(code, "").into_http();
+        let responses = [
+            (http(200), 0),
+            (http(405), 1),
+            (grpc(Code::NotFound), 1),
+            (grpc(Code::Unauthenticated), 2),
+            (grpc(Code::ResourceExhausted), 3),
+        ];
+        for (response, refused) in responses {
+            let mut call =
+                Box::pin(PolledTwice { inner: ready(Ok(response)), is_polled: false, calls: Arc::clone(&calls) });
+            assert!(futures::poll!(&mut call).is_pending());
+            let Ok(_) = call.await;
+            assert_eq!(calls.work().refused, refused);
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! The calls of one connection: their tasks, and how many have started.
+//! The calls of one connection: their tasks, and what the connection has done for them.
 
 use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -18,11 +18,22 @@ use super::reply_timeout::reset_when_expired;
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     tasks: TaskTracker,
-    /// How many have started that nobody has counted.
-    started: AtomicU32,
-    has_started_any: AtomicBool,
+    started: AtomicU64,
+    refused: AtomicU64,
+    received: AtomicU64,
     /// How often the connection was polled.
     polls: AtomicUsize,
+}
+
+/// What the calls of a connection were, since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Work {
+    /// How many calls have started. Those that were reset before are not among them.
+    pub(super) started: u64,
+    /// How many of them were refused: who makes the call may not, or makes too many.
+    pub(super) refused: u64,
+    /// How many bytes of messages they have received.
+    pub(super) received: u64,
 }
 
 /// Runs each call of a connection in a task of its own.
@@ -41,20 +52,29 @@ impl Calls {
         &self.tasks
     }
 
-    /// Returns how many calls have started since this was called last. Those that were reset before are not among them.
-    pub(super) fn take_started(&self) -> u32 {
-        self.started.swap(0, Ordering::Relaxed)
+    pub(super) fn work(&self) -> Work {
+        let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Work { started: get(&self.started), refused: get(&self.refused), received: get(&self.received) }
     }
 
     /// Returns whether a call has started ever.
     pub(super) fn has_started_any(&self) -> bool {
-        self.has_started_any.load(Ordering::Relaxed)
+        self.work().started > 0
     }
 
     /// Counts a call that starts.
     pub(super) fn start_one(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
-        self.has_started_any.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a call that has started, and is refused.
+    pub(super) fn refuse_one(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that a call has received.
+    pub(super) fn receive(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Counts a poll of the connection.

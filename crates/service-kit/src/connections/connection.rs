@@ -139,7 +139,7 @@ impl Connection {
         let read = FairRead::new(read, Arc::clone(&self.calls), move || shared.warn_of_slowed(peer));
         let io = TokioIo::new(tokio::io::join(PREFACE.chain(read), write));
         let peer = Peer { address: self.peer, connection: next_number(), certificate };
-        let service = CallService::new(self.shared.routes.clone(), peer);
+        let service = CallService::new(self.shared.routes.clone(), peer, Arc::clone(&self.calls));
         let connection = http2::builder(CallExecutor(Arc::clone(&self.calls))).serve_connection(io, service);
         let mut connection = pin!(connection);
         let ConnectionLimits { max_age, max_age_grace, .. } = self.shared.limits;

@@ -10,7 +10,6 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, ReadBuf, Take},
-    task::coop,
     time::{Sleep, sleep},
 };
 
@@ -35,6 +34,8 @@ pub(super) struct FairRead<R, W> {
     pace: ReadPace,
     /// What was read last: when, how much, and in which poll of the connection.
     last: Option<(Instant, usize, usize)>,
+    /// The poll of the connection that ended the last turn.
+    yielded_in: Option<usize>,
     pause: Option<Pin<Box<Sleep>>>,
     paused: Duration,
     /// Warns of a peer that is slowed down. `None` if it has.
@@ -47,7 +48,16 @@ impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
     /// Reads from a connection with these calls. `warn` is called once if it is slowed down for a while.
     pub(super) fn new(inner: R, calls: Arc<Calls>, warn: W) -> Self {
         let pace = ReadPace::new(Instant::now());
-        Self { inner: inner.take(0), calls, pace, last: None, pause: None, paused: Duration::ZERO, warn: Some(warn) }
+        Self {
+            inner: inner.take(0),
+            calls,
+            pace,
+            last: None,
+            yielded_in: None,
+            pause: None,
+            paused: Duration::ZERO,
+            warn: Some(warn),
+        }
     }
 
     /// Counts what it has cost to handle what was read last.
@@ -59,36 +69,45 @@ impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
         self.pace.spend(bytes, time);
     }
 
-    /// Ends a turn: lets other tasks run, or pauses if the peer has spent too much.
-    fn end_turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+    /// Ends a turn: lets other tasks run. Pauses if the peer has spent too much.
+    fn end_turn(&mut self, now: Instant) {
+        self.yielded_in = Some(self.calls.polls());
         self.pace.begin_turn();
-        self.pace.earn(self.calls.take_started(), now);
-        let Some(pause) = self.pace.pause() else { return yield_to_others(cx) };
+        self.pace.earn(self.calls.work(), now);
+        let Some(pause) = self.pace.pause() else { return };
+        self.pause = Some(Box::pin(sleep(pause)));
         self.paused += pause;
         if self.paused >= REMARKABLE
             && let Some(warn) = self.warn.take()
         {
             warn();
         }
-        let mut pause = Box::pin(sleep(pause));
-        if pause.as_mut().poll(cx).is_pending() {
-            self.pause = Some(pause);
+    }
+
+    /// Waits until other tasks have had their turn, and the pause is over. In the same poll of the connection nothing more
+    /// is read: h2 would read the next burst as soon as it has accepted the first call of this one.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
         }
-        yield_to_others(cx)
+        if self.yielded_in == Some(self.calls.polls()) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }
 
 impl<R: AsyncRead + Unpin, W: FnOnce() + Unpin> AsyncRead for FairRead<R, W> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(pause) = &mut this.pause {
-            ready!(pause.as_mut().poll(cx));
-            this.pause = None;
-        }
+        ready!(this.poll_turn(cx));
         let now = Instant::now();
         this.settle(now);
         if this.pace.is_turn_over() || this.calls.len() >= MAX_TASKS {
-            ready!(this.end_turn(cx, now));
+            this.end_turn(now);
+            ready!(this.poll_turn(cx));
         }
         let before = buffer.filled().len();
         this.inner.set_limit(this.pace.part() as u64);
@@ -102,41 +121,64 @@ impl<R: AsyncRead + Unpin, W: FnOnce() + Unpin> AsyncRead for FairRead<R, W> {
     }
 }
 
-/// Lets other tasks run. Until they have, nothing is ready to this one: h2 would read the next burst as soon as it has
-/// accepted the first call of this one.
-fn yield_to_others(cx: &mut Context<'_>) -> Poll<()> {
-    // tokio's budget has 128 steps. Outside of a task it has no end.
-    for _ in 0..=u8::MAX {
-        match coop::poll_proceed(cx) {
-            Poll::Ready(step) => step.made_progress(),
-            Poll::Pending => return Poll::Pending,
-        }
-    }
-    cx.waker().wake_by_ref();
-    Poll::Pending
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{future::pending, pin::pin};
+    use std::{
+        future::{pending, poll_fn},
+        pin::pin,
+        task::Waker,
+    };
 
     use futures::poll;
-    use tokio::io::AsyncReadExt as _;
 
     use super::{super::read_pace::BURST, *};
+
+    /// Reads in a poll of the connection.
+    fn poll_read<R, W>(reader: &mut FairRead<R, W>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<usize>
+    where
+        R: AsyncRead + Unpin,
+        W: FnOnce() + Unpin,
+    {
+        reader.calls.add_poll();
+        let mut buffer = ReadBuf::new(buffer);
+        let read = Pin::new(reader).poll_read(cx, &mut buffer);
+        read.map(|read| read.map(|()| buffer.filled().len()).unwrap())
+    }
+
+    /// A peer that sends so many bytes at once, and then nothing for a moment.
+    struct Trickle {
+        bytes: usize,
+        is_next: bool,
+    }
+
+    impl AsyncRead for Trickle {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            self.is_next = !self.is_next;
+            if self.is_next {
+                buffer.put_slice(&vec![0; self.bytes]);
+                return Poll::Ready(Ok(()));
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
 
     #[tokio::test]
     async fn it_yields_after_each_burst_and_loses_nothing() {
         let bytes: Vec<_> = (0..=u8::MAX).cycle().take(3 * BURST).collect();
         let mut reader = FairRead::new(&*bytes, Arc::default(), || {});
         let (mut read, mut yields, mut buffer) = (Vec::<u8>::new(), 0, [0; 4096]);
+        let cx = &mut Context::from_waker(Waker::noop());
         loop {
-            match poll!(pin!(reader.read(&mut buffer))) {
-                Poll::Ready(Ok(0)) => break,
-                Poll::Ready(length) => read.extend(&buffer[..length.unwrap()]),
+            match poll_read(&mut reader, cx, &mut buffer) {
+                Poll::Ready(0) => break,
+                Poll::Ready(length) => read.extend(&buffer[..length]),
                 Poll::Pending => {
                     yields += 1;
-                    tokio::task::yield_now().await;
+                    assert!(
+                        Pin::new(&mut reader).poll_read(cx, &mut ReadBuf::new(&mut [0; 9])).is_pending(),
+                        "same poll"
+                    );
                 }
             }
         }
@@ -150,32 +192,45 @@ mod tests {
         let calls = Arc::<Calls>::default();
         let tasks: Vec<_> = (0..MAX_TASKS).map(|_| calls.spawn(pending::<()>())).collect();
         let mut reader = FairRead::new(&b"x"[..], Arc::clone(&calls), || {});
-        assert!(poll!(pin!(reader.read_u8())).is_pending());
+        let mut buffer = [0];
+        assert!(poll!(pin!(poll_fn(|cx| poll_read(&mut reader, cx, &mut buffer)))).is_pending());
         tasks[0].abort();
-        assert_eq!(reader.read_u8().await.unwrap(), b'x');
+        poll_fn(|cx| poll_read(&mut reader, cx, &mut buffer)).await;
+        assert_eq!(buffer, *b"x");
+    }
+
+    /// Reads from a peer in 400 polls, as if it took so long to handle each part. Returns how often the peer was paused, and
+    /// how many warnings there were.
+    async fn pauses(peer: impl AsyncRead + Unpin, spent: Duration) -> (usize, usize) {
+        let (mut warnings, mut pauses) = (0, 0);
+        let mut reader = FairRead::new(peer, Arc::default(), || warnings += 1);
+        tokio::time::pause();
+        for _ in 0..400 {
+            let cx = &mut Context::from_waker(Waker::noop());
+            if let Poll::Ready(read) = poll_read(&mut reader, cx, &mut [0; 256]) {
+                assert_ne!(read, 0);
+                reader.pace.spend(0, spent);
+            }
+            if reader.pause.is_some() {
+                pauses += 1;
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        }
+        drop(reader);
+        (pauses, warnings)
     }
 
     #[tokio::test]
     async fn a_peer_that_costs_more_than_its_calls_earn_is_paused_and_there_is_one_warning() {
-        let bytes = vec![0; 100 * BURST];
-        let (mut warnings, mut paused) = (0, 0);
-        let mut reader = FairRead::new(&*bytes, Arc::default(), || warnings += 1);
-        tokio::time::pause();
-        let mut buffer = [0; 256];
-        for _ in 0..40 {
-            // As if what was read had taken long.
-            if let Poll::Ready(read) = poll!(pin!(reader.read(&mut buffer))) {
-                assert_ne!(read.unwrap(), 0);
-                reader.pace.spend(0, Duration::from_millis(20));
-            }
-            if reader.pause.is_some() {
-                paused += 1;
-                tokio::time::advance(Duration::from_secs(1)).await;
-            }
-            tokio::task::yield_now().await;
-        }
-        drop(reader);
-        assert!(paused > 5, "{paused}");
+        let (pauses, warnings) = pauses(&*vec![0; 100 * BURST], Duration::from_millis(20)).await;
+        assert!(pauses > 5, "{pauses}");
+        assert_eq!(warnings, 1);
+    }
+
+    #[tokio::test]
+    async fn so_is_one_that_sends_little_at_a_time() {
+        let (pauses, warnings) = pauses(Trickle { bytes: 9, is_next: false }, Duration::from_micros(900)).await;
+        assert!(pauses > 5, "{pauses}");
         assert_eq!(warnings, 1);
     }
 }

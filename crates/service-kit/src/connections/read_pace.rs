@@ -2,10 +2,16 @@
 //!
 //! Nearly all frames that a connection sends cost the server almost nothing, and begin calls. A peer that wants to keep
 //! the server busy sends others: calls that it resets at once, settings that change thousands of windows, pings. Instead
-//! of a limit for each of them, the time that it takes to handle what was read is measured. Calls that run earn some, and
-//! so does the passage of time. A connection that spends more is read more slowly.
+//! of a limit for each of them, the time that it takes to handle what was read is measured. Calls that run earn some, those
+//! that are refused little; so do the bytes that calls receive, and the passage of time. A connection that spends more is
+//! read more slowly.
+//!
+//! A stream of messages earns by its bytes alone: one of messages of a few bytes, each in a frame of its own, is read at
+//! the pace of a connection without calls if it takes more than a tenth of a processor.
 
 use std::time::{Duration, Instant};
+
+use super::calls::Work;
 
 /// How many bytes are read before the calls that they begin are started, and other tasks have a turn.
 pub(super) const BURST: usize = 16 << 10;
@@ -19,7 +25,8 @@ const PART: Duration = Duration::from_micros(250);
 /// The least that is read at once, in bytes.
 const MIN_PART: usize = 512;
 
-/// The time that a connection may spend at once.
+/// The time that a connection may spend at once, and the most that it may owe: one that has owed more for a while is not
+/// slowed down any longer.
 const CREDIT: Duration = Duration::from_millis(100);
 
 /// What part of a processor a connection may use without end: a tenth.
@@ -28,11 +35,14 @@ const SHARE: u32 = 10;
 /// The time that a call earns that runs: a hundred times of what it takes to read one.
 const EARNED: Duration = Duration::from_millis(1);
 
+/// The time that a call earns that is refused. To read and to answer it is all the work that there is.
+const EARNED_REFUSED: Duration = Duration::from_micros(100);
+
+/// The time that a byte earns which a call receives: ten times of what it takes to read one, in frames of usual size.
+const EARNED_BYTE: Duration = Duration::from_nanos(10);
+
 /// The longest time that is counted at once. A thread that the system has suspended has not used it.
 const MAX_SPENT: Duration = Duration::from_millis(20);
-
-/// The longest pause.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How fast a connection is read.
 #[derive(Debug)]
@@ -43,6 +53,8 @@ pub(super) struct ReadPace {
     credit: Duration,
     /// What it has spent beyond its credit.
     debt: Duration,
+    /// What its calls have earned since it began.
+    worth: Duration,
     /// When it earned by the passage of time for the last time.
     earned: Instant,
 }
@@ -51,7 +63,14 @@ pub(super) struct ReadPace {
 
 impl ReadPace {
     pub(super) fn new(now: Instant) -> Self {
-        Self { part: MIN_PART, turn: (0, Duration::ZERO), credit: CREDIT, debt: Duration::ZERO, earned: now }
+        Self {
+            part: MIN_PART,
+            turn: (0, Duration::ZERO),
+            credit: CREDIT,
+            debt: Duration::ZERO,
+            worth: Duration::ZERO,
+            earned: now,
+        }
     }
 
     /// Returns how many bytes may be read at once.
@@ -59,9 +78,10 @@ impl ReadPace {
         self.part
     }
 
-    /// Returns whether other tasks should have a turn.
+    /// Returns whether other tasks should have a turn. A connection in debt has none: one that sends little at a time
+    /// waits after each part, and its turns are short.
     pub(super) fn is_turn_over(&self) -> bool {
-        self.turn.0 >= BURST || self.turn.1 >= TURN
+        self.turn.0 >= BURST || self.turn.1 >= TURN || !self.debt.is_zero()
     }
 
     /// Begins a new turn.
@@ -78,23 +98,35 @@ impl ReadPace {
         }
         self.turn = (self.turn.0 + bytes, self.turn.1 + time);
         let time = time.min(MAX_SPENT);
-        self.debt += time.saturating_sub(self.credit);
+        self.debt = (self.debt + time.saturating_sub(self.credit)).min(CREDIT);
         self.credit = self.credit.saturating_sub(time);
     }
 
-    /// Counts what it has earned since the last time: by its calls that have run since then, and by time.
-    pub(super) fn earn(&mut self, calls: u32, now: Instant) {
+    /// Counts what it has earned since the last time: by the work that was done for its calls, and by time.
+    pub(super) fn earn(&mut self, work: Work, now: Instant) {
         let passed = now.saturating_duration_since(self.earned) / SHARE;
         self.earned = now;
-        let earned = passed.saturating_add(EARNED.saturating_mul(calls));
+        let worth = worth(work);
+        let earned = passed.saturating_add(worth.saturating_sub(self.worth));
+        // A call that is refused is worth less than it was when it started.
+        self.worth = self.worth.max(worth);
         self.credit = (self.credit + earned.saturating_sub(self.debt)).min(CREDIT);
         self.debt = self.debt.saturating_sub(earned);
     }
 
     /// Returns how long nothing is to be read.
     pub(super) fn pause(&self) -> Option<Duration> {
-        (!self.debt.is_zero()).then(|| (self.debt * SHARE).min(MAX_PAUSE))
+        (!self.debt.is_zero()).then(|| self.debt * SHARE)
     }
+}
+
+/// Returns what all calls of a connection have earned.
+fn worth(Work { started, refused, received }: Work) -> Duration {
+    let times = |earned: Duration, number: u64| {
+        let nanos = u64::try_from(earned.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(nanos.saturating_mul(number))
+    };
+    times(EARNED, started.saturating_sub(refused)) + times(EARNED_REFUSED, refused) + times(EARNED_BYTE, received)
 }
 
 #[cfg(test)]
@@ -119,15 +151,41 @@ mod tests {
         assert_eq!(pace.part(), MIN_PART, "less than might have been read says little");
     }
 
-    #[test]
-    fn calls_that_run_pay_for_themselves() {
+    /// Reads this many times. Each takes so long, and the connection has that work then.
+    fn read(times: u64, spent: Duration, work: impl Fn(u64) -> Work) -> ReadPace {
         let now = Instant::now();
         let mut pace = ReadPace::new(now);
-        for _ in 0..100_000 {
-            pace.spend(250, EARNED);
-            pace.earn(1, now);
+        for number in 1..=times {
+            pace.spend(250, spent);
+            pace.earn(work(number), now);
         }
+        pace
+    }
+
+    #[test]
+    fn calls_that_run_pay_for_themselves() {
+        let pace = read(100_000, EARNED, |started| Work { started, ..Work::default() });
         assert_eq!(pace.pause(), None);
+    }
+
+    #[test]
+    fn calls_that_are_refused_pay_for_little() {
+        let refused = |started| Work { started, refused: started, ..Work::default() };
+        assert_eq!(read(100_000, EARNED_REFUSED, refused).pause(), None);
+        assert!(read(2_000, EARNED_REFUSED * 2, refused).pause().is_some());
+        let mut pace = read(1_000, EARNED, |started| Work { started, ..Work::default() });
+        pace.spend(250, CREDIT / 10);
+        let credit = pace.credit;
+        pace.earn(Work { started: 1_500, refused: 1_000, ..Work::default() }, pace.earned);
+        assert_eq!(pace.credit, credit, "they were worth more until they were refused");
+    }
+
+    #[test]
+    fn a_stream_of_messages_pays_by_its_bytes() {
+        let streamed = |bytes: u64| move |number| Work { started: 1, received: number * bytes, ..Work::default() };
+        let spent = Duration::from_micros(100);
+        assert_eq!(read(100_000, spent, streamed(10_000)).pause(), None);
+        assert!(read(100_000, spent, streamed(1)).pause().is_some());
     }
 
     #[test]
@@ -137,10 +195,10 @@ mod tests {
         while now < begun + Duration::from_mins(1) {
             pace.spend(250, TURN);
             (spent, now) = (spent + TURN, now + TURN);
-            pace.earn(0, now);
+            pace.earn(Work::default(), now);
             if let Some(pause) = pace.pause() {
                 now += pause;
-                pace.earn(0, now);
+                pace.earn(Work::default(), now);
                 assert_eq!(pace.pause(), None, "the pause was long enough");
             }
         }
@@ -149,12 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_is_not_slowed_down_for_long_after_it_has_spent_much() {
+        let mut pace = read(10_000, MAX_SPENT, |_| Work::default());
+        let pause = pace.pause().unwrap();
+        assert_eq!(pause, Duration::from_secs(1));
+        pace.earn(Work::default(), pace.earned + pause);
+        assert_eq!(pace.pause(), None);
+    }
+
+    #[test]
     fn a_thread_that_was_suspended_is_not_charged_for_it() {
         let now = Instant::now();
         let mut pace = ReadPace::new(now);
         pace.spend(250, Duration::from_mins(1));
         assert_eq!(pace.pause(), None);
-        pace.earn(0, now + CREDIT * SHARE);
+        pace.earn(Work::default(), now + CREDIT * SHARE);
         assert_eq!((pace.credit, pace.debt), (CREDIT, Duration::ZERO));
     }
 }

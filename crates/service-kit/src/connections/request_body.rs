@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -11,13 +12,15 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::timeout};
 
+use super::calls::Calls;
+
 /// How long the rest of a request is waited for.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How much of it is read, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
-/// The body of a request. If it is dropped early, its rest is read and discarded for a moment.
+/// The body of a request, whose bytes are counted when they are received. If it is dropped early, its rest is read and discarded for a moment.
 ///
 /// Without that, a reply to the headers alone, such as a rejection, makes h2 reset the call. h2 soon forgets such a
 /// call, takes the message that arrives then for an error, and closes the connection after too many of them: a burst
@@ -26,13 +29,14 @@ const MAX_BYTES: usize = 64 << 10;
 pub(super) struct RequestBody {
     /// `None` if it was read to its end.
     inner: Option<Incoming>,
+    calls: Arc<Calls>,
 }
 
 // === impl RequestBody ===
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming) -> Self {
-        Self { inner: Some(inner) }
+    pub(super) fn new(inner: Incoming, calls: Arc<Calls>) -> Self {
+        Self { inner: Some(inner), calls }
     }
 }
 
@@ -43,8 +47,9 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(inner).poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) {
-            self.inner = None;
+        match &frame {
+            Some(Ok(frame)) => self.calls.receive(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(_)) | None => self.inner = None,
         }
         Poll::Ready(frame)
     }
