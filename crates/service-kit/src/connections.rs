@@ -50,10 +50,11 @@ use crate::listener::Listener;
 /// The limits on a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// How many connections may be open. More are closed when they are accepted.
+    /// How many connections may be open. For each more, one is closed that has no call in flight. If all have, the new one is
+    /// closed when it is accepted.
     pub max: usize,
-    /// How many of them may come from one IP address, or from one /64 network of IPv6. Loopback addresses have no limit
-    /// of their own.
+    /// How many of them may come from one IP address, or from one /64 network of IPv6, likewise. Loopback addresses have no
+    /// limit of their own.
     pub max_per_peer: usize,
     /// The age at which a connection is closed gracefully, more or less a tenth. `None` is without limit.
     pub max_age: Option<Duration>,
@@ -75,12 +76,12 @@ pub(crate) async fn serve(
     let shared = Arc::new(Shared {
         routes: routes.prepare(),
         limits,
-        draining: CancellationToken::new(),
         abuse: Throttle::default(),
         handshake: tls.map(Handshake::new),
         unexpected_tls: Throttle::default(),
     });
-    let (admission, connections) = (Admission::new(limits), TaskTracker::new());
+    let (draining, connections) = (CancellationToken::new(), TaskTracker::new());
+    let admission = Admission::new(limits, draining.clone());
     let mut acceptor = Acceptor::new(tcp);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -95,7 +96,7 @@ pub(crate) async fn serve(
     }
     // Refuses connections during the drain.
     drop(acceptor);
-    shared.draining.cancel();
+    draining.cancel();
     connections.close();
     connections.wait().await;
 }

@@ -75,6 +75,50 @@ async fn greeted(connection: &mut TcpStream) {
     assert!(greeting.expect("the server speaks HTTP/2").unwrap() > 0);
 }
 
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// A call that does not end: `Watch` of health, as the first one of a connection.
+fn watch() -> Vec<u8> {
+    const PATH: &[u8] = b"/grpc.health.v1.Health/Watch";
+    const TYPE: &[u8] = b"application/grpc";
+    // POST, http, and two literals with names of HPACK's static table: `:path` and `content-type`.
+    let headers = [&[0x83, 0x86, 0x04, 28], PATH, &[0x0f, 0x10, 16], TYPE].concat();
+    [frame(1, 0x4, 1, &headers), frame(0, 0x1, 1, &[0; 5])].concat()
+}
+
+/// Returns the kinds of all frames that the server sends until it closes the connection.
+async fn kinds(connection: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = timeout(TIMEOUT, connection.read_to_end(&mut bytes)).await;
+    read.expect("the server closes the connection").unwrap();
+    let (mut kinds, mut rest) = (Vec::new(), &*bytes);
+    while let [a, b, c, kind, _, _, _, _, _, after @ ..] = rest {
+        kinds.push(*kind);
+        rest = &after[u32::from_be_bytes([0, *a, *b, *c]) as usize..];
+    }
+    kinds
+}
+
+/// An idle connection that gives way is told which of its calls are served: its first one may be on the way.
+#[tokio::test]
+async fn a_connection_that_gives_way_is_closed_gracefully_and_soon() {
+    const GOAWAY: u8 = 7;
+    let limits = ConnectionLimits { max: 1, max_age_grace: Duration::from_mins(10), ..ConnectionLimits::default() };
+    let running = Running::start(limits).await;
+    for call in [Vec::new(), watch()] {
+        let mut idle = TcpStream::connect(running.address).await.unwrap();
+        greeted(&mut idle).await;
+        let mut new = TcpStream::connect(running.address).await.unwrap();
+        greeted(&mut new).await;
+        // Whether there is a call then or not: its time does not depend on that.
+        idle.write_all(&call).await.unwrap();
+        assert!(kinds(&mut idle).await.contains(&GOAWAY));
+    }
+}
+
 #[tokio::test]
 async fn connections_above_the_limit_are_closed() {
     let running = Running::start(ConnectionLimits { max: 2, ..ConnectionLimits::default() }).await;

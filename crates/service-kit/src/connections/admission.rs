@@ -5,10 +5,10 @@
 //! make their next call.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BinaryHeap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -25,27 +25,54 @@ const RESERVE: usize = 4;
 /// (`rpc_layers::limit`): something is left for a peer that comes later.
 const PART: usize = 16;
 
+/// What part of all connections may be closing: those have given way to others, and may finish what they have begun. More
+/// are closed at once.
+const CLOSING_PART: usize = 8;
+
+/// How many idle connections are looked for at once: to look through all of them for each new one would take longer than
+/// to accept it.
+const BATCH: usize = 32;
+
+/// How long the idle connections that were found may be used: others may be idle by then.
+const FOUND_FOR: Duration = Duration::from_millis(100);
+
+/// How long it is known that there is no idle connection.
+const NONE_FOR: Duration = Duration::from_millis(10);
+
 /// Counts the open connections. At a limit, closes an idle one for each new one, or rejects the new one if there is none.
 #[derive(Debug)]
 pub(super) struct Admission {
     limits: ConnectionLimits,
+    /// Cancelled when the drain starts.
+    draining: CancellationToken,
     open: Arc<Mutex<Open>>,
     exceeded: Throttle,
 }
 
 #[derive(Debug, Default)]
 struct Open {
-    /// In the order in which they were accepted.
-    connections: BTreeMap<u64, OpenConnection>,
+    connections: HashMap<u64, OpenConnection>,
     by_network: HashMap<IpAddr, usize>,
+    /// Those that have given way, and may finish what they have begun.
+    closing: HashSet<u64>,
+    found: Option<FoundIdle>,
     next: u64,
+}
+
+/// Idle connections of this network, or of all.
+#[derive(Debug)]
+struct FoundIdle {
+    network: Option<IpAddr>,
+    until: Instant,
+    /// With the time since when each is idle. The last gives way first.
+    idle: Vec<(Instant, u64)>,
 }
 
 #[derive(Debug)]
 struct OpenConnection {
     network: IpAddr,
     calls: Arc<Calls>,
-    gives_way: CancellationToken,
+    closes: CancellationToken,
 }
 
 /// An open connection. It is counted until this is dropped, or until it gives way.
@@ -54,7 +81,18 @@ pub(super) struct ConnectionPermit {
     open: Arc<Mutex<Open>>,
     number: u64,
     calls: Arc<Calls>,
-    gives_way: CancellationToken,
+    closes: CancellationToken,
+}
+
+/// How a connection is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// When its calls have ended: the server drains.
+    Drain,
+    /// Soon: it was idle, and gives way to another one.
+    Soon,
+    /// At once: so do too many others.
+    Now,
 }
 
 /// The limit that a connection exceeds.
@@ -69,8 +107,9 @@ enum Exceeded {
 // === impl Admission ===
 
 impl Admission {
-    pub(super) fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, open: Arc::default(), exceeded: Throttle::default() }
+    /// Returns the limits of a server whose connections close when `draining` is cancelled.
+    pub(super) fn new(limits: ConnectionLimits, draining: CancellationToken) -> Self {
+        Self { limits, draining, open: Arc::default(), exceeded: Throttle::default() }
     }
 
     /// Counts a connection from this address. If there are too many, logs a warning, and closes an idle one. Returns `None`
@@ -79,20 +118,20 @@ impl Admission {
         let network = network(address);
         let mut open = self.open.lock();
         let exceeded = open.exceeded(network, self.limits);
-        let idle = exceeded.map(|exceeded| open.remove_idle(exceeded, network));
+        let idle = exceeded.map(|exceeded| open.close_idle(exceeded, network, self.limits.max));
         let permit = match idle {
-            None | Some(Some(_)) => Some(open.add(network)),
+            None | Some(Some(_)) => Some(open.add(network, self.draining.child_token())),
             Some(None) => None,
         };
         drop(open);
         if let Some(idle) = idle.as_ref().and_then(Option::as_ref) {
-            idle.gives_way.cancel();
+            idle.closes.cancel();
         }
         if let Some(exceeded) = exceeded {
             self.warn(address, exceeded, permit.is_some());
         }
-        let (number, calls, gives_way) = permit?;
-        Some(ConnectionPermit { open: Arc::clone(&self.open), number, calls, gives_way })
+        let (number, calls, closes) = permit?;
+        Some(ConnectionPermit { open: Arc::clone(&self.open), number, calls, closes })
     }
 
     fn warn(&self, peer: IpAddr, exceeded: Exceeded, admitted: bool) {
@@ -143,26 +182,82 @@ impl Open {
         if left > max / RESERVE || open == all { max } else { (left / PART).max(1) }
     }
 
-    fn add(&mut self, network: IpAddr) -> (u64, Arc<Calls>, CancellationToken) {
-        let (number, calls, gives_way) = (self.next, Arc::<Calls>::default(), CancellationToken::new());
-        let connection = OpenConnection { network, calls: Arc::clone(&calls), gives_way: gives_way.clone() };
+    fn add(&mut self, network: IpAddr, closes: CancellationToken) -> (u64, Arc<Calls>, CancellationToken) {
+        let (number, calls) = (self.next, Arc::<Calls>::default());
+        let connection = OpenConnection { network, calls: Arc::clone(&calls), closes: closes.clone() };
         self.connections.insert(number, connection);
         *self.by_network.entry(network).or_default() += 1;
         self.next += 1;
-        (number, calls, gives_way)
+        (number, calls, closes)
     }
 
-    /// Removes the connection that gives way to another one of this network: the oldest that has had no call, or else the
-    /// oldest that has none in flight. It is one of the network that exceeds the limit, or that has the most.
-    fn remove_idle(&mut self, exceeded: Exceeded, network: IpAddr) -> Option<OpenConnection> {
+    /// Removes the connection that gives way to another one of this network, of `max` in all. It is one of the network that
+    /// exceeds the limit, or that has the most idle ones.
+    fn close_idle(&mut self, exceeded: Exceeded, network: IpAddr, max: usize) -> Option<OpenConnection> {
         let network = match exceeded {
-            Exceeded::Peer | Exceeded::Share => network,
-            Exceeded::All => self.by_network.iter().max_by_key(|(_, open)| **open).map(|(network, _)| *network)?,
+            Exceeded::Peer | Exceeded::Share => Some(network),
+            Exceeded::All => None,
         };
-        let is_idle = |connection: &OpenConnection| connection.network == network && connection.calls.len() == 0;
-        let idle = self.connections.iter().filter(|(_, connection)| is_idle(connection));
-        let (number, _) = idle.min_by_key(|(_, connection)| connection.calls.has_started_any())?;
-        self.remove(*number)
+        let number = self.find_idle(network, Instant::now())?;
+        let connection = self.remove(number);
+        if self.closing.len() < (max / CLOSING_PART).max(1) {
+            self.closing.insert(number);
+        }
+        connection
+    }
+
+    /// Returns an idle connection of this network, or of all.
+    fn find_idle(&mut self, network: Option<IpAddr>, now: Instant) -> Option<u64> {
+        if let Some(found) = &mut self.found
+            && found.network == network
+            && now < found.until
+        {
+            if found.idle.is_empty() {
+                return None;
+            }
+            while let Some((since, number)) = found.idle.pop() {
+                // It may have had a call since then, or be closed.
+                let connection = self.connections.get(&number);
+                if connection.and_then(|connection| connection.calls.idle_since()) == Some(since) {
+                    return Some(number);
+                }
+            }
+        }
+        let mut idle = self.idle(network);
+        let next = idle.pop();
+        let until = now + if next.is_some() { FOUND_FOR } else { NONE_FOR };
+        // If this was the only one, others are looked for next time.
+        self.found = (next.is_none() || !idle.is_empty()).then_some(FoundIdle { network, until, idle });
+        next.map(|(_, number)| number)
+    }
+
+    /// Returns idle connections of this network, or of the networks that have the most. Of each network those that have had
+    /// no call are the last, then those that have been idle for longest.
+    fn idle(&self, network: Option<IpAddr>) -> Vec<(Instant, u64)> {
+        let mut by_network = HashMap::<IpAddr, Vec<_>>::new();
+        for (number, connection) in &self.connections {
+            if network.is_none_or(|network| network == connection.network)
+                && let Some(since) = connection.calls.idle_since()
+            {
+                let order = (connection.calls.has_started_any(), since, *number);
+                by_network.entry(connection.network).or_default().push(order);
+            }
+        }
+        let mut most: BinaryHeap<_> = by_network.iter().map(|(network, idle)| (idle.len(), *network)).collect();
+        for idle in by_network.values_mut() {
+            idle.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        let mut found = Vec::new();
+        while found.len() < BATCH
+            && let Some((count, network)) = most.pop()
+        {
+            if let Some((_, since, number)) = by_network.get_mut(&network).and_then(Vec::pop) {
+                found.push((since, number));
+                most.push((count - 1, network));
+            }
+        }
+        found.reverse();
+        found
     }
 
     fn remove(&mut self, number: u64) -> Option<OpenConnection> {
@@ -185,15 +280,25 @@ impl ConnectionPermit {
         &self.calls
     }
 
-    /// Waits until the connection is to be closed in favour of another one.
-    pub(super) async fn gives_way(&self) {
-        self.gives_way.cancelled().await;
+    /// Waits until the connection is to be closed, and returns how. Ready each time after that. Cancel safe.
+    pub(super) async fn closes(&self) -> Closing {
+        self.closes.cancelled().await;
+        let open = self.open.lock();
+        if open.connections.contains_key(&self.number) {
+            Closing::Drain
+        } else if open.closing.contains(&self.number) {
+            Closing::Soon
+        } else {
+            Closing::Now
+        }
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.open.lock().remove(self.number);
+        let mut open = self.open.lock();
+        open.remove(self.number);
+        open.closing.remove(&self.number);
     }
 }
 
@@ -204,7 +309,8 @@ mod tests {
     use super::*;
 
     fn admission(max: usize, max_per_peer: usize) -> Admission {
-        Admission::new(ConnectionLimits { max, max_per_peer, ..ConnectionLimits::default() })
+        let limits = ConnectionLimits { max, max_per_peer, ..ConnectionLimits::default() };
+        Admission::new(limits, CancellationToken::new())
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -244,8 +350,8 @@ mod tests {
     async fn the_oldest_connection_without_a_call_gives_way_then_the_oldest_idle_one() {
         let admission = admission(4, 4);
         let open: Vec<_> = (0..4).map(|_| admission.admit(ip("::1")).unwrap()).collect();
-        let gone = || open.iter().map(|permit| permit.gives_way.is_cancelled()).collect::<Vec<_>>();
-        open[0].calls().start_one();
+        let gone = || open.iter().map(|permit| permit.closes.is_cancelled()).collect::<Vec<_>>();
+        drop(open[0].calls().start_one());
         open[1].calls().spawn(pending());
         let _new = busy(&admission, "::1").unwrap();
         assert_eq!(gone(), [false, false, true, false]);
@@ -257,16 +363,60 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_network_with_the_most_connections_gives_way() {
+    async fn the_network_with_the_most_idle_connections_gives_way() {
         let admission = admission(4, 3);
         let few = admission.admit(ip("192.0.2.1")).unwrap();
         let many: Vec<_> = (0..3).map(|_| admission.admit(ip("192.0.2.2")).unwrap()).collect();
         let _new = admission.admit(ip("192.0.2.3")).unwrap();
-        assert!(!few.gives_way.is_cancelled() && many[0].gives_way.is_cancelled());
+        assert!(!few.closes.is_cancelled() && many[0].closes.is_cancelled());
         // A peer at its own limit makes room itself.
         let _own = admission.admit(ip("192.0.2.2"));
         let _own = admission.admit(ip("192.0.2.2"));
-        assert!(!few.gives_way.is_cancelled());
+        assert!(!few.closes.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn busy_connections_of_another_network_do_not_keep_an_idle_one() {
+        let admission = admission(4, 3);
+        let busy: Vec<_> = (0..3).map(|_| busy(&admission, "192.0.2.1").unwrap()).collect();
+        let idle = admission.admit(ip("192.0.2.2")).unwrap();
+        let _new = admission.admit(ip("192.0.2.3")).expect("there is an idle one");
+        assert!(idle.closes.is_cancelled() && !busy.iter().any(|permit| permit.closes.is_cancelled()));
+    }
+
+    #[tokio::test]
+    async fn the_connection_that_has_been_idle_for_longest_gives_way_first() {
+        let admission = admission(3, 3);
+        let open: Vec<_> = (0..3).map(|_| admission.admit(ip("::1")).unwrap()).collect();
+        for last in [1, 2, 0, 2] {
+            drop(open[last].calls().start_one());
+        }
+        let gone = || open.iter().map(|permit| permit.closes.is_cancelled()).collect::<Vec<_>>();
+        let _new = busy(&admission, "::1").unwrap();
+        assert_eq!(gone(), [false, true, false]);
+        // It was found with the first one, and has had a call since.
+        drop(open[0].calls().start_one());
+        let _new = busy(&admission, "::1").unwrap();
+        assert_eq!(gone(), [false, true, true]);
+    }
+
+    #[tokio::test]
+    async fn connections_that_give_way_may_finish_unless_there_are_many() {
+        let draining = CancellationToken::new();
+        let limits = ConnectionLimits { max: 16, ..ConnectionLimits::default() };
+        let admission = Admission::new(limits, draining.clone());
+        let mut open: Vec<_> = (0..19).map(|_| admission.admit(ip("::1")).unwrap()).collect();
+        let mut closing = Vec::new();
+        for permit in &open[..3] {
+            closing.push(permit.closes().await);
+        }
+        assert_eq!(closing, [Closing::Soon, Closing::Soon, Closing::Now]);
+        assert!(open[3..].iter().all(|permit| !permit.closes.is_cancelled()));
+        drop(open.remove(0));
+        open.push(admission.admit(ip("::1")).unwrap());
+        assert_eq!(open[2].closes().await, Closing::Soon, "one has finished");
+        draining.cancel();
+        assert_eq!(open[3].closes().await, Closing::Drain);
     }
 
     #[tokio::test]
@@ -296,6 +446,6 @@ mod tests {
         let gives_way = admission.admit(ip("192.0.2.1"));
         drop((admission.admit(ip("::1")), gives_way));
         let open = admission.open.lock();
-        assert_eq!((open.connections.len(), open.by_network.len()), (0, 0));
+        assert_eq!((open.connections.len(), open.by_network.len(), open.closing.len()), (0, 0, 0));
     }
 }

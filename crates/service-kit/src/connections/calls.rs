@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use futures::poll;
@@ -15,9 +16,12 @@ use tokio_util::task::TaskTracker;
 use super::reply_timeout::reset_when_expired;
 
 /// The calls of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Calls {
     tasks: TaskTracker,
+    begun: Instant,
+    /// When a call has ended for the last time, in nanoseconds since it began.
+    ended: AtomicU64,
     started: AtomicU64,
     refused: AtomicU64,
     received: AtomicU64,
@@ -35,6 +39,10 @@ pub(super) struct Work {
     /// How many bytes of messages they have received.
     pub(super) received: u64,
 }
+
+/// A call that has started, and ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct StartedCall<'a>(&'a Calls);
 
 /// Runs each call of a connection in a task of its own.
 #[derive(Clone, Debug)]
@@ -63,8 +71,15 @@ impl Calls {
     }
 
     /// Counts a call that starts.
-    pub(super) fn start_one(&self) {
+    pub(super) fn start_one(&self) -> StartedCall<'_> {
         self.started.fetch_add(1, Ordering::Relaxed);
+        StartedCall(self)
+    }
+
+    /// Returns since when there is no call in flight, if that is so: since the last one, or since the connection began.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let ended = Duration::from_nanos(self.ended.load(Ordering::Relaxed));
+        (self.len() == 0).then(|| self.begun + ended)
     }
 
     /// Counts a call that has started, and is refused.
@@ -92,6 +107,29 @@ impl Calls {
     }
 }
 
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            begun: Instant::now(),
+            ended: AtomicU64::new(0),
+            started: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            polls: AtomicUsize::new(0),
+        }
+    }
+}
+
+// === impl StartedCall ===
+
+impl Drop for StartedCall<'_> {
+    fn drop(&mut self) {
+        let ended = u64::try_from(self.0.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.ended.store(ended, Ordering::Relaxed);
+    }
+}
+
 // === impl CallExecutor ===
 
 impl<F> Executor<F> for CallExecutor
@@ -104,7 +142,7 @@ where
             let mut call = pin!(call);
             // A call waits to be polled again, see `CallService`. hyper then looks whether its caller has reset it.
             if poll!(call.as_mut()).is_pending() {
-                calls.start_one();
+                let _started = calls.start_one();
                 reset_when_expired(call).await;
             }
         });

@@ -18,12 +18,12 @@ use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::{
     ConnectionLimits,
-    admission::ConnectionPermit,
+    admission::{Closing, ConnectionPermit},
     call_service::CallService,
     calls::{CallExecutor, Calls},
     fair_read::FairRead,
@@ -47,8 +47,6 @@ const AGE_JITTER: f64 = 0.1;
 pub(super) struct Shared {
     pub(super) routes: Routes,
     pub(super) limits: ConnectionLimits,
-    /// Cancelled when the drain starts.
-    pub(super) draining: CancellationToken,
     /// For connections that are closed or slowed down: an attack is both.
     pub(super) abuse: Throttle,
     /// `None` if connections are not encrypted.
@@ -84,24 +82,10 @@ impl Connection {
         Self { peer, shared, calls: Arc::clone(permit.calls()), permit }
     }
 
-    /// Serves calls until the peer closes the connection, it is too old, or the server drains.
+    /// Serves calls until the peer closes the connection, it is too old, it gives way to another one, or the server drains.
     ///
     /// A connection that is silent costs a socket and this future: HTTP/2 has buffers for it only after its preface.
     pub(super) async fn run(self, stream: TcpStream) {
-        let without_calls = async {
-            self.permit.gives_way().await;
-            if self.calls.has_started_any() {
-                // It is closed gracefully.
-                pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = self.accept(stream) => {}
-            () = without_calls => tracing::debug!(peer = %self.peer, "an idle connection gave way to another one"),
-        }
-    }
-
-    async fn accept(&self, stream: TcpStream) {
         let Some(handshake) = &self.shared.handshake else {
             let (read, write) = stream.into_split();
             return self.serve(read, write, None).await;
@@ -110,7 +94,7 @@ impl Connection {
         let accepted = tokio::select! {
             biased;
             accepted = Box::pin(handshake.accept(stream, self.peer)) => accepted,
-            () = self.shared.draining.cancelled() => return,
+            _ = self.permit.closes() => return,
         };
         if let Some((stream, certificate)) = accepted {
             let (read, write) = tokio::io::split(stream);
@@ -128,7 +112,7 @@ impl Connection {
         let preface = tokio::select! {
             biased;
             preface = timeout(PREFACE_TIMEOUT, read_preface(&mut read)) => preface,
-            () = self.shared.draining.cancelled() => return,
+            _ = self.permit.closes() => return,
         };
         match preface {
             Ok(Ok(())) => {}
@@ -146,14 +130,25 @@ impl Connection {
         let grace = tokio::select! {
             ended = self.counted(connection.as_mut()) => return self.log(ended),
             () = after(max_age.map(|age| jittered(age, rand::random()))) => Some(max_age_grace),
-            () = self.permit.gives_way() => Some(max_age_grace),
-            () = self.shared.draining.cancelled() => None,
+            _ = self.permit.closes() => None,
         };
+        // A call may have arrived that nobody has seen: the client is told which of its calls are served.
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             ended = self.counted(connection) => self.log(ended),
             () = idle(self.calls.tasks()) => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
+            () = self.given_way() => tracing::debug!(peer = %self.peer, "an idle connection gave way to another one"),
             () = after(grace) => tracing::debug!(peer = %self.peer, "a connection was closed: its time was over"),
+        }
+    }
+
+    /// Waits until the connection is to be closed in favour of another one, and the time for that is over. It is not counted
+    /// any longer, so that it may not wait for its peer as others do.
+    async fn given_way(&self) {
+        match self.permit.closes().await {
+            Closing::Drain => pending().await,
+            Closing::Soon => sleep(CLOSE_TIMEOUT).await,
+            Closing::Now => {}
         }
     }
 

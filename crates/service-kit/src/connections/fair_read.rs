@@ -199,13 +199,13 @@ mod tests {
         assert_eq!(buffer, *b"x");
     }
 
-    /// Reads from a peer in 400 polls, as if it took so long to handle each part. Returns how often the peer was paused, and
+    /// Reads from a peer in 4,000 polls, as if it took so long to handle each part. Returns how often the peer was paused, and
     /// how many warnings there were.
     async fn pauses(peer: impl AsyncRead + Unpin, spent: Duration) -> (usize, usize) {
         let (mut warnings, mut pauses) = (0, 0);
         let mut reader = FairRead::new(peer, Arc::default(), || warnings += 1);
         tokio::time::pause();
-        for _ in 0..400 {
+        for _ in 0..4_000 {
             let cx = &mut Context::from_waker(Waker::noop());
             if let Poll::Ready(read) = poll_read(&mut reader, cx, &mut [0; 256]) {
                 assert_ne!(read, 0);
