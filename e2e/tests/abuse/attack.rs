@@ -13,6 +13,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::{
+    net::TcpListener,
     runtime,
     sync::oneshot,
     time::{Instant, sleep, timeout},
@@ -43,6 +44,9 @@ const QUIET: Duration = Duration::from_millis(150);
 /// How much memory an attack may take, in KiB: with the 11 MiB that an optimized build has when it is idle, 64 MiB.
 const MEMORY: u64 = 53 << 10;
 
+/// How many processors an attack may keep busy, beyond what the honest calls do.
+const CORES: f64 = 1.0;
+
 /// An attack.
 #[derive(Clone, Copy)]
 pub(crate) struct Attack {
@@ -67,6 +71,8 @@ pub(crate) struct Aim {
     pub(crate) metrics: String,
     /// How many calls, frames or connections were sent.
     sent: AtomicUsize,
+    /// How many of an attacker's connections the service has closed that it had served.
+    served: AtomicUsize,
     /// How often the service has closed an attacker's connection, by the error code of its GOAWAY frame.
     closed: Mutex<BTreeMap<Option<u32>, usize>>,
 }
@@ -77,7 +83,7 @@ struct Figures<'a> {
     target: Target,
     aim: &'a Aim,
     lasted: Duration,
-    undisturbed: &'a Observed,
+    undisturbed: &'a Undisturbed,
     elsewhere: Observed,
     attacked: Observed,
     memory: u64,
@@ -85,9 +91,21 @@ struct Figures<'a> {
     warnings: usize,
 }
 
+/// What there is to see without an attack.
+pub(crate) struct Undisturbed {
+    observed: Observed,
+    /// How many processors the service kept busy.
+    cores: f64,
+}
+
 // === impl Aim ===
 
 impl Aim {
+    fn new(target: Target, address: String, metrics: String) -> Self {
+        let (sent, served) = (AtomicUsize::default(), AtomicUsize::default());
+        Self { target, address, metrics, sent, served, closed: Mutex::default() }
+    }
+
     /// Counts what was sent.
     pub(crate) fn add_sent(&self, number: usize) {
         self.sent.fetch_add(number, Ordering::Relaxed);
@@ -96,7 +114,14 @@ impl Aim {
     /// Notes that the service has closed the connection.
     pub(crate) async fn note_closed(&self, mut attacker: Attacker) {
         let code = attacker.closed().await;
+        self.served.fetch_add(usize::from(attacker.is_served()), Ordering::Relaxed);
         *self.closed.lock().unwrap().entry(code).or_default() += 1;
+    }
+
+    /// Returns whether there was an attack: something was sent, and not only on connections that were refused.
+    fn was_attacked(&self) -> bool {
+        let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
+        count(&self.sent) > 0 && (self.closed.lock().unwrap().is_empty() || count(&self.served) > 0)
     }
 
     pub(crate) async fn connect(&self, settings: &[(u16, u32)]) -> Attacker {
@@ -113,16 +138,10 @@ impl Attack {
         self,
         victim: &mut Victim,
         honest: &Crowd,
-        undisturbed: &Observed,
+        undisturbed: &Undisturbed,
         control: &Crowd,
     ) -> Vec<String> {
-        let aim = Arc::new(Aim {
-            target: victim.target,
-            address: victim.address().to_owned(),
-            metrics: victim.metrics().to_owned(),
-            sent: AtomicUsize::default(),
-            closed: Mutex::default(),
-        });
+        let aim = Arc::new(Aim::new(victim.target, victim.address().to_owned(), victim.metrics().to_owned()));
         let begun = victim.begin();
         let progress = Progress::default();
         let stopped = self.start(Arc::clone(&aim), progress.clone());
@@ -170,6 +189,7 @@ impl Attack {
                 };
                 tokio::select! {
                     () = attack => {}
+                    // `Figures::check` looks at what was sent by then.
                     _ = timeout(TIME, is_enough) => {}
                 }
             });
@@ -185,7 +205,7 @@ impl Figures<'_> {
     /// Undisturbed callers are those of this process before the attack, or those of another process beside it if they had
     /// to wait longer: for this machine, which has to make the attack too, and for whatever else it does.
     fn comparison(&self) -> Duration {
-        self.undisturbed.percentile(99).max(self.elsewhere.percentile(99))
+        self.undisturbed.observed.percentile(99).max(self.elsewhere.percentile(99))
     }
 
     fn ratio(&self) -> f64 {
@@ -194,16 +214,26 @@ impl Figures<'_> {
 
     /// Returns whether the ratio is to be judged.
     fn is_quiet(&self) -> bool {
-        self.comparison() <= QUIET || std::env::var("FANOUT_REQUIRE_RATIO").is_ok_and(|value| value == "1")
+        self.comparison() <= QUIET || is_strict()
+    }
+
+    /// Returns how many processors the service kept busy during the attack.
+    fn cores(&self) -> f64 {
+        self.processor / self.lasted.as_secs_f64()
     }
 
     /// Prints the figures. Returns those that are not as they should be.
     fn check(&self, warnings: &[Value]) -> Vec<String> {
         println!("{self}");
+        let was_attacked = self.aim.was_attacked();
         let closed = self.aim.closed.lock().unwrap();
         let (served, made) = (self.attacked.served(), self.attacked.made());
+        let sent = self.aim.sent.load(Ordering::Relaxed);
+        let more = self.cores() - self.undisturbed.cores;
         let intervals = 1 + usize::try_from(self.lasted.as_secs() / 10).unwrap();
         let checks = [
+            (was_attacked, format!("it was not made: {sent} sent, connections closed: {closed:?}")),
+            (more <= CORES || !is_strict(), format!("it kept {more:.2} processors busy")),
             (served * 100 >= made * 99, format!("{served} of {made} honest calls were served")),
             (self.ratio() <= RATIO || !self.is_quiet(), format!("honest calls took {:.2} times as long", self.ratio())),
             (self.memory <= MEMORY, format!("it took {} KiB", self.memory)),
@@ -218,43 +248,76 @@ impl Figures<'_> {
 
 impl fmt::Display for Figures<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { attack, target, aim, undisturbed, elsewhere, attacked, memory, processor, warnings, .. } = self;
+        let Self { attack, target, aim, undisturbed, elsewhere, attacked, memory, warnings, .. } = self;
         let millis = |time: Duration| time.as_millis();
         write!(
             f,
-            "{:<44} {:<14} {:>6} sent, closed {:>3}, served {:>3}/{:<3} p50/p99 {}/{} ms undisturbed ({} elsewhere), \
-             {}/{} ms under attack, ratio {:.2}{}, {:>2} MiB, {:.2} cores, warnings {warnings}",
+            "{:<44} {:<14} {:>6} of {} sent, closed {:>3}, served {:>3}/{:<3} p50/p99 {}/{} ms undisturbed ({} elsewhere), \
+             {}/{} ms under attack, ratio {:.2}{}, {:>2} MiB, {:.2} cores ({:.2} undisturbed), warnings {warnings}",
             attack.name,
             target.name(),
             aim.sent.load(Ordering::Relaxed),
+            attack.goal,
             aim.closed.lock().unwrap().values().sum::<usize>(),
             attacked.served(),
             attacked.made(),
-            millis(undisturbed.percentile(50)),
-            millis(undisturbed.percentile(99)),
+            millis(undisturbed.observed.percentile(50)),
+            millis(undisturbed.observed.percentile(99)),
             millis(elsewhere.percentile(99)),
             millis(attacked.percentile(50)),
             millis(attacked.percentile(99)),
             self.ratio(),
             if self.is_quiet() { "" } else { " (not judged: this machine is too busy)" },
             memory >> 10,
-            processor / self.lasted.as_secs_f64(),
+            self.cores(),
+            undisturbed.cores,
         )
     }
 }
 
-/// Makes honest calls for a while without an attack.
+/// Returns whether this machine is said to do nothing else.
+fn is_strict() -> bool {
+    std::env::var("FANOUT_REQUIRE_RATIO").is_ok_and(|value| value == "1")
+}
+
+/// Makes honest calls of the service for a while without an attack.
 ///
 /// # Panics
 ///
 /// Panics if one of them fails.
-pub(crate) async fn undisturbed(honest: &Crowd, control: &Crowd) -> Observed {
-    let begun = Instant::now();
+pub(crate) async fn undisturbed(victim: &mut Victim, honest: &Crowd, control: &Crowd) -> Undisturbed {
+    let (begun, since) = (Instant::now(), victim.begin());
     let time = Duration::from_secs(4);
     let (observed, _) = tokio::join!(
         honest.observe(tokio::time::sleep_until(begun + time), Progress::default()),
         control.observe(tokio::time::sleep_until(begun + time), Progress::default()),
     );
     assert_eq!(observed.served(), observed.made());
-    observed
+    let cores = victim.end(since).processor / since.elapsed().as_secs_f64();
+    Undisturbed { observed, cores }
+}
+
+/// A service that closes every connection withstands everything.
+#[tokio::test]
+async fn an_attack_that_is_refused_is_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let aim = Aim::new(Target::Gateway, listener.local_addr().unwrap().to_string(), String::new());
+    let attack = async {
+        let mut attacker = aim.connect(&[]).await;
+        attacker.send(b"").await;
+        aim.add_sent(1);
+        aim.note_closed(attacker).await;
+    };
+    let refuse = async { drop(listener.accept().await.unwrap()) };
+    tokio::join!(attack, refuse);
+    assert!(!aim.was_attacked());
+
+    let victim = Victim::start(Target::CountryService, "0").await;
+    let aim = Aim::new(victim.target, victim.address().to_owned(), String::new());
+    let mut attacker = aim.connect(&[]).await;
+    // Not a frame of HTTP/2.
+    attacker.send(&[0xff; 9]).await;
+    aim.add_sent(1);
+    aim.note_closed(attacker).await;
+    assert!(aim.was_attacked());
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Attacker {
     write: OwnedWriteHalf,
     /// The error code of the last GOAWAY frame.
     go_away: Arc<AtomicU32>,
+    /// Whether the server has spoken HTTP/2.
+    is_served: Arc<AtomicBool>,
     /// How many calls the server has reset, and how many it has answered.
     ends: watch::Receiver<Ends>,
     reader: JoinHandle<()>,
@@ -68,9 +70,15 @@ impl Attacker {
         let window = window_update(0, (1 << 31) - 1 - 65_535);
         write.write_all(&[PREFACE, &settings(own), &window].concat()).await.unwrap();
         let go_away = Arc::new(AtomicU32::new(NONE));
+        let is_served = Arc::<AtomicBool>::default();
         let (end, ends) = watch::channel(Ends::default());
-        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away), end));
-        Self { write, go_away, ends, reader }
+        let reader = tokio::spawn(read_frames(read, Arc::clone(&go_away), Arc::clone(&is_served), end));
+        Self { write, go_away, is_served, ends, reader }
+    }
+
+    /// Returns whether the server has spoken HTTP/2 on the connection: it was not refused.
+    pub(crate) fn is_served(&self) -> bool {
+        self.is_served.load(Ordering::Relaxed)
     }
 
     /// Sends these bytes. Returns whether the connection was still open.
@@ -121,7 +129,12 @@ impl Drop for Attacker {
 }
 
 /// Reads to the end of the connection.
-async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>, ends: watch::Sender<Ends>) {
+async fn read_frames(
+    read: OwnedReadHalf,
+    go_away: Arc<AtomicU32>,
+    is_served: Arc<AtomicBool>,
+    ends: watch::Sender<Ends>,
+) {
     let mut read = BufReader::new(read);
     let (mut head, mut begun, mut over) = ([0; 9], HashSet::new(), HashSet::new());
     while read.read_exact(&mut head).await.is_ok() {
@@ -129,6 +142,7 @@ async fn read_frames(read: OwnedReadHalf, go_away: Arc<AtomicU32>, ends: watch::
         if read.read_exact(&mut payload).await.is_err() {
             return;
         }
+        is_served.fetch_or(head[3] == Kind::Settings as u8, Ordering::Relaxed);
         if head[3] == Kind::GoAway as u8 {
             let code = payload[4..8].try_into().unwrap();
             go_away.store(u32::from_be_bytes(code), Ordering::Relaxed);

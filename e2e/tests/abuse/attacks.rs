@@ -58,7 +58,7 @@ async fn attack_all(target: Target) {
     let control = Victim::start(Target::CountryService, "50ms").await;
     let mut victim = Victim::start_with(target, "50ms", &["--reflection"]).await;
     let (honest, controls) = (Crowd::connect(&victim).await, Crowd::connect(&control).await);
-    let (calm, mut noticed) = (undisturbed(&honest, &controls).await, Vec::new());
+    let (calm, mut noticed) = (undisturbed(&mut victim, &honest, &controls).await, Vec::new());
     let only = std::env::var("ATTACK").unwrap_or_default();
     for attack in ATTACKS.iter().filter(|attack| attack.targets.contains(&target) && attack.name.contains(&only)) {
         noticed.extend(attack.make(&mut victim, &honest, &calm, &controls).await);
