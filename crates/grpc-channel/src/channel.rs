@@ -121,6 +121,7 @@ impl Channel {
                 tracing::info!(backend = self.name(), url = self.targets(), %reason, "waiting for a service");
                 logged = Some(reason);
             }
+            self.endpoints.end_rest();
             // The sender lives as long as the set.
             let _ = changes.changed().await;
         }

@@ -97,6 +97,7 @@ impl Shared {
             {
                 return Err(Failure::new(Cause::Unreachable, Status::unavailable(why)));
             }
+            self.set.end_rest();
             tokio::select! {
                 // The sender lives as long as the set.
                 _ = changes.changed() => {}

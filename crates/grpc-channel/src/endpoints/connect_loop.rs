@@ -27,6 +27,10 @@ const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(100), Duration:
 /// has no back-off: some servers close each connection soon, gracefully.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A connection that ends sooner, and has carried no reply, was of no use. After two of them the next one waits for a call,
+/// or for a back-off: some servers, and what stands before them, accept connections and close them at once, for ever.
+const SHORT: Duration = Duration::from_secs(3);
+
 type Opened = Result<(Connection, Driver), ConnectionError>;
 
 /// Connects to an endpoint, and again whenever the connection is lost, until it is dropped.
@@ -35,7 +39,7 @@ type Opened = Result<(Connection, Driver), ConnectionError>;
 /// ends its health stream, or turns to `NOT_SERVING`, is about to stop: it gets no more calls, and calls in flight end on
 /// the connection they began on.
 pub(crate) async fn connect_loop(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>, transport: Transport, origin: Uri) {
-    let mut failures = 0;
+    let (mut failures, mut useless) = (0, 0);
     loop {
         let begun = Instant::now();
         let (why, was_open, was_ready) = match Connection::open(endpoint.address, transport.clone()).await {
@@ -55,12 +59,17 @@ pub(crate) async fn connect_loop(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>,
         set.request_resolution();
         if was_ready {
             failures = 0;
+            useless = if endpoint.take_has_replied() || begun.elapsed() > SHORT { 0 } else { useless + 1 };
             sleep_until(begun + MIN_INTERVAL).await;
-            continue;
+            if useless < 2 {
+                continue;
+            }
+            set.rest(&endpoint);
+        } else {
+            failures += 1;
         }
-        failures += 1;
         tokio::select! {
-            () = sleep(BACKOFF.wait(failures)) => {}
+            () = sleep(BACKOFF.wait(failures.max(useless))) => {}
             // No other endpoint is left for the calls.
             () = wanted => {}
         }
@@ -150,5 +159,77 @@ fn describe(ended: Result<Result<(), ConnectionError>, tokio::task::JoinError>) 
         Ok(Ok(())) => "it closed the connection".to_owned(),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Response, StatusCode};
+    use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
+
+    use super::*;
+    use crate::endpoints::outlier_detection::CallHistory;
+
+    /// A server without a health service, whose connections live for a moment. Returns how many there were.
+    async fn closing_server() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, accepted) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&accepted);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    if let Some(Ok((_, mut respond))) = connection.accept().await {
+                        let response = Response::builder().status(StatusCode::NOT_FOUND).body(()).unwrap();
+                        respond.send_response(response, true).unwrap();
+                        let _ = timeout(MIN_INTERVAL / 2, connection.accept()).await;
+                    }
+                });
+            }
+        });
+        (address, accepted)
+    }
+
+    fn connect_to(address: std::net::SocketAddr) -> (Arc<EndpointSet>, Arc<Endpoint>, AbortHandle) {
+        let long = Duration::from_secs(20);
+        let transport = Transport { connect_timeout: long, keepalive: long, keepalive_timeout: long, tls: None };
+        let set = Arc::new(EndpointSet::new(0.5));
+        let endpoint = set.add(address, 1);
+        let origin = Uri::from_static("http://localhost");
+        let connecting = tokio::spawn(connect_loop(Arc::clone(&set), Arc::clone(&endpoint), transport, origin));
+        (set, endpoint, connecting.abort_handle())
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_whose_connections_are_of_no_use_is_connected_to_ever_more_slowly() {
+        let (address, accepted) = closing_server().await;
+        let (_set, _endpoint, connecting) = connect_to(address);
+        sleep(MIN_INTERVAL * 30).await;
+        let idle = accepted.load(Ordering::Relaxed);
+        connecting.abort();
+        assert!((3..20).contains(&idle), "{idle} connections");
+    }
+
+    #[tokio::test]
+    async fn one_that_has_replied_or_that_a_call_waits_for_is_not() {
+        let (address, accepted) = closing_server().await;
+        let (set, endpoint, connecting) = connect_to(address);
+        let mut changes = set.changes();
+        let connected = async {
+            while accepted.load(Ordering::Relaxed) < 20 {
+                changes.changed().await.unwrap();
+                set.end_rest();
+            }
+            while accepted.load(Ordering::Relaxed) < 40 {
+                changes.changed().await.unwrap();
+                set.succeeded(&endpoint, CallHistory::default().epoch());
+            }
+        };
+        timeout(Duration::from_secs(20), connected).await.expect("without a back-off");
+        connecting.abort();
     }
 }

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,8 @@ pub(crate) struct Endpoint {
     pub(crate) pool: Arc<Pool>,
     /// Calls that have not ended.
     pending: AtomicUsize,
+    /// Whether a call has succeeded since this was asked last.
+    has_replied: AtomicBool,
     status: Mutex<Status>,
 }
 
@@ -45,6 +47,8 @@ struct Status {
     since: Instant,
     /// It failed, and is being connected to again because calls wait for it.
     is_retried: bool,
+    /// It is `Connecting`, but in no hurry before a call waits for it.
+    is_resting: bool,
     history: CallHistory,
 }
 
@@ -69,10 +73,12 @@ impl Endpoint {
             connectivity: ConnectivityState::Connecting,
             since: Instant::now(),
             is_retried: false,
+            is_resting: false,
             history: CallHistory::default(),
         };
         let pool = Arc::new(Pool::new(max_connections));
-        Self { address, mark, pool, pending: AtomicUsize::new(0), status: Mutex::new(status) }
+        let (pending, has_replied) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { address, mark, pool, pending, has_replied, status: Mutex::new(status) }
     }
 
     pub(crate) fn connectivity(&self) -> ConnectivityState {
@@ -89,6 +95,7 @@ impl Endpoint {
             let mut status = self.status.lock();
             status.since = Instant::now();
             status.is_retried = false;
+            status.is_resting = false;
             std::mem::replace(&mut status.connectivity, connectivity.clone())
         };
         if before != connectivity {
@@ -126,6 +133,21 @@ impl Endpoint {
             matches!(status.connectivity, ConnectivityState::TransientFailure(_)) && status.since.elapsed() >= age;
         status.is_retried |= is_due;
         is_due
+    }
+
+    /// Lets the next attempt to connect wait, unless a call waits for it.
+    pub(crate) fn rest(&self) {
+        self.status.lock().is_resting = true;
+    }
+
+    /// Ends the endpoint's rest, because a call waits for it. Returns whether there was one.
+    pub(crate) fn end_rest(&self) -> bool {
+        std::mem::take(&mut self.status.lock().is_resting)
+    }
+
+    /// Returns whether a call has succeeded, or failed as it should, since this was called last.
+    pub(crate) fn take_has_replied(&self) -> bool {
+        self.has_replied.swap(false, Ordering::Relaxed)
     }
 
     /// Returns why the endpoint cannot be called, or `None` if it can, or may soon.
@@ -189,6 +211,7 @@ impl Endpoint {
 
     /// Records that a call of this epoch succeeded. Returns whether the outlier state changed.
     pub(crate) fn succeeded(&self, epoch: Epoch) -> bool {
+        self.has_replied.store(true, Ordering::Relaxed);
         self.judge(epoch, CallHistory::succeeded)
     }
 

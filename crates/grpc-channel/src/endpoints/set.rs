@@ -107,7 +107,21 @@ impl EndpointSet {
         any
     }
 
-    /// Completes when failed endpoints are to connect again before their back-off is over.
+    /// Lets the next attempt to connect to an endpoint wait, unless a call waits for it, or comes to.
+    pub(crate) fn rest(&self, endpoint: &Endpoint) {
+        endpoint.rest();
+        self.changed.send_replace(());
+    }
+
+    /// Makes all resting endpoints connect, because a call waits for them.
+    pub(crate) fn end_rest(&self) {
+        let rested = self.endpoints().values().filter(|endpoint| endpoint.end_rest()).count();
+        if rested > 0 {
+            self.reconnect.notify_waiters();
+        }
+    }
+
+    /// Completes when failed or resting endpoints are to connect again before their back-off is over.
     pub(crate) fn reconnect_wanted(&self) -> Notified<'_> {
         self.reconnect.notified()
     }
