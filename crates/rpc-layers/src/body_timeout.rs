@@ -33,6 +33,7 @@ use tower::{Layer, Service};
 
 use self::{memory_quota::MemoryQuota, receive::Receive};
 use crate::{
+    caller_key::CallerKeys,
     deadline::{Received, timeout_of},
     streaming_methods::StreamingMethods,
 };
@@ -45,12 +46,13 @@ use crate::{
 ///   `DEADLINE_EXCEEDED` and the `google.rpc.ErrorInfo` `REQUEST_TOO_SLOW`. Until then it costs its headers and at most
 ///   32 KiB.
 /// - All requests that have not arrived to their end have 24 MiB together, and one of them a third of what is left of
-///   that, but 1 KiB in any case. One that is larger is answered with `RESOURCE_EXHAUSTED`, a `google.rpc.ErrorInfo`
-///   `TOO_MANY_BYTES_IN_MEMORY` and a `google.rpc.RetryInfo`.
+///   that, but 1 KiB in any case. A fifth is for connections, addresses and identities that have few. One that is larger
+///   is answered with `RESOURCE_EXHAUSTED`, a `google.rpc.ErrorInfo` `TOO_MANY_BYTES_IN_MEMORY` and a
+///   `google.rpc.RetryInfo`.
 /// - The time that it took counts for the layers of [`deadline`](crate::deadline), but no span has it: the trace starts
 ///   when the service is called.
-/// - Requests that stream are passed on at once, and have no such bounds: their handler may be the first to speak, and many clients send nothing
-///   before they have the reply's headers.
+/// - Requests that stream are passed on at once, and have no such bounds: their handler may be the first to speak, and
+///   many clients send nothing before they have the reply's headers.
 #[derive(Clone, Debug)]
 pub struct BodyTimeoutLayer {
     timeout: Duration,
@@ -162,7 +164,7 @@ where
             return BodyTimeoutFuture { state: State::Called { call: self.inner.call(request) } };
         }
         let (parts, body) = request.into_parts();
-        let mut body = Receive::new(body, memory.of_request());
+        let mut body = Receive::new(body, memory.of_request(CallerKeys::of(&parts.extensions)));
         let state = if body.poll(&mut Context::from_waker(Waker::noop())).is_ready() {
             State::Called { call: self.inner.call(Request::from_parts(parts, body.into_body())) }
         } else {

@@ -15,7 +15,7 @@
 mod body;
 mod permits;
 mod rejection;
-mod share;
+pub(crate) mod share;
 #[cfg(test)]
 mod tests;
 

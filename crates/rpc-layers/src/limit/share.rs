@@ -13,18 +13,18 @@ const RESERVE: usize = 4;
 
 /// How many permits there are, for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// How many permits a caller that is alone may have.
-    pub(super) max: usize,
+    pub(crate) max: usize,
     /// How many permits a caller may have when all of the reserve is left.
-    pub(super) share: usize,
+    pub(crate) share: usize,
     /// How many more permits there are for callers that have few.
-    pub(super) reserve: usize,
+    pub(crate) reserve: usize,
 }
 
 /// Why there is no permit for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exceeded<C> {
+pub(crate) enum Exceeded<C> {
     /// There are none for anybody, or this caller has all of them.
     All,
     /// This caller has more than its share.
@@ -35,7 +35,7 @@ pub(super) enum Exceeded<C> {
 
 impl Limits {
     /// Returns the limits for `max` permits, of which a caller's share is this percentage.
-    pub(super) fn new(max: usize, max_share: u8) -> Self {
+    pub(crate) fn new(max: usize, max_share: u8) -> Self {
         let share = max.saturating_mul(usize::from(max_share.min(100))) / 100;
         Self { max, share: share.max(1), reserve: max / RESERVE }
     }
@@ -45,7 +45,7 @@ impl Limits {
     /// # Errors
     ///
     /// Returns an error if it does not: with the caller that has the most.
-    pub(super) fn admit<C>(
+    pub(crate) fn admit<C>(
         &self,
         permits: usize,
         used: usize,
@@ -56,9 +56,20 @@ impl Limits {
             return Ok(());
         }
         let Some(left) = self.max.saturating_add(self.reserve).checked_sub(after) else { return Err(Exceeded::All) };
-        // A caller that has everything says nothing about the others: as a proxy, with all of them behind it.
-        let most = held.filter(|(_, held)| *held < used).max_by_key(|(_, held)| *held);
+        let (mut most, mut has_everything) = (None, false);
+        for (caller, held) in held {
+            // A caller that has everything says nothing about the others: as a proxy, with all of them behind it. But these
+            // may be connections of one that has as many as it likes: half of the reserve is left for another.
+            if held == used {
+                has_everything = true;
+            } else if most.as_ref().is_none_or(|(_, most)| *most < held) {
+                most = Some((caller, held));
+            }
+        }
         let Some((caller, held)) = most else { return Err(Exceeded::All) };
+        if has_everything && left < self.reserve / 2 {
+            return Err(Exceeded::All);
+        }
         let allowance = self.share.saturating_mul(left) / self.reserve;
         if held.saturating_add(permits) <= allowance.max(1) { Ok(()) } else { Err(Exceeded::Share(caller)) }
     }
@@ -112,6 +123,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn many_connections_of_one_address_leave_something_for_another() {
+        let (limits, mut used) = (Limits::new(400, 25), 0);
+        // Each has a connection of its own.
+        while limits.admit(1, used, [('c', 0), ('a', used)].into_iter()).is_ok() {
+            used += 1;
+        }
+        assert_eq!(used, 450);
+        limits.admit(1, used, [('d', 0), ('b', 0)].into_iter()).unwrap();
     }
 
     #[test]
