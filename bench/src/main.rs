@@ -73,7 +73,7 @@ enum Program {
 
 #[derive(Args, Debug)]
 struct RunArgs {
-    /// What is compared; everything if none is given
+    /// What is compared; everything if none is given, but `before` only with `--before`
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
     /// How often each is measured
@@ -85,6 +85,9 @@ struct RunArgs {
     /// Where the peers are and what they need, as `bench/run` sets up
     #[arg(long, default_value = "target/bench")]
     tools: PathBuf,
+    /// Another build of `fanout`, to compare with this one
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
     /// A file for all samples and rows, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -116,19 +119,23 @@ fn block_on(
 }
 
 async fn measure(args: RunArgs) -> Result<(), BoxError> {
-    let scenarios = if args.scenarios.is_empty() { Scenario::value_variants() } else { &args.scenarios };
+    let mut scenarios = args.scenarios.clone();
+    if scenarios.is_empty() {
+        scenarios = Scenario::value_variants().to_vec();
+        scenarios.retain(|scenario| *scenario != Scenario::Before || args.before.is_some());
+    }
     let effort = Effort { rounds: args.rounds.into(), time: Duration::from_secs(args.seconds.into()) };
     let directory = args.tools.join("run");
     fs::create_dir_all(&directory)?;
     let (mut samples, mut memory) = (Vec::new(), Vec::new());
-    for scenario in scenarios {
+    for scenario in &scenarios {
         if *scenario == Scenario::Memory {
-            let (setup, _services) = start_services(&args.tools, &directory, memory::DELAY).await?;
+            let (setup, _services) = start_services(&args, &directory, memory::DELAY).await?;
             memory = memory::measure(&setup).await?;
             println!("{}", memory::markdown(&memory));
             continue;
         }
-        let (setup, _services) = start_services(&args.tools, &directory, "0").await?;
+        let (setup, _services) = start_services(&args, &directory, "0").await?;
         samples.extend(run::run(*scenario, &setup, effort).await?);
         println!("{}", table::markdown(*scenario, &summary::summarize(&samples)));
     }
@@ -143,7 +150,7 @@ async fn measure(args: RunArgs) -> Result<(), BoxError> {
 }
 
 /// Starts the backends, which answer after this time, and a collector.
-async fn start_services(tools: &Path, directory: &Path, delay: &str) -> Result<(Setup, [Process; 3]), BoxError> {
+async fn start_services(args: &RunArgs, directory: &Path, delay: &str) -> Result<(Setup, [Process; 3]), BoxError> {
     let this = env::current_exe()?;
     let fanout = this.with_file_name("fanout");
     if !fanout.exists() {
@@ -151,7 +158,8 @@ async fn start_services(tools: &Path, directory: &Path, delay: &str) -> Result<(
     }
     let mut setup = Setup {
         fanout,
-        tools: tools.to_owned(),
+        before: args.before.clone(),
+        tools: args.tools.clone(),
         sources: Path::new(env!("CARGO_MANIFEST_DIR")).join("peers"),
         user_service: free_address()?,
         country_service: free_address()?,

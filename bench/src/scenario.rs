@@ -3,8 +3,8 @@
 use clap::ValueEnum;
 
 use crate::subject::{
-    CPP, ENVOY_COUNTRIES, ENVOY_USER, EXPORTED, FANOUT, FANOUT_STREAM, FASTAPI, GRPC_AIO, LOGGED, NODE, PLAIN_TONIC,
-    SAMPLED, Subject,
+    BEFORE, BEFORE_EXPORTED, BEFORE_SAMPLED, CPP, ENVOY_COUNTRIES, ENVOY_USER, EXPORTED, FANOUT, FANOUT_STREAM,
+    FASTAPI, GRPC_AIO, LOGGED, NODE, PLAIN_TONIC, SAMPLED, Subject,
 };
 
 /// A comparison.
@@ -18,6 +18,8 @@ pub(crate) enum Scenario {
     InFlight,
     /// The cost of a call against the number of calls of a request
     Width,
+    /// Another build of the gateway, which `--before` names, and this one
+    Before,
     /// What 10,000 requests in flight take, and what is given back
     Memory,
 }
@@ -43,6 +45,7 @@ impl Scenario {
             Self::Telemetry => &[FANOUT, LOGGED, SAMPLED, EXPORTED],
             Self::InFlight => &[ENVOY_COUNTRIES, FANOUT, PLAIN_TONIC],
             Self::Width => &[FANOUT_STREAM],
+            Self::Before => &[BEFORE, FANOUT, BEFORE_SAMPLED, SAMPLED, BEFORE_EXPORTED, EXPORTED],
             Self::Memory => &[],
         }
     }
@@ -51,7 +54,7 @@ impl Scenario {
         let points =
             |in_flight: &[usize]| in_flight.iter().map(|in_flight| Point { in_flight: *in_flight, width: 2 }).collect();
         match self {
-            Self::Peers => points(&[1, 128]),
+            Self::Peers | Self::Before => points(&[1, 128]),
             Self::Telemetry => points(&[128]),
             Self::InFlight => points(&[1, 8, 128, 1_000, 10_000]),
             Self::Width => [1, 10, 100, 1_000].map(|width| Point { in_flight: 4, width }).to_vec(),

@@ -14,6 +14,8 @@ use crate::request::{Lengths, Request};
 pub(crate) struct Setup {
     /// The `fanout` binary.
     pub(crate) fanout: PathBuf,
+    /// Another build of it.
+    pub(crate) before: Option<PathBuf>,
     /// Where `bench/run` has put what the peers need.
     pub(crate) tools: PathBuf,
     /// Where `bench/peers` is.
@@ -49,6 +51,18 @@ pub(crate) const SAMPLED: Subject = Subject {
 };
 pub(crate) const EXPORTED: Subject =
     Subject { name: "all exported", command: |setup, listen| Ok(setup.exporting(listen, "1")), request: profile };
+pub(crate) const BEFORE: Subject =
+    Subject { name: "before", command: |setup, listen| before(setup, &setup.gateway(listen, "off")), request: profile };
+pub(crate) const BEFORE_SAMPLED: Subject = Subject {
+    name: "before, 1 % sampled and exported",
+    command: |setup, listen| before(setup, &setup.exporting(listen, "0.01")),
+    request: profile,
+};
+pub(crate) const BEFORE_EXPORTED: Subject = Subject {
+    name: "before, all exported",
+    command: |setup, listen| before(setup, &setup.exporting(listen, "1")),
+    request: profile,
+};
 pub(crate) const PLAIN_TONIC: Subject = Subject { name: "plain tonic", command: plain_tonic, request: profile };
 pub(crate) const GRPC_AIO: Subject = Subject { name: "Python grpc.aio", command: grpc_aio, request: profile };
 pub(crate) const FASTAPI: Subject =
@@ -117,6 +131,20 @@ impl Setup {
             .env("PYTHONPATH", self.tools.join("python"));
         Ok(command)
     }
+}
+
+/// The same command with the other build.
+fn before(setup: &Setup, command: &Command) -> io::Result<Command> {
+    let program = setup.before.as_ref().ok_or_else(|| io::Error::other("--before names no other build"))?;
+    let mut other = Command::new(program);
+    other.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    Ok(other)
 }
 
 fn plain_tonic(setup: &Setup, listen: &str) -> io::Result<Command> {
