@@ -171,3 +171,74 @@ impl IdGenerator for DecidedIds {
         self.0.new_span_id()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{TraceState, TracerProvider as _};
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+    use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
+
+    use super::*;
+    use crate::trace::span_context_of;
+
+    fn caller(flags: TraceFlags) -> OtelContext {
+        let ids = SpanContext::new(TraceId::from(7), SpanId::from(8), flags, true, TraceState::NONE);
+        OtelContext::new().with_remote_span_context(ids)
+    }
+
+    fn parent_based(root: Sampler) -> HeadSampler {
+        HeadSampler::new(Sampler::ParentBased(Box::new(root)))
+    }
+
+    /// Returns the trace id, and the flags of a request that is not recorded.
+    fn left(decision: &Decision) -> (TraceId, TraceFlags) {
+        match decision {
+            Decision::Leave(ids) if ids.is_valid() && !ids.is_remote() => (ids.trace_id(), ids.trace_flags()),
+            _ => panic!("{decision:?}"),
+        }
+    }
+
+    #[test]
+    fn a_callers_flag_counts_more_than_the_rest() {
+        let decision = parent_based(Sampler::AlwaysOn).decide("call", &caller(TraceFlags::NOT_SAMPLED));
+        assert_eq!(left(&decision), (TraceId::from(7), TraceFlags::NOT_SAMPLED));
+        let decision = parent_based(Sampler::AlwaysOff).decide("call", &caller(TraceFlags::SAMPLED));
+        assert!(matches!(decision, Decision::Record(id) if id == TraceId::from(7)), "{decision:?}");
+        let decision = parent_based(Sampler::AlwaysOff).decide("call", &OtelContext::new());
+        assert_eq!(left(&decision).1, TraceFlags::NOT_SAMPLED);
+    }
+
+    #[test]
+    fn who_records_nothing_passes_on_what_others_decide() {
+        let nothing = || parent_based(Sampler::AlwaysOn).max_level(LevelFilter::OFF);
+        assert_eq!(left(&nothing().decide("call", &OtelContext::new())).1, TraceFlags::SAMPLED);
+        let unsampled = caller(TraceFlags::NOT_SAMPLED);
+        assert_eq!(left(&nothing().decide("call", &unsampled)), (TraceId::from(7), TraceFlags::NOT_SAMPLED));
+    }
+
+    #[test]
+    fn a_request_that_is_not_recorded_has_ids_and_no_other_spans() {
+        let provider = SdkTracerProvider::builder().with_id_generator(DecidedIds::default()).build();
+        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let sampler = parent_based(Sampler::AlwaysOn);
+        let subscriber = tracing_subscriber::registry()
+            .with(spans.with_filter(sampler))
+            .with(tracing_subscriber::fmt::layer().with_writer(std::io::sink).with_filter(LevelFilter::INFO));
+        tracing::subscriber::with_default(subscriber, || {
+            let Some(Decision::Leave(ids)) = decide("call", &caller(TraceFlags::NOT_SAMPLED)) else {
+                panic!("the subscriber's filter is found, and leaves it out");
+            };
+            let span = unrecorded_span(ids.clone());
+            assert_eq!(span_context_of(&span), Some(ids.clone()));
+            let inside = span.in_scope(|| tracing::info_span!("inside"));
+            assert_eq!(span_context_of(&inside).map(|ids| ids.trace_id()), None);
+            assert_eq!(span.in_scope(|| span_context_of(&Span::current())), Some(ids));
+
+            set_next_trace_id(Some(TraceId::from(9)));
+            let outside = tracing::info_span!("outside");
+            assert_eq!(span_context_of(&outside).map(|ids| ids.trace_id()), Some(TraceId::from(9)));
+            let next = tracing::info_span!("next");
+            assert_ne!(span_context_of(&next).map(|ids| ids.trace_id()), Some(TraceId::from(9)));
+        });
+    }
+}
