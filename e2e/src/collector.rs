@@ -18,8 +18,9 @@ use opentelemetry_proto::tonic::{
     },
     common::v1::{AnyValue, any_value::Value},
     resource::v1::Resource,
-    trace::v1::{Span, span::SpanKind},
+    trace::v1::{ResourceSpans, Span, span::SpanKind},
 };
+use overlap::hex::encode as hex;
 use tokio::{net::TcpListener, sync::Notify};
 use tonic::{
     Request, Response, Status,
@@ -39,6 +40,8 @@ pub struct Collector {
 #[derive(Default)]
 struct Received {
     spans: Mutex<Vec<RecordedSpan>>,
+    /// The same as they came.
+    messages: Mutex<Vec<ResourceSpans>>,
     /// The service and the name of each metric.
     metrics: Mutex<BTreeSet<(String, String)>>,
     /// What was exported, and the `authorization` that it came with.
@@ -160,6 +163,11 @@ impl Collector {
         })
     }
 
+    /// Returns all spans so far, of all traces, as they came.
+    pub fn messages(&self) -> Vec<ResourceSpans> {
+        self.received.messages.lock().unwrap().clone()
+    }
+
     /// Returns the spans of the trace that have arrived so far.
     pub fn spans(&self, trace: &str) -> Vec<RecordedSpan> {
         self.received.spans.lock().unwrap().iter().filter(|span| span.trace == trace).cloned().collect()
@@ -184,7 +192,10 @@ impl TraceService for Export {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         self.0.note_authorization("spans", request.metadata());
-        for resource in request.into_inner().resource_spans {
+        let resource_spans = request.into_inner().resource_spans;
+        // Before the spans, which others wait for.
+        self.0.messages.lock().unwrap().extend_from_slice(&resource_spans);
+        for resource in resource_spans {
             let service = service(resource.resource);
             let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
             self.0.spans.lock().unwrap().extend(spans.map(|span| RecordedSpan::new(&service, span)));
@@ -256,10 +267,6 @@ impl RecordedSpan {
     pub fn attribute(&self, name: &str) -> &str {
         self.attributes.get(name).map_or("", String::as_str)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 fn text(value: Option<&AnyValue>) -> String {
