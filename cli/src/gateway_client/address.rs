@@ -1,6 +1,6 @@
 //! Where the gateway is.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use http::{Uri, uri::Authority};
 
@@ -27,6 +27,12 @@ impl GatewayAddress {
     /// Returns the host; an IPv6 address without its brackets.
     pub(super) fn host(&self) -> &str {
         self.0.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Returns whether the gateway is on this machine, by its address or the name `localhost`.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.host().eq_ignore_ascii_case("localhost")
+            || self.host().parse().is_ok_and(|host: IpAddr| host.is_loopback())
     }
 
     /// Returns the port: 80, or with TLS 443, if the URL names none.
@@ -100,6 +106,9 @@ mod tests {
             (address.host().to_owned(), address.port(), address.is_https())
         };
         assert_eq!(parts("https://[::1]:1"), ("::1".to_owned(), 1, true));
+        let is_loopback = |text: &str| text.parse::<GatewayAddress>().unwrap().is_loopback();
+        assert!(["50051", "http://[::1]:1", "http://localhost:1", "127.9.9.9:1"].into_iter().all(is_loopback));
+        assert!(!["http://10.0.0.1:1", "http://gateway:1", "http://localhost.example:1"].into_iter().any(is_loopback));
         assert_eq!([parts("https://x").1, parts("http://x").1], [443, 80]);
     }
 }

@@ -61,7 +61,8 @@ pub struct Unreachable {
 // === impl Connector ===
 
 impl Connector {
-    /// Returns the connector to the gateway that the flags name. Reads the files for TLS.
+    /// Returns the connector to the gateway that the flags name. Reads the files for TLS. Warns on standard error if
+    /// credentials would be sent to another machine without it.
     ///
     /// # Errors
     ///
@@ -70,7 +71,11 @@ impl Connector {
     /// # Panics
     ///
     /// Panics outside of a tokio runtime.
-    pub fn new(RequestOptions { gateway, tls, .. }: &RequestOptions) -> Result<Self, BadTlsFile> {
+    pub fn new(options: &RequestOptions) -> Result<Self, BadTlsFile> {
+        let RequestOptions { gateway, tls, .. } = options;
+        if let Some(warning) = options.exposed_credentials() {
+            eprintln!("{}: warning: {warning}", program::name());
+        }
         let tls = gateway.is_https().then(|| Self::load(gateway, tls)).transpose()?;
         Ok(Self { address: gateway.clone(), tls, problem: Arc::default() })
     }

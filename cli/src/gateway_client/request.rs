@@ -169,6 +169,13 @@ impl RequestOptions {
         of_file.or_else(|| Credentials::from_env().ok().flatten())
     }
 
+    /// Returns a warning if the credentials are sent to another machine without TLS, where whoever is in between can read
+    /// them.
+    pub(super) fn exposed_credentials(&self) -> Option<String> {
+        let is_exposed = !self.gateway.is_https() && !self.gateway.is_loopback() && self.credentials().is_some();
+        is_exposed.then(|| format!("the API key is sent to {} without TLS: use https://", self.gateway))
+    }
+
     /// Returns what all requests carry.
     pub fn metadata(&self) -> RequestMetadata {
         RequestMetadata { baggage: self.baggage_header(), credentials: self.credentials() }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -54,31 +54,30 @@ impl KeyFile {
 
     /// Opens a file, or makes it, and waits until no other process changes it.
     pub(super) fn lock(path: &Path) -> Result<Self, KeyFileError> {
-        let open = || -> io::Result<File> {
+        let open = || -> io::Result<(File, PathBuf)> {
             loop {
                 let file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
                 file.lock()?;
                 // Another process may have put a new file in its place meanwhile.
                 if fs::metadata(path)?.ino() == file.metadata()?.ino() {
-                    return Ok(file);
+                    return Ok((file, fs::canonicalize(path)?));
                 }
             }
         };
-        let mut file = open().map_err(io_error(path))?;
+        let (mut file, target) = open().map_err(io_error(path))?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io_error(path))?;
         check(path, &text)?;
-        Ok(Self { path: path.to_owned(), file, text })
+        Ok(Self { path: target, file, text })
     }
 
     /// Adds a key.
-    pub(super) fn add(mut self, entry: &KeyEntry) -> Result<(), KeyFileError> {
+    pub(super) fn add(self, entry: &KeyEntry) -> Result<(), KeyFileError> {
         let end = if self.text.is_empty() || self.text.ends_with('\n') { "" } else { "\n" };
-        let line = format!("{end}{entry}\n");
-        check(&self.path, &(self.text + &line))?;
-        // At once, so that no reader sees a part of it.
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_all());
-        written.map_err(io_error(&self.path))
+        let text = format!("{}{end}{entry}\n", self.text);
+        check(&self.path, &text)?;
+        // A new file: on a full disk, a part of the line would be left in this one.
+        self.replace(&text).map_err(io_error(&self.path))
     }
 
     /// Removes the keys with this name or fingerprint. Returns how many there were.
@@ -95,14 +94,19 @@ impl KeyFile {
         Ok(removed)
     }
 
-    /// Puts a new file in place of this one, with the same mode: a reader sees the one or the other.
+    /// Puts a new file in place of this one, with the same mode and owner: a reader sees the one or the other.
     fn replace(&self, text: &str) -> io::Result<()> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.new", std::process::id()));
         let new = self.path.with_file_name(name);
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
-            file.set_permissions(self.file.metadata()?.permissions())?;
+            let (old, own) = (self.file.metadata()?, file.metadata()?);
+            // Otherwise a service that runs as its owner could not read it any longer.
+            if (old.uid(), old.gid()) != (own.uid(), own.gid()) {
+                fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+            file.set_permissions(old.permissions())?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&new, &self.path)
@@ -119,4 +123,32 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
 fn check(path: &Path, text: &str) -> Result<(), KeyFileError> {
     let invalid = |problem| KeyFileError::Invalid { path: path.to_owned(), problem };
     ApiKeys::parse(text).map(drop).map_err(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use service_kit::identity::api_keys::NewKey;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_added_by_a_new_file_with_the_same_mode() {
+        let directory = std::env::temp_dir().join(format!("fanout-keys-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let (path, link) = (directory.join("keys"), directory.join("link"));
+        fs::write(&path, "# ours").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let (mut before, mut text) = (File::open(&path).unwrap(), String::new());
+        KeyFile::lock(&link).unwrap().add(&NewKey::generate().unwrap().entry("ours".parse().unwrap())).unwrap();
+        before.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "# ours", "whoever reads sees the old file whole");
+        let (after, left) = (fs::read_to_string(&path).unwrap(), fs::read_dir(&directory).unwrap().count());
+        assert!(after.starts_with("# ours\n") && after.ends_with('\n') && after.lines().count() == 2, "{after}");
+        assert_eq!((fs::metadata(&path).unwrap().mode() & 0o777, left), (0o640, 2));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }

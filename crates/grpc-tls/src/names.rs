@@ -25,6 +25,16 @@ pub fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     uris.chain(certificate.valid_dns_names()).map(str::to_owned).collect()
 }
 
+/// Returns whether two certificates have the same names, in whatever order.
+pub(crate) fn are_same(names: &[String], others: &[String]) -> bool {
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        names
+    };
+    names.len() == others.len() && sorted(names) == sorted(others)
+}
+
 // === impl AllowedName ===
 
 impl AllowedName {
@@ -66,6 +76,14 @@ mod tests {
         for bad in ["", "://x", "spiffe://", "a b", "*", "spiffe://example.org/a b", "user:x"] {
             assert_eq!(bad.parse::<AllowedName>(), Err(InvalidName), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_order_of_names_is_of_no_matter() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let [one, other, third] = [&["a", "b"], &["b", "a"], &["a", "a"]].map(|list| names(list));
+        assert!(are_same(&one, &one) && are_same(&one, &other));
+        assert!(!are_same(&one, &third) && !are_same(&third, &one) && !are_same(&one, &names(&["a"])));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     client_verifier::ClientVerifier,
     file_error::{FileError, FileRole, Problem},
     handshake_error::HandshakeError,
-    names::{AllowedName, names_of},
+    names::{AllowedName, are_same, names_of},
     pem::{IdentityPem, Pem},
     provider::{ALPN, provider, server_config},
     reload::{Reloaded, Source},
@@ -144,7 +144,7 @@ impl Server {
         let is_allowed = self.allowed_clients.is_empty()
             || *certificate == self.own
             // Its own health check reads a new certificate before the server does.
-            || (!names.is_empty() && names == self.own_names)
+            || (!names.is_empty() && are_same(&names, &self.own_names))
             || self.allowed_clients.iter().any(|allowed| allowed.is_in(&names));
         if is_allowed { Ok(Some(names)) } else { Err(HandshakeError::NotAllowed(names)) }
     }

@@ -2,10 +2,18 @@
 
 use std::ffi::OsString;
 
+use clap::builder::Resettable;
+
 use crate::{
     service::Settings,
     settings::{UsageError, variable},
 };
+
+/// What a process is told to do that asks a service for its health.
+const HEALTHCHECK: &str = "healthcheck";
+
+/// The flags of a healthcheck that may be variables: where the service is, and the certificate to present.
+const OF_HEALTHCHECK: [&str; 3] = ["listen", "tls-cert", "tls-key"];
 
 /// What a process of a service was started for.
 #[derive(Debug)]
@@ -25,11 +33,32 @@ pub enum Invocation<S> {
 pub fn parse<S: Settings>(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Invocation<S>, UsageError> {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    if let Some(settings) = parse_healthcheck(&args) {
+        return Ok(Invocation::CheckHealth(settings));
+    }
     let mut command = command::<S>();
     let matches = command.try_get_matches_from_mut(args).map_err(|error| UsageError::new(&error, &command))?;
     let settings = S::from_arg_matches(&matches).map_err(|error| UsageError::new(&error, &command))?;
     let is_healthcheck = matches.subcommand_name().is_some();
     Ok(if is_healthcheck { Invocation::CheckHealth(settings) } else { Invocation::Serve(settings) })
+}
+
+/// Parses the settings of a healthcheck. It runs with the service's variables and fewer flags: a variable that it makes no
+/// use of, and which needs another flag or is invalid, must not make the service unhealthy. Returns `None` if it is none, or
+/// if its arguments are wrong.
+fn parse_healthcheck<S: Settings>(args: &[OsString]) -> Option<S> {
+    // Nearly always the service itself is started.
+    if !args.iter().any(|arg| arg == HEALTHCHECK) {
+        return None;
+    }
+    let mut command = command::<S>().mut_args(|arg| {
+        let is_used = arg.get_long().is_some_and(|long| OF_HEALTHCHECK.contains(&long));
+        if is_used { arg } else { arg.env(Resettable::Reset) }
+    });
+    let matches = command.try_get_matches_from_mut(args).ok()?;
+    matches.subcommand_name()?;
+    S::from_arg_matches(&matches).ok()
 }
 
 /// Returns the command line of a service: [`CommandFactory::command`](clap::CommandFactory::command) with the names and
@@ -38,7 +67,7 @@ pub fn command<S: Settings>() -> clap::Command {
     S::command()
         .name(S::NAME)
         .subcommand(
-            clap::Command::new("healthcheck")
+            clap::Command::new(HEALTHCHECK)
                 .about("Ask the service at the --listen address for its health, and exit with 0 or 1"),
         )
         .mut_arg("listen", |arg| arg.required(false).default_value(format!("127.0.0.1:{}", S::PORT)))

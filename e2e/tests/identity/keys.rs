@@ -112,7 +112,8 @@ async fn fanout_sends_a_key_and_never_shows_it() {
     let edge = Edge::start(&["--api-keys", files.path("keys").to_str().unwrap()]).await;
     let fanout = |args: &[&str], variable: &str| {
         let mut command = Command::new(binary::fanout());
-        command.args(args).args(["--gateway", &edge.service.url]).env("FANOUT_API_KEY", variable);
+        let gateway = if args.contains(&"--gateway") { &[][..] } else { &["--gateway", &edge.service.url] };
+        command.args(args).args(gateway).env("FANOUT_API_KEY", variable);
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
         assert!(!text.contains(&key), "{text}");
@@ -131,6 +132,10 @@ async fn fanout_sends_a_key_and_never_shows_it() {
     assert!(code == Some(1) && text.matches(header).count() == 2, "{text}");
     let (code, text) = fanout(&[&call[..], &["--api-key-file", &key_file]].concat(), "fo_wrong");
     assert!(code == Some(1) && text.contains("authorization: Bearer $(cat '"), "{text}");
+    assert!(!text.contains("warning"), "this machine: {text}");
+    // To this machine too, but not by an address of it.
+    let (code, text) = fanout(&[&call[..], &["--gateway", "http://0.0.0.0:1"]].concat(), &key);
+    assert!(code != Some(0) && text.contains("warning: the API key is sent to http://0.0.0.0:1 without TLS"), "{text}");
     let (code, text) = fanout(&call, "two words");
     assert!(code == Some(64) && text.contains("invalid value of FANOUT_API_KEY: expected an API key"), "{text}");
     assert!(!text.contains("two words"), "{text}");

@@ -32,6 +32,8 @@ async fn a_health_check_presents_the_services_own_certificate() {
         let check = |args: &[String]| {
             let mut command = Command::new(binary::fanout());
             command.args([secured.name, "healthcheck", "--listen", secured.service.address()]).args(args);
+            // The service's variables, some of which need flags that a health check has not.
+            command.envs([("GATEWAY_CLIENT_CERTIFICATE_IDENTITY", "true"), ("GATEWAY_DEADLINE", "soon")]);
             let output = command.output().unwrap();
             (output.status.code(), String::from_utf8(output.stderr).unwrap())
         };

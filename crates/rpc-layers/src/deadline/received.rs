@@ -17,7 +17,7 @@ impl Received {
     }
 
     /// Returns when the request with these extensions was received: now, if no layer has let it wait.
-    pub(super) fn of(extensions: &Extensions) -> Instant {
+    pub(crate) fn of(extensions: &Extensions) -> Instant {
         extensions.get().map_or_else(Instant::now, |&Self(instant)| instant)
     }
 }

@@ -31,7 +31,11 @@ use super::{
     span_context::span_context_of,
     span_guard::{ServerCall, SpanGuard},
 };
-use crate::{deadline::client_timeout, identity::Caller, source};
+use crate::{
+    deadline::{Received, client_timeout},
+    identity::Caller,
+    source,
+};
 
 /// The name of the spans of [`ServerTraceLayer`] in `tracing`, by which filters tell them from others. Their name in
 /// OpenTelemetry is the method.
@@ -114,8 +118,9 @@ where
         let method = self.layer.methods.method(request.uri());
         let span = server_span(&request, &method);
         let (started, client_timeout) = (Instant::now(), client_timeout(request.headers()));
+        let received = Received::of(request.extensions());
         let (duration, lines) = (self.layer.duration.clone(), Arc::clone(&self.layer.lines));
-        let call = ServerCall { method, started, client_timeout, duration, lines, saved: None };
+        let call = ServerCall { method, started, received, client_timeout, duration, lines, saved: None };
         let guard = SpanGuard::server(span.clone(), call);
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ServerTraceFuture { inner, guard: Some(guard) }

@@ -36,7 +36,9 @@ enum Side {
 pub(super) struct ServerCall {
     pub(super) method: RpcMethod,
     pub(super) started: Instant,
-    /// The caller's `grpc-timeout`.
+    /// When its headers arrived, which may be before that.
+    pub(super) received: tokio::time::Instant,
+    /// The caller's `grpc-timeout`, which counts from there.
     pub(super) client_timeout: Option<Duration>,
     /// `None` if no metrics are recorded.
     pub(super) duration: Option<CallDuration>,
@@ -138,7 +140,7 @@ impl ServerCall {
 
     /// Returns whether the caller's own deadline has passed.
     fn is_due(&self) -> bool {
-        self.client_timeout.is_some_and(|timeout| self.started.elapsed() + tolerance(timeout) >= timeout)
+        self.client_timeout.is_some_and(|timeout| self.received.elapsed() + tolerance(timeout) >= timeout)
     }
 }
 
@@ -146,4 +148,25 @@ impl ServerCall {
 /// network and in queues before this process starts its clock.
 fn tolerance(client_timeout: Duration) -> Duration {
     client_timeout / 10 + Duration::from_millis(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Uri;
+
+    use super::{super::method::KnownMethods, *};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_callers_deadline_counts_from_the_headers() {
+        let received = tokio::time::Instant::now();
+        // The message arrives later, and only then the request is traced.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let is_due = |timeout| {
+            let (method, lines) = (KnownMethods::default().method(&Uri::from_static("/a.B/C")), Arc::default());
+            let client_timeout = Some(Duration::from_secs(timeout));
+            let started = Instant::now();
+            ServerCall { method, started, received, client_timeout, duration: None, lines, saved: None }.is_due()
+        };
+        assert!(is_due(1) && !is_due(2));
+    }
 }
