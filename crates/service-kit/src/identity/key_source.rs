@@ -111,9 +111,11 @@ impl KeyFetcher {
     async fn fetch(&self, last: &mut Option<String>) -> Result<(), String> {
         let text = http_get::get(&self.uri).await.map_err(|error| error.to_string())?;
         if last.as_ref() != Some(&text) {
-            let keys = KeySet::parse(&text)?;
-            tracing::info!(url = %self.uri, ?keys, "the issuer's keys are in force");
-            self.keys.send_replace(Arc::new(Some(keys)));
+            let keys = Arc::new(Some(KeySet::parse(&text)?));
+            self.keys.send_replace(Arc::clone(&keys));
+            if let Some(keys) = &*keys {
+                tracing::info!(url = %self.uri, ?keys, "the issuer's keys are in force");
+            }
             *last = Some(text);
         }
         Ok(())
