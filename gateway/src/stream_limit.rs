@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_permit_that_a_stream_waits_for_is_a_call_that_starts() {
         const STREAMS: u32 = 50;
-        const CALLS: usize = 8;
+        const CALLS: u32 = 8;
         const LIMIT: u32 = 4;
         const TIME: Duration = Duration::from_millis(10);
         let (limit, begun) = (StreamLimit::new(LIMIT as usize), Instant::now());
@@ -143,7 +143,7 @@ mod tests {
             async move {
                 let (mut left, mut waits, mut first, mut running) = (CALLS, 0, None, FuturesUnordered::new());
                 while left > 0 {
-                    let wanted = left.min(LIMIT as usize);
+                    let wanted = left.min(LIMIT) as usize;
                     let permitted = permits.adjust(running.len(), wanted);
                     while running.len() < permitted {
                         first.get_or_insert_with(|| begun.elapsed());
@@ -163,7 +163,7 @@ mod tests {
         // The first stream has all permits for one round. Then each of the others has one.
         assert!(first <= TIME * (STREAMS - 1).div_ceil(LIMIT), "{first:?}: streams take turns");
         // None of the permits was unused while a stream waited for it.
-        assert_eq!(begun.elapsed(), TIME * STREAMS * CALLS as u32 / LIMIT);
+        assert_eq!(begun.elapsed(), TIME * STREAMS * CALLS / LIMIT);
     }
 
     #[tokio::test]
