@@ -38,7 +38,7 @@ pub use self::{
     body::TracedBody,
     client::{ClientTrace, ClientTraceFuture, ClientTraceLayer},
     end_reason::code_name,
-    head_sampler::{DecidedIds, HeadSampler, UNRECORDED_SPAN, is_in_unrecorded},
+    head_sampler::{DecidedIds, HeadSampler, UNRECORDED_SPAN},
     method::KnownMethods,
     saved_time::SavedTime,
     server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},

@@ -35,13 +35,13 @@ use opentelemetry::{metrics::Meter, trace::TracerProvider as _};
 use opentelemetry_sdk::{error::OTelSdkResult, trace::SdkTracerProvider};
 use rpc_layers::{
     identity::AUDIT_TARGET,
-    trace::{HeadSampler, SERVER_SPAN, UNRECORDED_SPAN, is_in_unrecorded},
+    trace::{HeadSampler, SERVER_SPAN, UNRECORDED_SPAN},
 };
 use tokio::{sync::oneshot, time::timeout};
-use tracing::{Metadata, subscriber::Interest};
+use tracing::Metadata;
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    filter::{DynFilterFn, FilterExt as _, LevelFilter, filter_fn},
+    filter::{FilterExt as _, LevelFilter, filter_fn},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
@@ -159,11 +159,8 @@ fn start_log(
     }
     let writer = LogWriter::start(io::stdout())?;
     // The SDK has the same: both read the environment.
-    let sampler = HeadSampler::boxed(opentelemetry_sdk::trace::Config::default().sampler).max_level(if exported {
-        LevelFilter::INFO
-    } else {
-        LevelFilter::OFF
-    });
+    let sampler = HeadSampler::boxed(opentelemetry_sdk::trace::Config::default().sampler);
+    let sampler = if exported { sampler } else { sampler.without_recording() };
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("fanout"))
         // Places in the code and threads are of no use in the collector.
@@ -173,10 +170,9 @@ fn start_log(
         .with_level(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false)
-        // Events are log lines; copies in spans would cost every request.
-        .with_filter(filter_fn(is_span).with_max_level_hint(LevelFilter::INFO))
-        // Spans of the transport are for its debugging, and would trace the export itself: they are below INFO.
-        .with_filter(sampler);
+        .with_filter(
+            filter_fn(move |metadata| exported && is_for_export(metadata)).with_max_level_hint(LevelFilter::INFO),
+        );
     // These repeat our own warnings, for each batch or connection.
     let once = filter_fn(|metadata| {
         let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
@@ -188,16 +184,8 @@ fn start_log(
     let always = |metadata: &Metadata<'_>| metadata.target() == AUDIT_TARGET || has_ids(metadata);
     let always = filter_fn(always).with_max_level_hint(LevelFilter::INFO);
     // If nothing is exported, other spans than those of requests are for nothing.
-    let may_have_ids = move |metadata: &Metadata<'_>| metadata.is_event() || exported || has_ids(metadata);
-    let with_ids = DynFilterFn::new(move |metadata, ctx| {
-        may_have_ids(metadata) && (metadata.is_event() || !is_in_unrecorded(ctx))
-    })
-    .with_callsite_filter(move |metadata| match may_have_ids(metadata) {
-        false => Interest::never(),
-        true if metadata.is_event() => Interest::always(),
-        true => Interest::sometimes(),
-    })
-    .with_max_level_hint(LevelFilter::TRACE);
+    let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || has_ids(metadata))
+        .with_max_level_hint(LevelFilter::TRACE);
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(writer.clone())
         .with_ansi(wants_colour(io::stdout().is_terminal(), |name| std::env::var(name).ok()))
@@ -206,7 +194,7 @@ fn start_log(
         // A closed standard output must not end the service.
         .log_internal_errors(false)
         .with_filter(EnvFilter::new(&args.log).or(always).and(once).and(with_ids));
-    tracing_subscriber::registry().with(spans).with(logs).init();
+    tracing_subscriber::registry().with(sampler.max_level_hint(LevelFilter::INFO)).with(spans).with(logs).init();
     Ok(Some(writer))
 }
 
@@ -218,8 +206,10 @@ fn wants_colour(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) ->
     !is_set("NO_COLOR") && (is_terminal || is_forced)
 }
 
-fn is_span(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span()
+/// Returns whether a span may be exported: at level INFO or above. Spans of the transport are for its debugging, and
+/// would trace the export itself. Events are log lines; copies in spans would cost every request.
+fn is_for_export(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && *metadata.level() <= tracing::Level::INFO && metadata.name() != UNRECORDED_SPAN
 }
 
 /// Returns whether this is the span of a request, which has ids whether or not it is recorded.

@@ -9,8 +9,9 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample};
 use tracing::{Metadata, Span, Subscriber, subscriber::Interest};
 use tracing_subscriber::{
+    Layer,
     filter::LevelFilter,
-    layer::{Context, Filter},
+    layer::Context,
     registry::{LookupSpan as _, Registry},
 };
 
@@ -29,15 +30,15 @@ thread_local! {
 /// Without it, a span that is not sampled costs about as much as one that is, until it is thrown away. With it, a request
 /// that is not sampled has one span, [`UNRECORDED_SPAN`], which has ids and nothing else, and makes no others.
 ///
-/// It is the filter of the layer of `tracing-opentelemetry`. The SDK has to have the same sampler, and [`DecidedIds`] as its
-/// generator of ids: it decides again, for the same trace id, and so alike. Layers that log may leave out spans for which
-/// [`is_in_unrecorded`] holds.
+/// It is a layer of the subscriber by itself, below that of `tracing-opentelemetry`, whose filter has to leave out
+/// [`UNRECORDED_SPAN`]. The SDK has to have the same sampler, and [`DecidedIds`] as its generator of ids: it decides again,
+/// for the same trace id, and so alike.
 ///
 /// ```
 /// use opentelemetry::trace::TracerProvider as _;
 /// use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-/// use rpc_layers::trace::{DecidedIds, HeadSampler};
-/// use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
+/// use rpc_layers::trace::{DecidedIds, HeadSampler, UNRECORDED_SPAN};
+/// use tracing_subscriber::{Layer as _, filter::filter_fn, layer::SubscriberExt as _};
 ///
 /// let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(0.01)));
 /// let provider = SdkTracerProvider::builder()
@@ -45,13 +46,16 @@ thread_local! {
 ///     .with_id_generator(DecidedIds::default())
 ///     .build();
 /// let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("shop"));
-/// let subscriber = tracing_subscriber::registry().with(spans.with_filter(HeadSampler::new(sampler)));
+/// let recorded = filter_fn(|metadata| metadata.name() != UNRECORDED_SPAN);
+/// let subscriber =
+///     tracing_subscriber::registry().with(HeadSampler::new(sampler)).with(spans.with_filter(recorded));
 /// # drop(subscriber);
 /// ```
 #[derive(Debug)]
 pub struct HeadSampler {
     sampler: Box<dyn ShouldSample>,
     ids: RandomIdGenerator,
+    records: bool,
     max_level: LevelFilter,
 }
 
@@ -81,18 +85,20 @@ impl HeadSampler {
 
     /// The same.
     pub fn boxed(sampler: Box<dyn ShouldSample>) -> Self {
-        Self { sampler, ids: RandomIdGenerator::default(), max_level: LevelFilter::INFO }
+        Self { sampler, ids: RandomIdGenerator::default(), records: true, max_level: LevelFilter::TRACE }
     }
 
-    /// Sets up to which level spans are recorded: INFO by default. OFF records nothing: then trace context has the flag
-    /// that the sampler decides on all the same, for services that record.
+    /// Records nothing. Trace context has the flag that the sampler decides on all the same, for services that record.
     #[must_use]
-    pub fn max_level(self, max_level: LevelFilter) -> Self {
-        Self { max_level, ..self }
+    pub fn without_recording(self) -> Self {
+        Self { records: false, ..self }
     }
 
-    fn may_record(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.max_level && metadata.name() != UNRECORDED_SPAN
+    /// Says up to which level layers without a filter of their own want anything: TRACE by default. What is above is not
+    /// even looked at, if no filter wants it.
+    #[must_use]
+    pub fn max_level_hint(self, max_level: LevelFilter) -> Self {
+        Self { max_level, ..self }
     }
 
     /// Decides about a request with this name. `parent` is the span that it continues, if it continues one.
@@ -101,7 +107,7 @@ impl HeadSampler {
         let parent_ids = span.span_context();
         let trace_id = if parent_ids.is_valid() { parent_ids.trace_id() } else { self.ids.new_trace_id() };
         let result = self.sampler.should_sample(Some(parent), trace_id, name, &SpanKind::Server, &[], &[]);
-        if result.decision != SamplingDecision::Drop && self.max_level >= LevelFilter::INFO {
+        if result.decision != SamplingDecision::Drop && self.records {
             return Decision::Record(trace_id);
         }
         let is_sampled = result.decision == SamplingDecision::RecordAndSample;
@@ -137,22 +143,16 @@ pub(super) fn unrecorded_ids(id: &tracing::span::Id, dispatch: &tracing::Dispatc
     span.extensions().get::<Ids>().map(|Ids(ids)| ids.clone())
 }
 
-/// Returns whether the current span is an [`UNRECORDED_SPAN`], whose request makes no others.
-pub fn is_in_unrecorded<S: Subscriber>(ctx: &Context<'_, S>) -> bool {
-    ctx.current_span().metadata().is_some_and(|span| span.name() == UNRECORDED_SPAN)
-}
-
-impl<S: Subscriber> Filter<S> for HeadSampler {
-    fn enabled(&self, metadata: &Metadata<'_>, ctx: &Context<'_, S>) -> bool {
-        self.may_record(metadata) && (!metadata.is_span() || !is_in_unrecorded(ctx))
+// A filter of one layer could not do this: a span is made if no layer but that one wants it.
+impl<S: Subscriber> Layer<S> for HeadSampler {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // If nothing is recorded, the filters of other layers leave spans out once and for all.
+        if self.records && metadata.is_span() { Interest::sometimes() } else { Interest::always() }
     }
 
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        match self.may_record(metadata) {
-            false => Interest::never(),
-            true if metadata.is_span() => Interest::sometimes(),
-            true => Interest::always(),
-        }
+    fn enabled(&self, metadata: &Metadata<'_>, ctx: Context<'_, S>) -> bool {
+        let is_in_unrecorded = || ctx.current_span().metadata().is_some_and(|span| span.name() == UNRECORDED_SPAN);
+        !metadata.is_span() || !is_in_unrecorded()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -176,7 +176,7 @@ impl IdGenerator for DecidedIds {
 mod tests {
     use opentelemetry::trace::{TraceState, TracerProvider as _};
     use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-    use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
+    use tracing_subscriber::{Layer as _, filter::filter_fn, layer::SubscriberExt as _};
 
     use super::*;
     use crate::trace::span_context_of;
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn who_records_nothing_passes_on_what_others_decide() {
-        let nothing = || parent_based(Sampler::AlwaysOn).max_level(LevelFilter::OFF);
+        let nothing = || parent_based(Sampler::AlwaysOn).without_recording();
         assert_eq!(left(&nothing().decide("call", &OtelContext::new())).1, TraceFlags::SAMPLED);
         let unsampled = caller(TraceFlags::NOT_SAMPLED);
         assert_eq!(left(&nothing().decide("call", &unsampled)), (TraceId::from(7), TraceFlags::NOT_SAMPLED));
@@ -220,18 +220,19 @@ mod tests {
     fn a_request_that_is_not_recorded_has_ids_and_no_other_spans() {
         let provider = SdkTracerProvider::builder().with_id_generator(DecidedIds::default()).build();
         let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        let sampler = parent_based(Sampler::AlwaysOn);
+        let recorded = filter_fn(|metadata| metadata.name() != UNRECORDED_SPAN).with_max_level_hint(LevelFilter::INFO);
         let subscriber = tracing_subscriber::registry()
-            .with(spans.with_filter(sampler))
+            .with(parent_based(Sampler::AlwaysOn).max_level_hint(LevelFilter::INFO))
+            .with(spans.with_filter(recorded))
             .with(tracing_subscriber::fmt::layer().with_writer(std::io::sink).with_filter(LevelFilter::INFO));
+        assert_eq!(subscriber.max_level_hint(), Some(LevelFilter::INFO));
         tracing::subscriber::with_default(subscriber, || {
             let Some(Decision::Leave(ids)) = decide("call", &caller(TraceFlags::NOT_SAMPLED)) else {
-                panic!("the subscriber's filter is found, and leaves it out");
+                panic!("the layer is found, and leaves it out");
             };
             let span = unrecorded_span(ids.clone());
             assert_eq!(span_context_of(&span), Some(ids.clone()));
-            let inside = span.in_scope(|| tracing::info_span!("inside"));
-            assert_eq!(span_context_of(&inside).map(|ids| ids.trace_id()), None);
+            assert!(span.in_scope(|| tracing::info_span!("inside")).is_disabled());
             assert_eq!(span.in_scope(|| span_context_of(&Span::current())), Some(ids));
 
             set_next_trace_id(Some(TraceId::from(9)));
