@@ -43,6 +43,7 @@ use self::{
     acceptor::Acceptor,
     admission::Admission,
     connection::{Connection, Shared},
+    fair_read::Slowed,
     handshake::Handshake,
 };
 use crate::listener::Listener;
@@ -77,6 +78,7 @@ pub(crate) async fn serve(
         routes: routes.prepare(),
         limits,
         abuse: Throttle::default(),
+        slowed: Slowed::default(),
         handshake: tls.map(Handshake::new),
         unexpected_tls: Throttle::default(),
     });

@@ -11,7 +11,7 @@ mod slow;
 mod work;
 
 use crate::{
-    attack::{Aim, Attack, Running, undisturbed},
+    attack::{Aim, Attack, CORES, Running, undisturbed},
     crowd::Crowd,
     exclusive,
     target::Target::{self, Gateway},
@@ -24,7 +24,10 @@ const ATTACKS: &[Attack] = &[
     attack("MadeYouReset by WINDOW_UPDATE", 100_000, |aim| Box::pin(floods::made_you_reset_by_window(aim))),
     attack("MadeYouReset by PRIORITY", 100_000, |aim| Box::pin(floods::made_you_reset_by_priority(aim))),
     attack("SETTINGS that toggle windows", 20_000, |aim| Box::pin(floods::settings_that_toggle_windows(aim))),
-    attack("streams of reflection and health", 50_000, |aim| Box::pin(floods::admin_streams(aim))).with_warnings(2),
+    // At the speed of loopback, tens of connections a second that each begin a thousand calls: a processor's worth.
+    attack("streams of reflection and health", 50_000, |aim| Box::pin(floods::admin_streams(aim)))
+        .with_warnings(2)
+        .with_cores(1.0),
     attack("large baggage", 2_000, |aim| Box::pin(floods::large_baggage(aim))),
     attack("faults that callers ask for", 2_000, |aim| Box::pin(floods::injected_faults(aim))),
     attack("text for the log", 500, |aim| Box::pin(floods::text_for_the_log(aim))),
@@ -42,12 +45,16 @@ const ATTACKS: &[Attack] = &[
 ];
 
 const fn attack(name: &'static str, goal: usize, run: for<'a> fn(&'a Aim) -> Running<'a>) -> Attack {
-    Attack { name, targets: &Target::ALL, goal, warnings: 1, run }
+    Attack { name, targets: &Target::ALL, goal, warnings: 1, cores: CORES, run }
 }
 
 impl Attack {
     const fn with_warnings(self, warnings: usize) -> Self {
         Self { warnings, ..self }
+    }
+
+    const fn with_cores(self, cores: f64) -> Self {
+        Self { cores, ..self }
     }
 }
 

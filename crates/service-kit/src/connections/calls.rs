@@ -24,6 +24,7 @@ pub(super) struct Calls {
     ended: AtomicU64,
     started: AtomicU64,
     refused: AtomicU64,
+    reset: AtomicU64,
     received: AtomicU64,
     /// How often the connection was polled.
     polls: AtomicUsize,
@@ -36,6 +37,8 @@ pub(super) struct Work {
     pub(super) started: u64,
     /// How many of them were refused: who makes the call may not, or makes too many.
     pub(super) refused: u64,
+    /// How many calls were reset before they could start.
+    pub(super) reset: u64,
     /// How many bytes of messages they have received.
     pub(super) received: u64,
 }
@@ -62,7 +65,12 @@ impl Calls {
 
     pub(super) fn work(&self) -> Work {
         let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        Work { started: get(&self.started), refused: get(&self.refused), received: get(&self.received) }
+        Work {
+            started: get(&self.started),
+            refused: get(&self.refused),
+            reset: get(&self.reset),
+            received: get(&self.received),
+        }
     }
 
     /// Returns whether a call has started ever.
@@ -85,6 +93,11 @@ impl Calls {
     /// Counts a call that has started, and is refused.
     pub(super) fn refuse_one(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call that was reset before it could start.
+    fn reset_one(&self) {
+        self.reset.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts bytes that a call has received.
@@ -115,6 +128,7 @@ impl Default for Calls {
             ended: AtomicU64::new(0),
             started: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            reset: AtomicU64::new(0),
             received: AtomicU64::new(0),
             polls: AtomicUsize::new(0),
         }
@@ -144,6 +158,8 @@ where
             if poll!(call.as_mut()).is_pending() {
                 let _started = calls.start_one();
                 reset_when_expired(call).await;
+            } else {
+                calls.reset_one();
             }
         });
     }

@@ -26,7 +26,7 @@ use super::{
     admission::{Closing, ConnectionPermit},
     call_service::CallService,
     calls::{CallExecutor, Calls},
-    fair_read::FairRead,
+    fair_read::{FairRead, Slowed},
     handshake::Handshake,
     http2,
     preface::{PREFACE, PrefaceError, read_preface},
@@ -49,6 +49,8 @@ pub(super) struct Shared {
     pub(super) limits: ConnectionLimits,
     /// For connections that are closed or slowed down: an attack is both.
     pub(super) abuse: Throttle,
+    /// How many connections are slowed down: they share what they may use.
+    pub(super) slowed: Slowed,
     /// `None` if connections are not encrypted.
     pub(super) handshake: Option<Handshake>,
     /// For clients that speak TLS all the same.
@@ -120,7 +122,9 @@ impl Connection {
             Err(_) => return tracing::debug!(peer = %self.peer, "a connection was closed: it sent nothing"),
         }
         let (peer, shared) = (self.peer, Arc::clone(&self.shared));
-        let read = FairRead::new(read, Arc::clone(&self.calls), move || shared.warn_of_slowed(peer));
+        let read = FairRead::new(read, Arc::clone(&self.calls), self.shared.slowed.clone(), move || {
+            shared.warn_of_slowed(peer);
+        });
         let io = TokioIo::new(tokio::io::join(PREFACE.chain(read), write));
         let peer = Peer { address: self.peer, connection: next_number(), certificate };
         let service = CallService::new(self.shared.routes.clone(), peer, Arc::clone(&self.calls));

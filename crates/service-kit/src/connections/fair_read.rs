@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -36,17 +39,30 @@ pub(super) struct FairRead<R, W> {
     last: Option<(Instant, usize, usize)>,
     /// The poll of the connection that ended the last turn.
     yielded_in: Option<usize>,
-    pause: Option<Pin<Box<Sleep>>>,
+    pause: Option<Pause>,
     paused: Duration,
+    slowed: Slowed,
     /// Warns of a peer that is slowed down. `None` if it has.
     warn: Option<W>,
+}
+
+/// How many connections are slowed down at this moment. Clones share the number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slowed(Arc<AtomicUsize>);
+
+/// A time in which nothing is read. The connection is slowed down for as long as this is there.
+#[derive(Debug)]
+struct Pause {
+    over: Pin<Box<Sleep>>,
+    slowed: Slowed,
 }
 
 // === impl FairRead ===
 
 impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
     /// Reads from a connection with these calls. `warn` is called once if it is slowed down for a while.
-    pub(super) fn new(inner: R, calls: Arc<Calls>, warn: W) -> Self {
+    /// `slowed` is shared with the other connections.
+    pub(super) fn new(inner: R, calls: Arc<Calls>, slowed: Slowed, warn: W) -> Self {
         let pace = ReadPace::new(Instant::now());
         Self {
             inner: inner.take(0),
@@ -56,6 +72,7 @@ impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
             yielded_in: None,
             pause: None,
             paused: Duration::ZERO,
+            slowed,
             warn: Some(warn),
         }
     }
@@ -74,8 +91,8 @@ impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
         self.yielded_in = Some(self.calls.polls());
         self.pace.begin_turn();
         self.pace.earn(self.calls.work(), now);
-        let Some(pause) = self.pace.pause() else { return };
-        self.pause = Some(Box::pin(sleep(pause)));
+        let Some(pause) = self.pace.pause(self.slowed.len()) else { return };
+        self.pause = Some(self.slowed.pause(pause));
         self.paused += pause;
         if self.paused >= REMARKABLE
             && let Some(warn) = self.warn.take()
@@ -88,7 +105,7 @@ impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
     /// is read: h2 would read the next burst as soon as it has accepted the first call of this one.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(cx));
+            ready!(pause.over.as_mut().poll(cx));
             self.pause = None;
         }
         if self.yielded_in == Some(self.calls.polls()) {
@@ -96,6 +113,27 @@ impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+}
+
+// === impl Slowed ===
+
+impl Slowed {
+    fn len(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn pause(&self, time: Duration) -> Pause {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Pause { over: Box::pin(sleep(time)), slowed: self.clone() }
+    }
+}
+
+// === impl Pause ===
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.slowed.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -166,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn it_yields_after_each_burst_and_loses_nothing() {
         let bytes: Vec<_> = (0..=u8::MAX).cycle().take(3 * BURST).collect();
-        let mut reader = FairRead::new(&*bytes, Arc::default(), || {});
+        let mut reader = FairRead::new(&*bytes, Arc::default(), Slowed::default(), || {});
         let (mut read, mut yields, mut buffer) = (Vec::<u8>::new(), 0, [0; 4096]);
         let cx = &mut Context::from_waker(Waker::noop());
         loop {
@@ -191,7 +229,7 @@ mod tests {
     async fn it_waits_while_too_many_calls_have_a_task() {
         let calls = Arc::<Calls>::default();
         let tasks: Vec<_> = (0..MAX_TASKS).map(|_| calls.spawn(pending::<()>())).collect();
-        let mut reader = FairRead::new(&b"x"[..], Arc::clone(&calls), || {});
+        let mut reader = FairRead::new(&b"x"[..], Arc::clone(&calls), Slowed::default(), || {});
         let mut buffer = [0];
         assert!(poll!(pin!(poll_fn(|cx| poll_read(&mut reader, cx, &mut buffer)))).is_pending());
         tasks[0].abort();
@@ -203,7 +241,7 @@ mod tests {
     /// how many warnings there were.
     async fn pauses(peer: impl AsyncRead + Unpin, spent: Duration) -> (usize, usize) {
         let (mut warnings, mut pauses) = (0, 0);
-        let mut reader = FairRead::new(peer, Arc::default(), || warnings += 1);
+        let mut reader = FairRead::new(peer, Arc::default(), Slowed::default(), || warnings += 1);
         tokio::time::pause();
         for _ in 0..4_000 {
             let cx = &mut Context::from_waker(Waker::noop());

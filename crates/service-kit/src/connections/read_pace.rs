@@ -2,9 +2,13 @@
 //!
 //! Nearly all frames that a connection sends cost the server almost nothing, and begin calls. A peer that wants to keep
 //! the server busy sends others: calls that it resets at once, settings that change thousands of windows, pings. Instead
-//! of a limit for each of them, the time that it takes to handle what was read is measured. Calls that run earn some, those
-//! that are refused little; so do the bytes that calls receive, and the passage of time. A connection that spends more is
-//! read more slowly.
+//! of a limit for each of them, the time that it takes to handle what was read is measured. Calls that run earn some, and so
+//! do the bytes that they receive, and the passage of time. A connection that spends more is read more slowly.
+//!
+//! Calls that are refused, or reset before they start, cost most of their time in tasks of their own. They earn nothing, and
+//! are charged by their number.
+//!
+//! All connections that are slowed down have the share of four of them together, however many they are.
 //!
 //! A stream of messages earns by its bytes alone: one of messages of a few bytes, each in a frame of its own, is read at
 //! the pace of a connection without calls if it takes more than a tenth of a processor.
@@ -29,14 +33,28 @@ const MIN_PART: usize = 512;
 /// slowed down any longer.
 const CREDIT: Duration = Duration::from_millis(100);
 
+/// The credit of a new connection: a fifth, so that it is not worth a connection for each few calls, but as much as is
+/// counted at once.
+const FIRST_CREDIT: Duration = MAX_SPENT;
+
 /// What part of a processor a connection may use without end: a tenth.
 const SHARE: u32 = 10;
 
 /// The time that a call earns that runs: a hundred times of what it takes to read one.
 const EARNED: Duration = Duration::from_millis(1);
 
-/// The time that a call earns that is refused. To read and to answer it is all the work that there is.
-const EARNED_REFUSED: Duration = Duration::from_micros(100);
+/// What a call costs that is refused, beside reading it: its task, and its answer. It earns nothing.
+const REFUSED_COST: Duration = Duration::from_micros(10);
+
+/// What a call costs that is reset before it starts: its task, and the polls of the connection when it ends. That is about
+/// 16 µs in an optimized build.
+const RESET_COST: Duration = Duration::from_micros(40);
+
+/// How many connections that are slowed down have their whole share.
+const WHOLE_SHARES: u32 = 4;
+
+/// How long nothing is read at most, if many are slowed down.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// The time that a byte earns which a call receives: ten times of what it takes to read one, in frames of usual size.
 const EARNED_BYTE: Duration = Duration::from_nanos(10);
@@ -55,6 +73,8 @@ pub(super) struct ReadPace {
     debt: Duration,
     /// What its calls have earned since it began.
     worth: Duration,
+    /// What it is charged for calls that were refused, or reset before they started.
+    charged: Duration,
     /// When it earned by the passage of time for the last time.
     earned: Instant,
 }
@@ -66,9 +86,10 @@ impl ReadPace {
         Self {
             part: MIN_PART,
             turn: (0, Duration::ZERO),
-            credit: CREDIT,
+            credit: FIRST_CREDIT,
             debt: Duration::ZERO,
             worth: Duration::ZERO,
+            charged: Duration::ZERO,
             earned: now,
         }
     }
@@ -97,13 +118,20 @@ impl ReadPace {
             self.part = (self.part * 2).min(BURST);
         }
         self.turn = (self.turn.0 + bytes, self.turn.1 + time);
-        let time = time.min(MAX_SPENT);
+        self.charge(time.min(MAX_SPENT));
+    }
+
+    fn charge(&mut self, time: Duration) {
         self.debt = (self.debt + time.saturating_sub(self.credit)).min(CREDIT);
         self.credit = self.credit.saturating_sub(time);
     }
 
-    /// Counts what it has earned since the last time: by the work that was done for its calls, and by time.
+    /// Counts what it has earned since the last time: by the work that was done for its calls, and by time. Charges it for
+    /// those that were refused, or reset before they started.
     pub(super) fn earn(&mut self, work: Work, now: Instant) {
+        let cost = times(RESET_COST, work.reset) + times(REFUSED_COST, work.refused);
+        self.charge(cost.saturating_sub(self.charged));
+        self.charged = cost;
         let passed = now.saturating_duration_since(self.earned) / SHARE;
         self.earned = now;
         let worth = worth(work);
@@ -114,19 +142,22 @@ impl ReadPace {
         self.debt = self.debt.saturating_sub(earned);
     }
 
-    /// Returns how long nothing is to be read.
-    pub(super) fn pause(&self) -> Option<Duration> {
-        (!self.debt.is_zero()).then(|| self.debt * SHARE)
+    /// Returns how long nothing is to be read, if so many other connections are slowed down.
+    pub(super) fn pause(&self, others: usize) -> Option<Duration> {
+        let all = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
+        let pause = (self.debt * SHARE).saturating_mul(all.div_ceil(WHOLE_SHARES));
+        (!self.debt.is_zero()).then(|| pause.min(MAX_PAUSE))
     }
 }
 
 /// Returns what all calls of a connection have earned.
-fn worth(Work { started, refused, received }: Work) -> Duration {
-    let times = |earned: Duration, number: u64| {
-        let nanos = u64::try_from(earned.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(nanos.saturating_mul(number))
-    };
-    times(EARNED, started.saturating_sub(refused)) + times(EARNED_REFUSED, refused) + times(EARNED_BYTE, received)
+fn worth(Work { started, refused, received, reset: _ }: Work) -> Duration {
+    times(EARNED, started.saturating_sub(refused)) + times(EARNED_BYTE, received)
+}
+
+fn times(each: Duration, number: u64) -> Duration {
+    let nanos = u64::try_from(each.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(nanos.saturating_mul(number))
 }
 
 #[cfg(test)]
@@ -165,27 +196,39 @@ mod tests {
     #[test]
     fn calls_that_run_pay_for_themselves() {
         let pace = read(100_000, EARNED, |started| Work { started, ..Work::default() });
-        assert_eq!(pace.pause(), None);
+        assert_eq!(pace.pause(0), None);
     }
 
     #[test]
-    fn calls_that_are_refused_pay_for_little() {
+    fn calls_that_are_refused_pay_for_nothing() {
+        let now = Instant::now();
+        let mut pace = ReadPace::new(now);
         let refused = |started| Work { started, refused: started, ..Work::default() };
-        assert_eq!(read(100_000, EARNED_REFUSED, refused).pause(), None);
-        assert!(read(2_000, EARNED_REFUSED * 2, refused).pause().is_some());
+        pace.earn(refused(3_000), now);
+        assert_eq!(pace.pause(0), Some((REFUSED_COST * 3_000).saturating_sub(FIRST_CREDIT) * SHARE));
+        // As many as its share allows.
+        let mut pace = ReadPace::new(now);
+        for tenth in 1..100 {
+            pace.earn(refused(tenth * 990), now + Duration::from_millis(100) * u32::try_from(tenth).unwrap());
+            assert_eq!(pace.pause(0), None, "{tenth}");
+        }
+    }
+
+    #[test]
+    fn calls_that_are_refused_were_worth_more_until_then() {
         let mut pace = read(1_000, EARNED, |started| Work { started, ..Work::default() });
         pace.spend(250, CREDIT / 10);
         let credit = pace.credit;
         pace.earn(Work { started: 1_500, refused: 1_000, ..Work::default() }, pace.earned);
-        assert_eq!(pace.credit, credit, "they were worth more until they were refused");
+        assert_eq!(pace.credit, credit.saturating_sub(REFUSED_COST * 1_000));
     }
 
     #[test]
     fn a_stream_of_messages_pays_by_its_bytes() {
         let streamed = |bytes: u64| move |number| Work { started: 1, received: number * bytes, ..Work::default() };
         let spent = Duration::from_micros(100);
-        assert_eq!(read(100_000, spent, streamed(10_000)).pause(), None);
-        assert!(read(100_000, spent, streamed(1)).pause().is_some());
+        assert_eq!(read(100_000, spent, streamed(10_000)).pause(0), None);
+        assert!(read(100_000, spent, streamed(1)).pause(0).is_some());
     }
 
     #[test]
@@ -196,23 +239,42 @@ mod tests {
             pace.spend(250, TURN);
             (spent, now) = (spent + TURN, now + TURN);
             pace.earn(Work::default(), now);
-            if let Some(pause) = pace.pause() {
+            if let Some(pause) = pace.pause(0) {
                 now += pause;
                 pace.earn(Work::default(), now);
-                assert_eq!(pace.pause(), None, "the pause was long enough");
+                assert_eq!(pace.pause(0), None, "the pause was long enough");
             }
         }
-        let share = spent.saturating_sub(CREDIT).as_secs_f64() / (now - begun).as_secs_f64();
+        let share = spent.saturating_sub(FIRST_CREDIT).as_secs_f64() / (now - begun).as_secs_f64();
         assert!((0.099..=0.101).contains(&share), "{share}");
     }
 
     #[test]
     fn a_connection_is_not_slowed_down_for_long_after_it_has_spent_much() {
         let mut pace = read(10_000, MAX_SPENT, |_| Work::default());
-        let pause = pace.pause().unwrap();
+        let pause = pace.pause(0).unwrap();
         assert_eq!(pause, Duration::from_secs(1));
         pace.earn(Work::default(), pace.earned + pause);
-        assert_eq!(pace.pause(), None);
+        assert_eq!(pace.pause(0), None);
+    }
+
+    #[test]
+    fn calls_that_are_reset_before_they_start_are_charged_once() {
+        let now = Instant::now();
+        let mut pace = ReadPace::new(now);
+        let work = Work { reset: 720, ..Work::default() };
+        pace.earn(work, now);
+        let debt = (RESET_COST * 720).saturating_sub(FIRST_CREDIT);
+        assert_eq!(pace.pause(0), Some(debt * SHARE));
+        pace.earn(work, now + debt * SHARE);
+        assert_eq!(pace.pause(0), None);
+    }
+
+    #[test]
+    fn many_that_are_slowed_down_share() {
+        let pace = read(10_000, MAX_SPENT, |_| Work::default());
+        let pauses = [0, 3, 4, 39, 1_000].map(|others| pace.pause(others).unwrap().as_secs());
+        assert_eq!(pauses, [1, 1, 2, 10, 10]);
     }
 
     #[test]
@@ -220,7 +282,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = ReadPace::new(now);
         pace.spend(250, Duration::from_mins(1));
-        assert_eq!(pace.pause(), None);
+        assert_eq!(pace.pause(0), None);
         pace.earn(Work::default(), now + CREDIT * SHARE);
         assert_eq!((pace.credit, pace.debt), (CREDIT, Duration::ZERO));
     }
