@@ -18,7 +18,7 @@
 //! * `method`: the method of a request; bounds the names that callers can create.
 //! * `attempt`: which attempt of a call a request is.
 //! * `head_sampler`: [`HeadSampler`], which decides before a span is made whether a request is recorded.
-//! * `span_context`: the ids of a span.
+//! * `span_context`: the ids of a span; `trace_context`: the headers that have them.
 
 mod attempt;
 mod body;
@@ -32,6 +32,7 @@ mod saved_time;
 mod server;
 mod span_context;
 mod span_guard;
+mod trace_context;
 
 pub use self::{
     attempt::{AttemptInfo, SpanSlot},

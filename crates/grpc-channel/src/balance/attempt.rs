@@ -153,6 +153,10 @@ async fn read(body: impl Body<Data = Bytes, Error = Status>) -> Result<(Bytes, O
 
 /// Checks that a reply succeeded.
 fn status(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> Result<(), Failure> {
+    // Nearly all do. A `Status` has copies of all headers.
+    if trailers.unwrap_or(headers).get(Status::GRPC_STATUS).is_some_and(|code| code == "0") {
+        return Ok(());
+    }
     let status = trailers.or(Some(headers)).and_then(Status::from_header_map).unwrap_or_else(no_status);
     if status.code() == Code::Ok { Ok(()) } else { Err(Failure::of_attempt(status)) }
 }

@@ -9,14 +9,11 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response, Uri};
-use opentelemetry::{metrics::Meter, propagation::TextMapPropagator as _, trace::TraceContextExt as _};
-use opentelemetry_http::HeaderInjector;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry::metrics::Meter;
 use pin_project_lite::pin_project;
 use tonic::Status;
 use tower::{BoxError, Layer, Service};
 use tracing::{Instrument as _, Span, field::Empty, instrument::Instrumented};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     attempt::AttemptInfo,
@@ -24,7 +21,9 @@ use super::{
     duration::CallDuration,
     end_reason::EndReason,
     method::{RpcMethod, rpc_method},
+    span_context::span_context_of,
     span_guard::{ClientCall, SpanGuard},
+    trace_context::insert_traceparent,
 };
 use crate::{baggage::Baggage, call_context::TraceParent};
 
@@ -120,13 +119,9 @@ where
 /// Adds the trace context and the baggage to the headers of a call. Uses `parent` if the call's own span is not
 /// exported.
 fn propagate(headers: &mut HeaderMap, span: &Span, parent: Option<TraceParent>, baggage: Option<Baggage>) {
-    let mut context = span.context();
-    if let Some(TraceParent(parent)) = parent
-        && !context.span().span_context().is_valid()
-    {
-        context = context.with_remote_span_context(parent);
+    if let Some(ids) = span_context_of(span).or_else(|| parent.map(|TraceParent(ids)| ids)) {
+        insert_traceparent(headers, &ids);
     }
-    TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
     if let Some(baggage) = baggage {
         baggage.insert_into(headers);
     }

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response, header::HeaderName};
+use http::{Request, Response};
 use opentelemetry::{Context, metrics::Meter, propagation::TextMapPropagator as _, trace::TraceContextExt as _};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -30,6 +30,7 @@ use super::{
     saved_time::SavedTime,
     span_context::span_context_of,
     span_guard::{ServerCall, SpanGuard},
+    trace_context::insert_traceresponse,
 };
 use crate::{
     deadline::{Received, client_timeout},
@@ -40,9 +41,6 @@ use crate::{
 /// The name of the spans of [`ServerTraceLayer`] in `tracing`, by which filters tell them from others. Their name in
 /// OpenTelemetry is the method.
 pub const SERVER_SPAN: &str = "server";
-
-/// The response header of W3C Trace Context, Level 2.
-const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Wraps each request in a SERVER span that continues the caller's trace or starts one, and measures its duration.
 ///
@@ -187,7 +185,9 @@ where
         let Ok(mut response) = ready!(this.inner.poll(cx));
         let mut guard = this.guard.take();
         if let Some(guard) = &mut guard {
-            insert_traceresponse(response.headers_mut(), guard.span());
+            if let Some(ids) = span_context_of(guard.span()) {
+                insert_traceresponse(response.headers_mut(), &ids);
+            }
             guard.set_saved(response.extensions_mut().remove::<SavedTime>());
         }
         let guard = match (guard, EndReason::from_headers(response.headers())) {
@@ -207,13 +207,4 @@ where
 /// reports as UNKNOWN, as if it were this server's failure.
 fn is_connection_error<R>(response: &Response<R>) -> bool {
     response.extensions().get::<Status>().is_some_and(|status| source::find::<hyper::Error>(status).is_some())
-}
-
-/// Adds the ids of the trace and the span that served the request, in the form of `traceparent`.
-fn insert_traceresponse(headers: &mut HeaderMap, span: &Span) {
-    let Some(ids) = span_context_of(span) else { return };
-    let value = format!("00-{}-{}-{:02x}", ids.trace_id(), ids.span_id(), ids.trace_flags());
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(TRACERESPONSE, value);
-    }
 }
