@@ -36,7 +36,6 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use rpc_layers::Throttle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::service::Routes;
 
 pub(crate) use self::reply_timeout::{ReplyTimeout, ReplyTimeoutLayer, end_with_drain};
 use self::{
@@ -46,7 +45,7 @@ use self::{
     fair_read::Slowed,
     handshake::Handshake,
 };
-use crate::listener::Listener;
+use crate::{listener::Listener, routes::Routes};
 
 /// The limits on a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +74,7 @@ pub(crate) async fn serve(
 ) {
     let Listener { tcp, tls } = listener;
     let shared = Arc::new(Shared {
-        routes: routes.prepare(),
+        routes,
         limits,
         abuse: Throttle::default(),
         slowed: Slowed::default(),

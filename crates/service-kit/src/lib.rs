@@ -22,7 +22,7 @@
 //! * [`watched_file`]: files that are read again when they change.
 //! * [`signals`]: the signals that ask a process to stop, or to read its files again.
 //! * `admin`: health and reflection, with bounds of their own.
-//! * `connections`: accepts connections, and serves HTTP/2 on them.
+//! * `connections`: accepts connections, and serves HTTP/2 on them; `routes`: finds the service of a request.
 //! * `file_descriptors`: raises the limit on open files.
 //! * `drain`: lets requests in flight finish; `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`telemetry`]: logs, and the export of spans and metrics.
@@ -41,6 +41,7 @@ pub mod identity;
 pub mod listener;
 pub mod process;
 pub mod readiness;
+mod routes;
 pub mod serve;
 pub mod service;
 pub mod settings;

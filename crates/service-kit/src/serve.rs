@@ -14,11 +14,7 @@ use rpc_layers::{
     trace::{KnownMethods, ServerTraceLayer},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    body::Body,
-    server::NamedService,
-    service::{Routes, RoutesBuilder},
-};
+use tonic::{body::Body, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
 
@@ -30,6 +26,7 @@ use crate::{
     listener::Listener,
     process::EX_TEMPFAIL,
     readiness::Readiness,
+    routes::Routes,
     settings::EX_USAGE,
 };
 pub use crate::{connections::ConnectionLimits, work_budget::WorkBudget};
@@ -70,7 +67,7 @@ pub struct ServerLimits {
 /// beside them: they are answered during an overload too, are not traced, and have bounds of their own. Reflection needs an
 /// identity if services do.
 pub struct Server {
-    routes: RoutesBuilder,
+    routes: Routes,
     names: Vec<&'static str>,
     health: HealthReporter,
     descriptors: &'static [u8],
@@ -156,8 +153,8 @@ impl Server {
         let conformance = [&[descriptors], &admin::DESCRIPTORS[..]].concat().concat();
         let conformance = ConformanceLayer::decode(&conformance).unwrap_or_default();
         let admin = AdminLayer::new(conformance.clone(), draining.clone());
-        let mut routes = Routes::builder();
-        routes.add_service(admin.layer(health_service.max_decoding_message_size(admin::MAX_MESSAGE)));
+        let mut routes = Routes::default();
+        routes.add(admin.layer(health_service.max_decoding_message_size(admin::MAX_MESSAGE)));
         Self {
             routes,
             names: Vec::new(),
@@ -204,7 +201,7 @@ impl Server {
         let service = self.trace.layer(authenticate.audit().layer(service));
         let service = self.rate_limit.layer(self.body_timeout.layer(self.limit.layer(service)));
         let service = self.reply_timeout.layer(authenticate.layer(service));
-        self.routes.add_service(service);
+        self.routes.add(service);
         self.names.push(S::NAME);
         self
     }
@@ -283,10 +280,10 @@ impl Server {
         let (v1, v1alpha) = admin::reflection(self.descriptors, &self.names)?;
         if self.reflects {
             let authenticate = self.authentication.layer.without_policy();
-            routes.add_service(authenticate.layer(self.admin.layer(v1)));
-            routes.add_service(authenticate.layer(self.admin.layer(v1alpha)));
+            routes.add(authenticate.layer(self.admin.layer(v1)));
+            routes.add(authenticate.layer(self.admin.layer(v1alpha)));
         }
-        Ok(routes.routes())
+        Ok(routes)
     }
 }
 

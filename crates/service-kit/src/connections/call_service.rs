@@ -12,10 +12,10 @@ use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 use rpc_layers::Peer;
-use tonic::{Code, Status, body::Body, service::Routes};
-use tower::{ServiceExt as _, util::Oneshot};
+use tonic::{Code, Status, body::Body};
 
-use super::{calls::Calls, request_body::RequestBody};
+use super::{calls::Calls, connection::Shared, request_body::RequestBody};
+use crate::routes::RouteFuture;
 
 /// Serves the calls of a connection. Each has the [`Peer`] in its extensions.
 ///
@@ -24,7 +24,7 @@ use super::{calls::Calls, request_body::RequestBody};
 /// otherwise be begun, with a span and calls to others.
 #[derive(Clone, Debug)]
 pub(super) struct CallService {
-    routes: Routes,
+    shared: Arc<Shared>,
     peer: Arc<Peer>,
     calls: Arc<Calls>,
 }
@@ -43,20 +43,20 @@ pin_project! {
 // === impl CallService ===
 
 impl CallService {
-    pub(super) fn new(routes: Routes, peer: Peer, calls: Arc<Calls>) -> Self {
-        Self { routes, peer: Arc::new(peer), calls }
+    pub(super) fn new(shared: Arc<Shared>, peer: Peer, calls: Arc<Calls>) -> Self {
+        Self { shared, peer: Arc::new(peer), calls }
     }
 }
 
 impl Service<Request<Incoming>> for CallService {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = PolledTwice<Oneshot<Routes, Request<RequestBody>>>;
+    type Future = PolledTwice<RouteFuture>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&self.calls)));
         request.extensions_mut().insert(Arc::clone(&self.peer));
-        PolledTwice { inner: self.routes.clone().oneshot(request), is_polled: false, calls: Arc::clone(&self.calls) }
+        PolledTwice { inner: self.shared.routes.call(request), is_polled: false, calls: Arc::clone(&self.calls) }
     }
 }
 

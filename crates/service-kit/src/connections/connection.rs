@@ -19,7 +19,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
 
 use super::{
     ConnectionLimits,
@@ -31,6 +30,7 @@ use super::{
     http2,
     preface::{PREFACE, PrefaceError, read_preface},
 };
+use crate::routes::Routes;
 
 /// How long a peer may take to begin to speak HTTP/2.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,7 +127,7 @@ impl Connection {
         });
         let io = TokioIo::new(tokio::io::join(PREFACE.chain(read), write));
         let peer = Peer { address: self.peer, connection: next_number(), certificate };
-        let service = CallService::new(self.shared.routes.clone(), peer, Arc::clone(&self.calls));
+        let service = CallService::new(Arc::clone(&self.shared), peer, Arc::clone(&self.calls));
         let connection = http2::builder(CallExecutor(Arc::clone(&self.calls))).serve_connection(io, service);
         let mut connection = pin!(connection);
         let ConnectionLimits { max_age, max_age_grace, .. } = self.shared.limits;
