@@ -179,7 +179,7 @@ impl Backends {
     /// Returns a call of this method that has not started.
     pub(crate) fn start<Q, R>(&self, method: &Method<Q, R>, request: &Q, ctx: &CallContext) -> Call<Reply<R>>
     where
-        Q: Message,
+        Q: Message + 'static,
         R: 'static,
     {
         let attempts = Attempts::default();
@@ -195,7 +195,7 @@ impl Backends {
         ctx: &CallContext,
     ) -> Step<impl FnOnce(&T) -> Reply<R> + Send + use<T, Q, R, F>>
     where
-        Q: Message,
+        Q: Message + 'static,
         R: 'static,
         F: FnOnce(&T) -> Result<Q, BackendError> + Send + 'static,
     {
@@ -212,15 +212,19 @@ impl Backends {
     /// backend.
     fn send<Q, R>(&self, method: &Method<Q, R>, request: &Q, ctx: &CallContext, attempts: &Attempts) -> Reply<R>
     where
-        Q: Message,
+        Q: Message + 'static,
         R: 'static,
     {
-        let channel = self.0[method.backend().index].clone();
+        let (channels, index) = (Arc::clone(&self.0), method.backend().index);
+        let channel = &channels[index];
         let reply = channel.unary(&channel.method(method.path()), request, ctx, attempts);
         let reply = reply.map(move |result| match result {
             // The channel has checked the bytes (`reply_check`).
             Ok(bytes) => Ok(Encoded::from_checked(bytes)),
-            Err(failure) => Err(BackendError::new(channel.name(), channel.targets(), &failure)),
+            Err(failure) => {
+                let channel = &channels[index];
+                Err(BackendError::new(channel.name(), channel.targets(), &failure))
+            }
         });
         reply.boxed()
     }

@@ -90,8 +90,11 @@ impl<R: Results> Outcome<R> {
     /// Returns the failure that came first in time, with its call's index in
     /// [`Report::calls`].
     pub fn first_failure(&self) -> Option<(usize, &CallError<R::Error>)> {
-        let errors = self.errors();
         let calls = &self.report.calls;
+        if calls.iter().all(|call| call.state == CallState::Ok) {
+            return None;
+        }
+        let errors = self.errors();
         let index = (0..errors.len())
             .filter(|index| calls[*index].state == CallState::Failed)
             .min_by_key(|index| calls[*index].end())

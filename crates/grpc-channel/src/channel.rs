@@ -140,13 +140,13 @@ impl Channel {
     /// # Errors
     ///
     /// Returns the status of the call, and where it failed.
-    pub fn unary(
+    pub fn unary<M: Message>(
         &self,
         method: &Method,
-        message: &impl Message,
+        message: &M,
         ctx: &CallContext,
         attempts: &Attempts,
-    ) -> BoxFuture<'static, Result<Bytes, Failure>> {
+    ) -> impl Future<Output = Result<Bytes, Failure>> + Send + use<M> {
         let call = CallInner {
             method: method.clone(),
             request: RequestBody::Whole(frame(message)),
@@ -156,8 +156,7 @@ impl Channel {
             attempts: attempts.clone(),
             tried: Marks::default(),
         };
-        let reply = self.start(call);
-        reply.map(|reply| Ok(reply?.into_whole()?.data)).boxed()
+        self.start(call).map(|reply| Ok(reply?.into_whole()?.data))
     }
 
     fn start(&self, call: CallInner) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
