@@ -6,14 +6,18 @@
 //! * [`run`]: round after round; [`load`]: a closed loop on one of them; [`client`]: a connection; [`request`]: the bytes.
 //! * [`process`]: a process, and what it has used.
 //! * [`sample`], [`summary`], [`table`]: one measurement; medians, spreads and ratios; Markdown.
-//! * [`memory`]: what requests in flight take.
+//! * [`memory`]: what requests in flight take. [`cost`]: what an aggregate costs, counted.
+//! * [`plot`], [`document`]: the picture, and the document that has it.
 //! * [`plain_tonic`]: a peer; [`collector`]: an OTLP receiver.
 
 mod client;
 mod collector;
+mod cost;
+mod document;
 mod load;
 mod memory;
 mod plain_tonic;
+mod plot;
 mod process;
 mod request;
 mod run;
@@ -88,6 +92,12 @@ struct RunArgs {
     /// Another build of `fanout`, to compare with this one
     #[arg(long, value_name = "FILE")]
     before: Option<PathBuf>,
+    /// A file with the last landed figures of `cost`: more than 3 % more is an error
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Writes what is measured into `docs/performance.md`, and the picture and all samples beside it
+    #[arg(long)]
+    write: bool,
     /// A file for all samples and rows, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -127,24 +137,49 @@ async fn measure(args: RunArgs) -> Result<(), BoxError> {
     let effort = Effort { rounds: args.rounds.into(), time: Duration::from_secs(args.seconds.into()) };
     let directory = args.tools.join("run");
     fs::create_dir_all(&directory)?;
-    let (mut samples, mut memory) = (Vec::new(), Vec::new());
+    let (mut samples, mut memory, mut cost) = (Vec::new(), Vec::new(), None);
+    let mut tables: Vec<(Scenario, String)> = Vec::new();
     for scenario in &scenarios {
         if *scenario == Scenario::Memory {
             let (setup, _services) = start_services(&args, &directory, memory::DELAY).await?;
             memory = memory::measure(&setup).await?;
-            println!("{}", memory::markdown(&memory));
+            tables.push((*scenario, memory::markdown(&memory)));
+            println!("{}", tables[tables.len() - 1].1);
             continue;
         }
         let (setup, _services) = start_services(&args, &directory, "0").await?;
+        if *scenario == Scenario::Cost {
+            let counted = cost::measure(&setup).await?;
+            tables.push((*scenario, cost::markdown(counted)));
+            println!("{}", tables[tables.len() - 1].1);
+            args.check.iter().try_for_each(|landed| cost::check(counted, landed))?;
+            cost = Some(counted);
+            continue;
+        }
         samples.extend(run::run(*scenario, &setup, effort).await?);
-        println!("{}", table::markdown(*scenario, &summary::summarize(&samples)));
+        tables.push((*scenario, table::markdown(*scenario, &summary::summarize(&samples))));
+        println!("{}", tables[tables.len() - 1].1);
     }
-    if let Some(path) = args.json {
-        let rows = summary::summarize(&samples);
-        let document = serde_json::json!({
-            "rounds": effort.rounds, "seconds": args.seconds, "rows": rows, "memory": memory, "samples": samples,
-        });
-        fs::write(&path, format!("{document:#}\n")).map_err(|error| format!("{}: {error}", path.display()))?;
+    let rows = summary::summarize(&samples);
+    let all = serde_json::json!({
+        "rounds": effort.rounds, "seconds": args.seconds, "rows": rows, "memory": memory, "cost": cost, "samples": samples,
+    });
+    let write = |path: &Path, text: &str| fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()));
+    if let Some(path) = &args.json {
+        write(path, &format!("{all:#}\n"))?;
+    }
+    if args.write {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs");
+        let path = docs.join("performance.md");
+        let mut text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        for (scenario, table) in &tables {
+            text = document::replace(&text, &scenario.name(), table)?;
+        }
+        write(&path, &text)?;
+        write(&docs.join("performance.json"), &format!("{all}\n"))?;
+        if scenarios.contains(&Scenario::Peers) {
+            write(&docs.join("performance.svg"), &plot::svg(&rows, 128))?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// How long a process may take until it accepts connections. Interpreters load their packages first.
 const START: Duration = Duration::from_secs(30);
 
@@ -45,6 +47,17 @@ impl Process {
             thread::sleep(Duration::from_millis(10));
         }
         Ok(process)
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it does not end with success.
+    pub(crate) fn stop(mut self) -> io::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("it ended with {status}"))) }
     }
 
     /// Returns the processor time of all its threads, those that have ended among them. Its resolution is a tick, mostly

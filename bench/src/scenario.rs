@@ -22,6 +22,8 @@ pub(crate) enum Scenario {
     Before,
     /// What 10,000 requests in flight take, and what is given back
     Memory,
+    /// Instructions and allocations of an aggregate, counted by valgrind
+    Cost,
 }
 
 /// How many requests are in flight, and how many calls each has.
@@ -46,7 +48,7 @@ impl Scenario {
             Self::InFlight => &[ENVOY_COUNTRIES, FANOUT, PLAIN_TONIC],
             Self::Width => &[FANOUT_STREAM],
             Self::Before => &[BEFORE, FANOUT, BEFORE_SAMPLED, SAMPLED, BEFORE_EXPORTED, EXPORTED],
-            Self::Memory => &[],
+            Self::Memory | Self::Cost => &[],
         }
     }
 
@@ -58,7 +60,7 @@ impl Scenario {
             Self::Telemetry => points(&[128]),
             Self::InFlight => points(&[1, 8, 128, 1_000, 10_000]),
             Self::Width => [1, 10, 100, 1_000].map(|width| Point { in_flight: 4, width }).to_vec(),
-            Self::Memory => Vec::new(),
+            Self::Memory | Self::Cost => Vec::new(),
         }
     }
 }
