@@ -22,8 +22,9 @@ use super::{calls::Calls, read_pace::ReadPace};
 /// longer among those that HTTP/2 limits.
 const MAX_TASKS: usize = 2048;
 
-/// A connection that was paused for so long in all is worth a warning.
-const REMARKABLE: Duration = Duration::from_secs(1);
+/// A connection that was paused for so long in all is worth a warning. A burst of an honest caller is not: thousands of calls
+/// that are refused or cancelled at once cost more than they earn too.
+const REMARKABLE: Duration = Duration::from_secs(5);
 
 /// Yields after each turn of its [`ReadPace`], and while too many calls wait to be run. Pauses if the peer costs more than
 /// its calls earn.

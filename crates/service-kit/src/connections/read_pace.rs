@@ -2,11 +2,12 @@
 //!
 //! Nearly all frames that a connection sends cost the server almost nothing, and begin calls. A peer that wants to keep
 //! the server busy sends others: calls that it resets at once, settings that change thousands of windows, pings. Instead
-//! of a limit for each of them, the time that it takes to handle what was read is measured. Calls that run earn some, and so
-//! do the bytes that they receive, and the passage of time. A connection that spends more is read more slowly.
+//! of a limit for each of them, the time that it takes to handle what was read is measured. Calls that run earn some, those
+//! that are refused little; so do the bytes that calls receive, and the passage of time. A connection that spends more is
+//! read more slowly.
 //!
-//! Calls that are refused, or reset before they start, cost most of their time in tasks of their own. They earn nothing, and
-//! are charged by their number.
+//! Calls that are reset before they start cost most of their time in tasks of their own. They earn nothing, and are charged
+//! by their number.
 //!
 //! All connections that are slowed down have the share of four of them together, however many they are.
 //!
@@ -43,8 +44,8 @@ const SHARE: u32 = 10;
 /// The time that a call earns that runs: a hundred times of what it takes to read one.
 const EARNED: Duration = Duration::from_millis(1);
 
-/// What a call costs that is refused, beside reading it: its task, and its answer. It earns nothing.
-const REFUSED_COST: Duration = Duration::from_micros(10);
+/// The time that a call earns that is refused. To read and to answer it is all the work that there is.
+const EARNED_REFUSED: Duration = Duration::from_micros(100);
 
 /// What a call costs that is reset before it starts: its task, and the polls of the connection when it ends. That is about
 /// 16 µs in an optimized build.
@@ -73,8 +74,8 @@ pub(super) struct ReadPace {
     debt: Duration,
     /// What its calls have earned since it began.
     worth: Duration,
-    /// What it is charged for calls that were refused, or reset before they started.
-    charged: Duration,
+    /// How many of its calls were reset before they started, as far as they are charged.
+    reset: u64,
     /// When it earned by the passage of time for the last time.
     earned: Instant,
 }
@@ -89,7 +90,7 @@ impl ReadPace {
             credit: FIRST_CREDIT,
             debt: Duration::ZERO,
             worth: Duration::ZERO,
-            charged: Duration::ZERO,
+            reset: 0,
             earned: now,
         }
     }
@@ -127,11 +128,10 @@ impl ReadPace {
     }
 
     /// Counts what it has earned since the last time: by the work that was done for its calls, and by time. Charges it for
-    /// those that were refused, or reset before they started.
+    /// those that were reset before they started.
     pub(super) fn earn(&mut self, work: Work, now: Instant) {
-        let cost = times(RESET_COST, work.reset) + times(REFUSED_COST, work.refused);
-        self.charge(cost.saturating_sub(self.charged));
-        self.charged = cost;
+        self.charge(times(RESET_COST, work.reset.saturating_sub(self.reset)));
+        self.reset = work.reset;
         let passed = now.saturating_duration_since(self.earned) / SHARE;
         self.earned = now;
         let worth = worth(work);
@@ -152,7 +152,7 @@ impl ReadPace {
 
 /// Returns what all calls of a connection have earned.
 fn worth(Work { started, refused, received, reset: _ }: Work) -> Duration {
-    times(EARNED, started.saturating_sub(refused)) + times(EARNED_BYTE, received)
+    times(EARNED, started.saturating_sub(refused)) + times(EARNED_REFUSED, refused) + times(EARNED_BYTE, received)
 }
 
 fn times(each: Duration, number: u64) -> Duration {
@@ -200,27 +200,15 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_are_refused_pay_for_nothing() {
-        let now = Instant::now();
-        let mut pace = ReadPace::new(now);
+    fn calls_that_are_refused_pay_for_little() {
         let refused = |started| Work { started, refused: started, ..Work::default() };
-        pace.earn(refused(3_000), now);
-        assert_eq!(pace.pause(0), Some((REFUSED_COST * 3_000).saturating_sub(FIRST_CREDIT) * SHARE));
-        // As many as its share allows.
-        let mut pace = ReadPace::new(now);
-        for tenth in 1..100 {
-            pace.earn(refused(tenth * 990), now + Duration::from_millis(100) * u32::try_from(tenth).unwrap());
-            assert_eq!(pace.pause(0), None, "{tenth}");
-        }
-    }
-
-    #[test]
-    fn calls_that_are_refused_were_worth_more_until_then() {
+        assert_eq!(read(100_000, EARNED_REFUSED, refused).pause(0), None);
+        assert!(read(2_000, EARNED_REFUSED * 2, refused).pause(0).is_some());
         let mut pace = read(1_000, EARNED, |started| Work { started, ..Work::default() });
         pace.spend(250, CREDIT / 10);
         let credit = pace.credit;
         pace.earn(Work { started: 1_500, refused: 1_000, ..Work::default() }, pace.earned);
-        assert_eq!(pace.credit, credit.saturating_sub(REFUSED_COST * 1_000));
+        assert_eq!(pace.credit, credit, "they were worth more until they were refused");
     }
 
     #[test]
