@@ -51,11 +51,11 @@ impl Request {
         Self { path: "/profile/ada", body: None, at_least: lengths.user + lengths.countries }
     }
 
-    /// A stream of as many users, all of them at once.
+    /// A stream of as many users, as many of them at once as the gateway allows.
     pub(crate) fn users(width: usize) -> Self {
         let message = StreamUsersRequest {
             user_ids: vec![USER.into(); width],
-            max_in_flight: u32::try_from(width).unwrap_or(u32::MAX),
+            max_in_flight: u32::try_from(width.min(256)).unwrap_or(u32::MAX),
             strategy: Strategy::Concurrent.into(),
             ..StreamUsersRequest::default()
         };
