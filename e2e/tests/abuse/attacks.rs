@@ -74,19 +74,19 @@ async fn attack_all(target: Target) {
     assert!(noticed.is_empty(), "{noticed:#?}");
 }
 
-#[ignore = "to be measured on a machine that does nothing else"]
+#[ignore = "run by `.ci/run attacks`, with an optimized build and nothing beside it"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateway() {
     attack_all(Target::Gateway).await;
 }
 
-#[ignore = "to be measured on a machine that does nothing else"]
+#[ignore = "run by `.ci/run attacks`, with an optimized build and nothing beside it"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn user_service() {
     attack_all(Target::UserService).await;
 }
 
-#[ignore = "to be measured on a machine that does nothing else"]
+#[ignore = "run by `.ci/run attacks`, with an optimized build and nothing beside it"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn country_service() {
     attack_all(Target::CountryService).await;

@@ -96,7 +96,7 @@ async fn ten_thousand_at_once_of_the_country_service() {
     ten_thousand_at_once(Target::CountryService).await;
 }
 
-#[ignore = "to be measured on a machine that does nothing else"]
+#[ignore = "run by `.ci/run attacks`, with an optimized build and nothing beside it"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_at_once_of_the_others() {
     let _shared = shared().await;
