@@ -174,8 +174,7 @@ async fn a_trace_is_exported_by_all_services_or_by_none() {
     }
     for trace in &exported {
         let expected = [SERVER, FAN_OUT, USER_CLIENT, USER_SERVER, SELECT, COUNTRY_CLIENT, COUNTRY_SERVER];
-        let spans = collector.trace(trace, &expected).await;
-        assert_eq!(spans.len(), expected.len(), "{spans:#?}");
+        collector.trace(trace, &expected).await;
     }
     for trace in exported.iter().chain(&left_out) {
         let what = format!("the gateway's line for {trace}");
