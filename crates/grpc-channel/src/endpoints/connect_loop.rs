@@ -8,7 +8,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use http::Uri;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::{
     backoff::Backoff,
@@ -30,6 +30,9 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// A connection that ends sooner, and has carried no reply, was of no use. After two of them the next one waits for a call,
 /// or for a back-off: some servers, and what stands before them, accept connections and close them at once, for ever.
 const SHORT: Duration = Duration::from_secs(3);
+
+/// A connection beside the first that carries no call for so long, and at most for twice as long, is closed.
+const MAX_IDLE: Duration = Duration::from_secs(3);
 
 type Opened = Result<(Connection, Driver), ConnectionError>;
 
@@ -83,13 +86,16 @@ struct ConnectedEndpoint<'a> {
     transport: &'a Transport,
     drivers: FuturesUnordered<BoxFuture<'static, (u64, String)>>,
     opening: Option<BoxFuture<'static, Opened>>,
+    sweep: Interval,
 }
 
 // === impl ConnectedEndpoint ===
 
 impl<'a> ConnectedEndpoint<'a> {
     fn new(set: &'a EndpointSet, endpoint: &'a Endpoint, transport: &'a Transport) -> Self {
-        Self { set, endpoint, transport, drivers: FuturesUnordered::new(), opening: None }
+        let mut sweep = interval(MAX_IDLE);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { set, endpoint, transport, drivers: FuturesUnordered::new(), opening: None, sweep }
     }
 
     /// Runs until the first connection is lost. Returns why, and whether the endpoint had been ready.
@@ -121,6 +127,7 @@ impl<'a> ConnectedEndpoint<'a> {
                     }
                     self.grow();
                 }
+                _ = self.sweep.tick(), if self.endpoint.pool.len() > 1 => self.endpoint.pool.remove_unused(),
                 Some(opened) = OptionFuture::from(self.opening.as_mut()) => {
                     self.opening = None;
                     match opened {

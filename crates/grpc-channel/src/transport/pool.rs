@@ -22,7 +22,8 @@ const MIN_SWEEP: usize = 64;
 /// Connections with a bound on how many there are and on what each carries.
 ///
 /// Uses the first connection with a free stream; opens another only when none has one. Calls that wait for a stream get
-/// one in the order in which they came.
+/// one in the order in which they came. A connection beside the first closes when it is no longer used: HTTP/2 keeps what
+/// it took for the most streams that it ever had.
 #[derive(Debug)]
 pub(crate) struct Pool {
     state: Mutex<State>,
@@ -46,6 +47,8 @@ struct PooledConnection {
     number: u64,
     connection: Connection,
     streams: usize,
+    /// Whether a call was given to it since the last sweep.
+    used: bool,
 }
 
 /// A stream on a connection, for one call.
@@ -120,6 +123,7 @@ impl Pool {
     fn take_stream(self: &Arc<Self>, state: &mut State) -> Option<StreamPermit> {
         let pooled = state.usable().find(|pooled| pooled.has_room())?;
         pooled.streams += 1;
+        pooled.used = true;
         Some(StreamPermit { pool: Arc::clone(self), connection: pooled.connection.clone(), number: pooled.number })
     }
 
@@ -127,13 +131,25 @@ impl Pool {
     pub(crate) fn add(self: &Arc<Self>, connection: Connection) -> u64 {
         // A number is never used again: calls on a connection that was removed may still end.
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
-        self.change(|state| state.connections.push(PooledConnection { number, connection, streams: 0 }));
+        let added = PooledConnection { number, connection, streams: 0, used: true };
+        self.change(|state| state.connections.push(added));
         number
     }
 
     /// Removes a connection that has ended.
     pub(crate) fn remove(self: &Arc<Self>, number: u64) {
         self.change(|state| state.connections.retain(|pooled| pooled.number != number));
+    }
+
+    /// Removes connections that no call was given to since the last time, and that carry none: all but the first.
+    pub(crate) fn remove_unused(self: &Arc<Self>) {
+        let mut is_first = true;
+        self.change(|state| {
+            state.connections.retain_mut(|pooled| {
+                let was_used = std::mem::take(&mut pooled.used) || pooled.streams > 0;
+                std::mem::take(&mut is_first) || was_used
+            });
+        });
     }
 
     /// Removes all connections. Calls on them go on; each closes after its last call.

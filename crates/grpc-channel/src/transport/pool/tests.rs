@@ -115,3 +115,26 @@ async fn calls_that_gave_up_do_not_stay_in_the_queue() {
     }
     assert!(pool.state.lock().waiters.len() <= 2 * MIN_SWEEP);
 }
+
+#[tokio::test]
+async fn what_no_call_uses_is_removed_but_not_the_first_connection() {
+    let pool = Arc::new(Pool::new(3));
+    for _ in 0..3 {
+        pool.add(connection(1).await.0);
+    }
+    let mut held = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    pool.remove_unused();
+    pool.remove_unused();
+    assert_eq!(pool.len(), 3, "they carry calls");
+    held.sort_by_key(|permit| permit.number);
+    let [first, second, third] = held;
+    drop((first, third));
+    pool.remove_unused();
+    assert_eq!(pool.len(), 2, "the third was not used again");
+    assert!(pool.acquire().await.is_some_and(|permit| permit.number == 0));
+    drop(second);
+    pool.remove_unused();
+    pool.remove_unused();
+    assert_eq!(pool.len(), 1);
+    assert!(pool.acquire().await.is_some());
+}
