@@ -16,12 +16,22 @@ pub fn run(input: &[u8]) {
 
     let line = log_line(LogFormat::Text, text);
     check_line(&line, text);
-    // `value` is the last field, and what it holds cannot look like another field.
-    let (_, value) = line.trim_end_matches('\n').rsplit_once(" value=").expect("there is the field");
-    match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
-        Some(quoted) => assert_eq!(unescape(quoted), text),
-        None => assert_eq!(value, text),
+    // `value` is the last field, and what it holds cannot look like its end or its beginning.
+    let content = line.trim_end_matches('\n');
+    if let Some(quoted) = content.strip_suffix('"') {
+        let (before, quoted) = quoted.split_at(opening_quote(quoted).expect("a quote that opens"));
+        assert!(before.ends_with(" value="), "{line}");
+        assert_eq!(unescape(&quoted[1..]), text);
+    } else {
+        let (_, value) = content.rsplit_once(" value=").expect("there is the field");
+        assert_eq!(value, text);
     }
+}
+
+/// Returns where the quoted text begins that ends with the text: at the last quote that is not escaped.
+fn opening_quote(text: &str) -> Option<usize> {
+    let is_escaped = |quote: usize| text[..quote].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+    text.rmatch_indices('"').map(|(quote, _)| quote).find(|quote| !is_escaped(*quote))
 }
 
 fn check_line(line: &str, text: &str) {
