@@ -4,12 +4,8 @@ mod builder;
 
 use std::time::Duration;
 
-use builder::{EPOCH, MS, With as _, client, server};
+use builder::{EPOCH, MS, With as _, client, ms, server};
 use overlap::{Analysis, Certainty, Evidence, Operations, Reason, Span, Trace, TraceId, text};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 /// Returns the spans so many milliseconds later, as another trace.
 fn later(spans: Vec<Span>, by: u64) -> Trace {

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
-use overlap::{Link, Span, SpanId, SpanIndex, SpanKind, Trace, TraceId, Value};
+use std::time::Duration;
+
+use overlap::{Analysis, Evidence, FanOut, Link, Span, SpanId, SpanIndex, SpanKind, Trace, TraceId, Value};
 
 pub const MS: u64 = 1_000_000;
 pub const TRACE: TraceId = TraceId([7; 16]);
@@ -82,4 +84,18 @@ pub fn times(trace: &Trace, number: u64) -> (u64, u64) {
 
 pub fn problems(trace: &Trace) -> Vec<String> {
     trace.problems().iter().map(ToString::to_string).collect()
+}
+
+pub fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+pub fn analysis(trace: &Trace) -> Analysis {
+    Analysis::of(trace, &Evidence::default())
+}
+
+/// Returns the figures of span 1.
+pub fn fan_out(spans: Vec<Span>) -> FanOut {
+    let trace = trace(spans);
+    analysis(&trace).fan_out(find(&trace, 1)).expect("span 1 makes calls").clone()
 }
