@@ -6,18 +6,14 @@
 //! | [`touch`] | 1 ms, or a tenth of the earlier call if that is less | spans may end a little after what they measure |
 //! | [`pause`] | 10 ms, or a quarter of the shorter call if that is more | what a program does between two calls |
 //! | [`STICKS_OUT`] | 1 ms | a server's span ends when its reply has left, which may be after it arrived |
-//! | [`ends_late`] | 1 ms, or 1 % of the part if that is more | a busy event loop ends spans in any order |
+//! | [`ends_after`](Interval::ends_after) | 1 ms, or 1 % of the part if that is more | a busy event loop ends spans in any order |
+
+use crate::span::Span;
 
 const MS: u64 = 1_000_000;
 
 /// How far a span may stick out of its parent and still count as a part of it, in nanoseconds.
 pub(crate) const STICKS_OUT: u64 = MS;
-
-/// Returns how far a part of a span may end after it and still be waited for, in nanoseconds: 1 ms, or 1 % of the part if
-/// that is more. A busy event loop ends a handler's spans in any order.
-pub(crate) fn ends_late(part: Interval) -> u64 {
-    STICKS_OUT.max(part.nanos() / 100)
-}
 
 /// A time from a start to an end, in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +53,11 @@ pub(crate) fn pause(shorter: u64) -> u64 {
 // === impl Interval ===
 
 impl Interval {
+    /// Returns when a span ran.
+    pub(crate) fn of(span: &Span) -> Self {
+        Self { start: span.start, end: span.end }
+    }
+
     pub(crate) fn nanos(self) -> u64 {
         self.end.saturating_sub(self.start)
     }
@@ -70,6 +71,17 @@ impl Interval {
     /// Returns the shortest interval around both.
     pub(crate) fn around(self, other: Self) -> Self {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
+    /// Returns whether a part of `outer` starts too early to be one: by more than [`STICKS_OUT`].
+    pub(crate) fn starts_before(self, outer: Self) -> bool {
+        outer.start.saturating_sub(self.start) > STICKS_OUT
+    }
+
+    /// Returns whether a part of `outer` ends so late that `outer` has not waited for it: by more than 1 ms, and more than
+    /// 1 % of the part. A busy event loop ends a handler's spans in any order.
+    pub(crate) fn ends_after(self, outer: Self) -> bool {
+        self.end.saturating_sub(outer.end) > STICKS_OUT.max(self.nanos() / 100)
     }
 
     /// Returns from when on something that starts may have waited for this one's end.

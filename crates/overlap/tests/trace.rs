@@ -144,6 +144,28 @@ fn a_server_that_goes_on_after_its_caller_gave_up_stays() {
 }
 
 #[test]
+fn a_span_that_was_waited_for_is_not_told_to_end_late() {
+    // A hundredth of its time: as late as a call may end that counts as awaited.
+    let late = |by: u64| {
+        trace(vec![
+            server(1, 0, "handler", 0, 3000),
+            client(2, 1, "a", 0, 1000),
+            client(3, 1, "b", 1000, 3000 + by),
+            internal(4, 1, "short", 2000, 3000 + by),
+        ])
+    };
+    let awaited = late(10);
+    assert_eq!(problems(&awaited), [""; 0]);
+    assert_eq!(builder::analysis(&awaited).avoidable(), builder::ms(1000));
+    let not_awaited = late(30);
+    assert_eq!(
+        problems(&not_awaited),
+        ["2 spans (the first is app: b) end after their parents; their time counts up to the parent's end"]
+    );
+    assert_eq!(builder::analysis(&not_awaited).avoidable(), builder::ms(0));
+}
+
+#[test]
 fn traces_are_told_apart_in_the_order_in_which_they_appear() {
     let mut other = server(1, 0, "other", 0, 1);
     other.trace_id = TraceId([1; 16]);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     call::{attempt, is_call, is_wrapper},
-    closeness::{Interval, ends_late},
+    closeness::Interval,
     trace::{SpanIndex, Trace},
 };
 
@@ -15,7 +15,7 @@ pub(crate) struct Call {
     /// From its first call's start to its last call's end if it contains calls: what the program itself does before and
     /// after cannot be joined. Within its parent.
     pub(crate) time: Interval,
-    /// Whether it ends before its parent does, or [a little](ends_late) later. Nobody waited for others.
+    /// Whether it ends before its parent does, or [a little](Interval::ends_after) later. Nobody waited for others.
     pub(crate) is_awaited: bool,
 }
 
@@ -68,7 +68,7 @@ impl Children {
             self.compared.push((*child, call.unwrap_or(whole)));
             // What starts after the parent's end is no part of it.
             if let Some(time) = call.filter(|time| time.start < outer.end || time.start == outer.start) {
-                let is_awaited = time.end <= outer.end.saturating_add(ends_late(time));
+                let is_awaited = !time.ends_after(outer);
                 self.calls.push(Call { span: *child, time: time.within(outer), is_awaited });
             }
         }
@@ -139,6 +139,5 @@ fn range(from: usize, to: usize) -> (u32, u32) {
 }
 
 pub(crate) fn time(trace: &Trace, span: SpanIndex) -> Interval {
-    let span = trace.span(span);
-    Interval { start: span.start, end: span.end }
+    Interval::of(trace.span(span))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{SpanIndex, Trace};
 use crate::{
-    closeness::STICKS_OUT,
+    closeness::Interval,
     span::{SpanId, SpanKind},
     text::{duration, number},
 };
@@ -152,10 +152,11 @@ pub(super) fn note_what_sticks_out(trace: &Trace, problems: &mut Problems) {
         if span.kind == SpanKind::Consumer || parent.kind == SpanKind::Producer {
             continue;
         }
-        if parent.start.saturating_sub(span.start) > STICKS_OUT {
+        let (part, whole) = (Interval::of(span), Interval::of(parent));
+        if part.starts_before(whole) {
             problems.note(ProblemKind::StartsBeforeParent, span.span_id);
         }
-        if span.end.saturating_sub(parent.end) > STICKS_OUT {
+        if part.ends_after(whole) {
             problems.note(ProblemKind::EndsAfterParent, span.span_id);
         }
     }

@@ -7,18 +7,14 @@
 //! * a longer one, whose caller has not waited for it, goes to its start, and only if it starts before it.
 //!
 //! What the server's process did below it moves along. A span of the next process is then compared with its own caller,
-//! which may have moved. Nothing is moved that starts up to 1 ms early, or ends [as late](ends_late) as a part of a span may
-//! for which the span has waited: a server ends its span when the reply has left, which may be after it has arrived.
+//! which may have moved. Nothing is moved that starts up to 1 ms early, or ends [as late](Interval::ends_after) as a part of a
+//! span may for which the span has waited: a server ends its span when the reply has left, which may be after it has arrived.
 
 use super::{
     problem::Problems,
     repair::{Forest, depth_first},
 };
-use crate::{
-    ProblemKind,
-    closeness::{Interval, STICKS_OUT, ends_late},
-    span::{Span, SpanKind},
-};
+use crate::{ProblemKind, closeness::Interval, span::SpanKind};
 
 pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut Problems) {
     let mut moved = vec![0_i64; spans.len()];
@@ -30,10 +26,7 @@ pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut P
             span.kind == SpanKind::Server && (caller.kind == SpanKind::Client || caller.service != span.service);
         // A message is handled later, and by another clock: there is nothing to compare.
         let by = match (crosses, span.kind) {
-            (true, _) => {
-                let time = |span: &Span| Interval { start: span.start, end: span.end };
-                shift(time(caller), time(span))
-            }
+            (true, _) => shift(Interval::of(caller), Interval::of(span)),
             (false, SpanKind::Consumer) => 0,
             (false, _) => moved[parent],
         };
@@ -48,13 +41,12 @@ pub(super) fn align(Forest { spans, parents, .. }: &mut Forest, problems: &mut P
 
 /// Returns by how much a server's span has to be moved.
 fn shift(caller: Interval, server: Interval) -> i64 {
-    let (early, late) = (caller.start.saturating_sub(server.start), server.end.saturating_sub(caller.end));
-    if early <= STICKS_OUT && late <= ends_late(server) {
+    if !server.starts_before(caller) && !server.ends_after(caller) {
         return 0;
     }
     let start = if server.nanos() <= caller.nanos() {
         caller.start + (caller.nanos() - server.nanos()) / 2
-    } else if early > 0 {
+    } else if server.start < caller.start {
         caller.start
     } else {
         return 0;
