@@ -118,8 +118,10 @@ impl Evidence {
             self.pairs.entry(*pair).or_default().merge(theirs, offset);
         }
         // Not before all are there, so that their order makes no difference.
-        if self.pairs.len() > self.limit {
-            self.forget(self.pairs.len() - self.limit + batch(self.limit));
+        let excess = self.pairs.len().saturating_sub(self.limit);
+        if excess > 0 {
+            // No fewer than a batch, because each trace that is analysed is merged.
+            self.forget(excess.max(batch(self.limit)));
         }
     }
 

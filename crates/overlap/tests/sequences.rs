@@ -248,3 +248,31 @@ fn of_calls_made_several_times_others_may_have_overlapped() {
     assert_eq!(fan_out.sequences.len(), 2);
     assert!(fan_out.sequences.iter().all(|sequence| sequence.certainty == Certainty::Independent));
 }
+
+#[test]
+fn merged_evidence_keeps_as_much_as_there_is_room_for() {
+    let evidence = |limit, handlers: std::ops::Range<u32>| {
+        let mut evidence = Evidence::with_limit(limit);
+        for number in handlers {
+            let name = format!("handler {number}");
+            let calls = [client(2, 1, "a", 0, 100), client(3, 1, "b", 50, 100)];
+            evidence.add(&trace([server(1, 0, &name, 0, 100)].into_iter().chain(calls).collect()));
+        }
+        evidence
+    };
+    for (limit, ours, theirs, kept) in [
+        // One pair too many makes room for a batch, an eighth of the limit, as it does when traces are added.
+        (16, 0..16, 16..17, 15),
+        (16, 0..17, 0..0, 15),
+        // More than a batch go only if there is no room for them.
+        (16, 0..12, 12..24, 16),
+        (8, 0..0, 0..20, 8),
+        (1, 0..1, 1..2, 1),
+        (0, 0..0, 0..2, 0),
+    ] {
+        let all = u64::from(ours.end.max(theirs.end));
+        let mut merged = evidence(limit, ours);
+        merged.merge(&evidence(64, theirs));
+        assert_eq!((merged.pairs(), merged.dropped()), (kept, all - kept as u64), "of {all}, at most {limit}");
+    }
+}
