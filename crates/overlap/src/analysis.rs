@@ -10,6 +10,7 @@ mod steps;
 
 use std::time::Duration;
 
+pub(crate) use self::steps::FOLLOWED;
 use self::{children::Children, needs::Needs, saving::Savings};
 pub use self::{
     critical_path::Segment,
@@ -30,6 +31,7 @@ pub struct Analysis {
     critical_path: Vec<Segment>,
     savings: Savings,
     avoidable: Duration,
+    ignored_steps: usize,
     /// What the trace itself shows about pairs of calls.
     own: Evidence,
     identities: Vec<Identity>,
@@ -63,7 +65,8 @@ impl Analysis {
         let savings = Savings::of(&input);
         let avoidable = trace.root().map(|root| savings.total(root)).unwrap_or_default();
         let critical_path = critical_path::of(&input);
-        Self { fan_outs, critical_path, savings, avoidable, own, identities }
+        let ignored_steps = needs.ignored_steps();
+        Self { fan_outs, critical_path, savings, avoidable, ignored_steps, own, identities }
     }
 
     /// Returns one entry for each span with calls, in the order of the spans.
@@ -96,6 +99,12 @@ impl Analysis {
     /// together, as far as they are not known to need one another. What other processes could save is not counted.
     pub fn avoidable_within(&self, span: SpanIndex) -> Duration {
         self.savings.own(span)
+    }
+
+    /// Returns how many steps of the attribute `fanout.chains` were not read: a call may follow calls of at most 64
+    /// different names. What they say is not known, so more may seem avoidable than is.
+    pub fn ignored_steps(&self) -> usize {
+        self.ignored_steps
     }
 
     /// Returns what the trace itself shows about pairs of calls.

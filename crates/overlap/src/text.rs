@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    analysis::{Analysis, Certainty, FanOut, Reason, Sequence},
+    analysis::{Analysis, Certainty, FOLLOWED, FanOut, Reason, Sequence},
     operations::{Finding, Operation},
     trace::{SpanIndex, Trace},
 };
@@ -57,6 +57,13 @@ pub fn verdict(trace: &Trace, analysis: &Analysis) -> Vec<String> {
     sentences.extend(found.into_iter().take(TOLD).map(|(_, sentence)| sentence));
     if left_out > 0 {
         sentences.push(format!("{} more such sequences save less.", number(left_out as u64)));
+    }
+    if analysis.ignored_steps() > 0 {
+        sentences.push(format!(
+            "{} steps of fanout.chains were not read: a call may follow calls of at most {FOLLOWED} names. \
+             What joining would save may be less.",
+            number(analysis.ignored_steps() as u64)
+        ));
     }
     sentences
 }

@@ -140,6 +140,35 @@ fn a_step_that_several_chains_have_belongs_to_the_call_that_it_followed() {
 }
 
 #[test]
+fn steps_that_are_not_read_are_told() {
+    let verdict = |names: u64| {
+        let all =
+            (0..names).map(|number| format!("a{number} > b; c{number} > d{number}")).collect::<Vec<_>>().join("; ");
+        let root = server(1, 0, "fan_out", 0, 1000).attribute("fanout.chains", (&*all).into());
+        let last = names - 1;
+        let trace = trace(vec![
+            root,
+            client(2, 1, &format!("c{last}"), 0, 100),
+            client(3, 1, &format!("d{last}"), 100, 200),
+            client(4, 1, &format!("a{last}"), 200, 300),
+            client(5, 1, "b", 300, 400),
+        ]);
+        let analysis = analysis(&trace);
+        let told = overlap::text::verdict(&trace, &analysis).pop().expect("a verdict");
+        (analysis.ignored_steps(), analysis.avoidable(), told)
+    };
+    let (ignored, avoidable, _) = verdict(64);
+    assert_eq!((ignored, avoidable), (0, ms(200)), "two chains");
+    let (ignored, avoidable, told) = verdict(67);
+    assert_eq!((ignored, avoidable), (3, ms(200)), "of one chain it is known");
+    assert_eq!(
+        told,
+        "3 steps of fanout.chains were not read: a call may follow calls of at most 64 names. What joining would save may \
+         be less."
+    );
+}
+
+#[test]
 fn a_read_without_parameters_is_independent_unless_something_was_changed_before() {
     let query = |number, start, text: &str| {
         client(number, 1, "query", start, start + 100).attribute("db.query.text", text.into())

@@ -29,9 +29,14 @@ pub(crate) struct Need {
     pub(crate) because: Reason,
 }
 
-/// What calls are known to need, by parent. Sorted by the later call.
+/// What calls are known to need.
 #[derive(Debug, Default)]
-pub(crate) struct Needs(HashMap<SpanIndex, Vec<Need>>);
+pub(crate) struct Needs {
+    /// By parent. Sorted by the later call.
+    under: HashMap<SpanIndex, Vec<Need>>,
+    /// How many steps of chains were not read.
+    ignored_steps: usize,
+}
 
 /// A link is followed up to so many spans above the one that has it.
 const CLIMBED: usize = 64;
@@ -48,7 +53,7 @@ impl Needs {
                 needs.add_chains(trace, parent, calls);
             }
         }
-        for needs in needs.0.values_mut() {
+        for needs in needs.under.values_mut() {
             needs.sort_by_key(|need| (need.later, need.earlier));
             needs.dedup_by_key(|need| (need.later, need.earlier));
         }
@@ -57,7 +62,12 @@ impl Needs {
 
     /// Returns what a parent's calls need, by the later call.
     pub(crate) fn under(&self, parent: SpanIndex) -> &[Need] {
-        self.0.get(&parent).map_or(&[], Vec::as_slice)
+        self.under.get(&parent).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns how many steps of chains were not read.
+    pub(crate) fn ignored_steps(&self) -> usize {
+        self.ignored_steps
     }
 
     fn add_links(&mut self, trace: &Trace, children: &Children) {
@@ -93,6 +103,7 @@ impl Needs {
             return;
         };
         let mut steps = Steps::of(chains);
+        self.ignored_steps += steps.ignored();
         for (place, call) in calls.iter().enumerate() {
             if let Some(earlier) = steps.next(place, &trace.span(call.span).name, call.time) {
                 self.add(parent, calls, place, earlier, Reason::Chain);
@@ -103,7 +114,7 @@ impl Needs {
     /// Adds a need if the times allow it.
     fn add(&mut self, parent: SpanIndex, calls: &[Call], later: usize, earlier: usize, because: Reason) {
         if earlier < later && calls[earlier].time.is_before(calls[later].time) {
-            self.0.entry(parent).or_default().push(Need { later, earlier, because });
+            self.under.entry(parent).or_default().push(Need { later, earlier, because });
         }
     }
 }

@@ -7,8 +7,9 @@ use std::{
 
 use crate::closeness::Interval;
 
-/// So many different pairs of names are read. A fan-out of this project has at most 8 chains.
-const PAIRS: usize = 64;
+/// A call may follow calls of so many different names: all are looked at for each call. Other steps are counted as
+/// [ignored](Steps::ignored).
+pub(crate) const FOLLOWED: usize = 64;
 
 /// The steps of chains, while the calls are gone through by their start.
 ///
@@ -20,6 +21,8 @@ pub(super) struct Steps<'a> {
     before: HashMap<&'a str, Vec<(&'a str, usize)>>,
     /// The calls of names that are before others.
     ran: HashMap<&'a str, Ran>,
+    /// How many steps are not known, because too many different calls come before one.
+    ignored: usize,
 }
 
 /// Calls of one name that no other call has followed.
@@ -36,7 +39,7 @@ struct Ran {
 impl<'a> Steps<'a> {
     /// Reads the attribute: `a > b; c > d` for two chains.
     pub(super) fn of(chains: &'a str) -> Self {
-        let (mut steps, mut pairs) = (Self::default(), 0);
+        let mut steps = Self::default();
         for chain in chains.split("; ") {
             let mut names = chain.split(" > ").map(str::trim);
             let Some(mut earlier) = names.next() else { continue };
@@ -44,15 +47,21 @@ impl<'a> Steps<'a> {
                 let before = steps.before.entry(later).or_default();
                 if let Some((_, times)) = before.iter_mut().find(|(name, _)| *name == earlier) {
                     *times += 1;
-                } else if pairs < PAIRS {
-                    pairs += 1;
+                } else if before.len() < FOLLOWED {
                     before.push((earlier, 1));
                     steps.ran.entry(earlier).or_default();
+                } else {
+                    steps.ignored += 1;
                 }
                 earlier = later;
             }
         }
         steps
+    }
+
+    /// Returns how many steps were not read.
+    pub(super) fn ignored(&self) -> usize {
+        self.ignored
     }
 
     /// Takes the next call, and returns the place of the one that it follows.
