@@ -6,7 +6,7 @@ use crate::span::{Span, SpanKind, Value};
 
 /// What the same call in another trace has in common with this one: service, name, kind, peer, method and the template
 /// of its statement or address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Identity(u64);
 
 /// Returns whether the span is a call by itself: something that its program waits for, or could.

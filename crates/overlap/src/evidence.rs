@@ -1,10 +1,13 @@
 //! What many traces have shown about pairs of calls.
 
-mod pair_hasher;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::LazyLock,
+};
 
-use std::collections::HashMap;
+use foldhash::{SharedSeed, fast::SeedableRandomState};
 
-use self::pair_hasher::PairState;
 use crate::{
     analysis::children::Children,
     call::Identity,
@@ -26,7 +29,7 @@ use crate::{
 /// longest; see [`dropped`](Self::dropped).
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    pairs: HashMap<Pair, Seen, PairState>,
+    pairs: HashMap<Pair, Seen, SeedableRandomState>,
     limit: usize,
     dropped: u64,
     traces: u64,
@@ -76,6 +79,22 @@ const ALWAYS: u32 = 3;
 const COMPARED: usize = 16;
 const LIMIT: usize = 1 << 16;
 
+/// Returns a hasher with a secret: without one, who names spans could choose names of which all pairs collide.
+///
+/// The standard hasher makes the analysis of a trace and its evidence take 1.7 times as long for 16 calls. This one does not
+/// resist somebody who learns the secret by timing many lookups of single pairs, which nobody who sends spans can see: those
+/// of a trace are looked up together.
+fn secret() -> SeedableRandomState {
+    // The crate's own secret is made of addresses and the time.
+    static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(random()));
+    SeedableRandomState::with_seed(random(), &SHARED)
+}
+
+/// Returns a number that the standard library's secret makes.
+fn random() -> u64 {
+    RandomState::new().hash_one(0_u8)
+}
+
 // === impl Evidence ===
 
 impl Default for Evidence {
@@ -87,7 +106,7 @@ impl Default for Evidence {
 impl Evidence {
     /// Returns evidence of at most so many pairs. Each takes about 100 bytes; the default is 65,536.
     pub fn with_limit(pairs: usize) -> Self {
-        Self { pairs: HashMap::default(), limit: pairs, dropped: 0, traces: 0 }
+        Self { pairs: HashMap::with_hasher(secret()), limit: pairs, dropped: 0, traces: 0 }
     }
 
     /// Adds what a trace shows. Adding one twice counts it twice.
@@ -265,5 +284,16 @@ impl Count {
         if other.last > 0 {
             self.last = self.last.max(other.last + offset);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_another_one_each_time() {
+        let pair = Pair::new(Identity::default(), Identity::default(), Identity::default());
+        assert_ne!(secret().hash_one(pair), secret().hash_one(pair));
     }
 }
