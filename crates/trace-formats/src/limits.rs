@@ -5,7 +5,7 @@
 pub struct Limits {
     /// The bytes of the input, after it is decompressed.
     pub bytes: usize,
-    /// The bytes of one span as it is encoded.
+    /// The bytes of one span, resource or scope as it is encoded.
     pub span_bytes: usize,
     /// The spans of all traces.
     pub spans: usize,

@@ -53,10 +53,10 @@ impl<'l> Sink<'l> {
         faults.into_iter().zip(positions).map(|(fault, position)| fault.at(position)).collect()
     }
 
-    /// Returns why a span that is encoded in this many bytes is not read.
-    pub(crate) fn check_size(&self, bytes: usize) -> Result<(), String> {
+    /// Returns why a span, a resource or a scope that is encoded in this many bytes is not read.
+    pub(crate) fn check_size(&self, what: &str, bytes: usize) -> Result<(), String> {
         let most = self.limits.span_bytes;
-        if bytes > most { Err(format!("a span of {bytes} bytes, at most {most} are allowed")) } else { Ok(()) }
+        if bytes > most { Err(format!("a {what} of {bytes} bytes, at most {most} are allowed")) } else { Ok(()) }
     }
 
     /// Adds a span that was read at this place to `spans`, unless it is invalid.

@@ -86,3 +86,46 @@ fn attributes_of_resources_and_scopes_are_bounded() {
         assert!(kept == 3 && problem.contains("this process and all after it are left out"), "{kept}: {problem}");
     }
 }
+
+/// Returns the attributes, as many as this.
+fn attributes(count: usize) -> String {
+    format!("[{}]", vec![r#"{"key":"a"}"#; count].join(","))
+}
+
+#[test]
+fn a_resource_or_scope_that_is_too_much_is_named_where_it_is() {
+    let span = r#"{"traceId":"0000000000000000000000000000000a","spanId":"000000000000000b","startTimeUnixNano":"5"}"#;
+    let told = |input: &str, limits: Limits| {
+        let decoded = read(input, &limits);
+        (decoded.len(), decoded.problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let limits = Limits::default();
+    // Behind the spans: they go too.
+    let resource = format!(
+        "{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{span}]}}],\n \"resource\":{{\"attributes\":{}}}}}]}}",
+        attributes(30)
+    );
+    let left_out = "and all after it are left out: at most 20 attributes, events and links are read";
+    assert_eq!(
+        told(&resource, Limits { items: 20, ..limits }),
+        (0, vec![format!("line 2, column 13: resourceSpans[0].resource: this resource {left_out}")])
+    );
+    let scope = format!(
+        "{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{span}]}},{{\"spans\":[{span}],\n \"scope\":{{\"attributes\":{}}}}}]}}]}}",
+        attributes(30)
+    );
+    assert_eq!(
+        told(&scope, Limits { items: 20, ..limits }),
+        (1, vec![format!("line 2, column 10: resourceSpans[0].scopeSpans[1].scope: this scope {left_out}")])
+    );
+    // Their spans count, as with one that cannot be read.
+    let large = "of 376 bytes, at most 200 are allowed";
+    assert_eq!(
+        told(&resource, Limits { span_bytes: 200, ..limits }),
+        (1, vec![format!("line 2, column 13: resourceSpans[0].resource: a resource {large}")])
+    );
+    assert_eq!(
+        told(&scope, Limits { span_bytes: 200, ..limits }),
+        (2, vec![format!("line 2, column 10: resourceSpans[0].scopeSpans[1].scope: a scope {large}")])
+    );
+}

@@ -102,7 +102,7 @@ pub(crate) fn trace<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<
 }
 
 fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &Sink<'_>) -> Result<SpanJson, Fault> {
-    sink.check_size(element.get().len())
+    sink.check_size("span", element.get().len())
         .map_err(|message| Fault::new(source.offset_of(element.get()), path.to_string(), None, message))?;
     source.read(element, path).map_err(|mut fault| {
         fault.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id));

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::json_value::{Attributes, Code, Id, Kind, Nanos, or_default};
 use crate::{
+    items::Items,
     problem::Fault,
     sink::Sink,
     source::{Flow, Path, Source},
@@ -182,11 +183,8 @@ fn resource_spans<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a
         Ok(parts) => parts,
         Err(fault) => return sink.report(fault),
     };
-    // Spans count also if their resource cannot be read.
-    let resource = part(parts.resource, &path.key("resource"), source, sink);
-    let resource = resource.map(ResourceJson::into_message);
-    let place = || (source.offset_of(element.get()), path.key("resource").to_string());
-    if resource.as_ref().is_some_and(|resource| sink.add_items("resource", resource, place) == Flow::Stop) {
+    let resource = part(parts.resource, "resource", path, source, sink, ResourceJson::into_message);
+    if sink.flow() == Flow::Stop {
         return;
     }
     let mut scope_spans = Vec::new();
@@ -212,9 +210,8 @@ fn scope_spans<'a>(
     sink: &mut Sink<'_>,
 ) -> Option<ScopeSpans> {
     let parts: ScopeSpansJson<'a> = reported(source.read(element, path), sink)?;
-    let scope = part(parts.scope, &path.key("scope"), source, sink).map(ScopeJson::into_message);
-    let place = || (source.offset_of(element.get()), path.key("scope").to_string());
-    if scope.as_ref().is_some_and(|scope| sink.add_items("scope", scope, place) == Flow::Stop) {
+    let scope = part(parts.scope, "scope", path, source, sink, ScopeJson::into_message);
+    if sink.flow() == Flow::Stop {
         return None;
     }
     let mut spans = Vec::new();
@@ -236,8 +233,7 @@ fn scope_spans<'a>(
 }
 
 fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &Sink<'_>) -> Result<Span, Fault> {
-    sink.check_size(element.get().len())
-        .map_err(|message| Fault::new(source.offset_of(element.get()), path.to_string(), None, message))?;
+    check_size("span", element, path, source, sink)?;
     let span: SpanJson = source.read(element, path).map_err(|mut fault| {
         fault.set_span(serde_json::from_str::<OnlyId>(element.get()).ok().map(|only| only.span_id));
         fault
@@ -245,14 +241,27 @@ fn span<'a>(element: &'a RawValue, path: &Path<'_>, source: &Source<'a>, sink: &
     Ok(span.into_message())
 }
 
-/// Reads a part that may be missing or null.
-fn part<'a, T: Deserialize<'a>>(
+/// Reads a resource or a scope, which may be missing or null. Spans count also if theirs cannot be read.
+///
+/// If it has more than is allowed, the sink is full: nothing after it counts, and neither do its spans.
+fn part<'a, T: Deserialize<'a>, M: Items>(
     part: Option<&'a RawValue>,
+    what: &'static str,
     path: &Path<'_>,
     source: &Source<'a>,
     sink: &mut Sink<'_>,
-) -> Option<T> {
-    reported(source.read::<Option<T>>(part?, path), sink).flatten()
+    into_message: impl FnOnce(T) -> M,
+) -> Option<M> {
+    let (part, path) = (part?, path.key(what));
+    let read = check_size(what, part, &path, source, sink).and_then(|()| source.read::<Option<T>>(part, &path));
+    let message = into_message(reported(read, sink).flatten()?);
+    let flow = sink.add_items(what, &message, || (source.offset_of(part.get()), path.to_string()));
+    (flow == Flow::Continue).then_some(message)
+}
+
+fn check_size(what: &str, part: &RawValue, path: &Path<'_>, source: &Source<'_>, sink: &Sink<'_>) -> Result<(), Fault> {
+    sink.check_size(what, part.get().len())
+        .map_err(|message| Fault::new(source.offset_of(part.get()), path.to_string(), None, message))
 }
 
 fn reported<T>(result: Result<T, Fault>, sink: &mut Sink<'_>) -> Option<T> {

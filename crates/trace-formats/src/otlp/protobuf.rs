@@ -114,7 +114,7 @@ fn scope_spans(message: &[u8], offset: usize, path: &str, sink: &mut Sink<'_>) -
 }
 
 fn span(message: &[u8], offset: usize, path: impl Fn() -> String, spans: &mut Vec<Span>, sink: &mut Sink<'_>) {
-    if let Err(reason) = sink.check_size(message.len()) {
+    if let Err(reason) = sink.check_size("span", message.len()) {
         return report(sink, offset, path(), None, reason);
     }
     match Span::decode(message) {
@@ -156,7 +156,8 @@ fn merge<M: prost::Message + Default + Items>(
     sink: &mut Sink<'_>,
 ) {
     // By itself, because it may come again and again, each time with more.
-    let part = sink.check_size(encoded.len()).and_then(|()| M::decode(encoded).map_err(|error| error.to_string()));
+    let part =
+        sink.check_size(what, encoded.len()).and_then(|()| M::decode(encoded).map_err(|error| error.to_string()));
     let added = part.and_then(|part| match sink.add_items(what, &part, || (field.begin, path.to_owned())) {
         Flow::Continue => into.merge(encoded).map_err(|error| error.to_string()),
         Flow::Stop => Ok(()),

@@ -76,7 +76,7 @@ fn element<'a>(
     spans: &mut Read,
     sink: &mut Sink<'_>,
 ) -> Flow {
-    if let Err(message) = sink.check_size(element.get().len()) {
+    if let Err(message) = sink.check_size("span", element.get().len()) {
         sink.report(Fault::new(place.offset, path.to_string(), None, message));
         return Flow::Continue;
     }
