@@ -129,3 +129,35 @@ fn a_resource_or_scope_that_is_too_much_is_named_where_it_is() {
         (2, vec![format!("line 2, column 10: resourceSpans[0].scopeSpans[1].scope: a scope {large}")])
     );
 }
+
+/// Returns a field of a protobuf message with this content.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let (low, high) = (content.len() & 0x7f | 0x80, content.len() >> 7);
+    [&[number << 3 | 2, u8::try_from(low).unwrap(), u8::try_from(high).unwrap()], content].concat()
+}
+
+/// In protobuf the fields of a message come in any order.
+#[test]
+fn a_resource_or_scope_that_is_too_much_takes_its_spans_along_in_any_order() {
+    let spans = field(2, &[field(1, &[1; 16]), field(2, &[1; 8]), vec![0x39, 5, 0, 0, 0, 0, 0, 0, 0]].concat());
+    let attributes = |number| field(number, &field(1, b"a")).repeat(30);
+    let (resource, scope) = (field(1, &attributes(1)), field(1, &attributes(3)));
+    let read = |content: &[Vec<u8>], items, span_bytes| {
+        let message = field(1, &content.concat());
+        let decoded = decode(&message, &Limits { items, span_bytes, ..Limits::default() }).unwrap();
+        (decoded.len(), decoded.problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let with_resource = [field(2, &spans), resource];
+    let with_scope = [field(2, &[&*spans, &*scope].concat())];
+    for (content, what, place) in [
+        (&with_resource[..], "resource", "byte 48: resource_spans[0]"),
+        (&with_scope, "scope", "byte 48: resource_spans[0].scope_spans[0]"),
+    ] {
+        assert_eq!(read(content, 30, 1000), (1, vec![]));
+        let left_out = "and all after it are left out: at most 20 attributes, events and links are read";
+        assert_eq!(read(content, 20, 1000), (0, vec![format!("{place}: this {what} {left_out}")]));
+        // As with one that cannot be read.
+        let size = "of 213 bytes, at most 100 are allowed";
+        assert_eq!(read(content, 30, 100), (1, vec![format!("{place}: a {what} {size}")]));
+    }
+}

@@ -85,15 +85,18 @@ fn traces(message: &[u8], offset: usize, sink: &mut Sink<'_>) {
 fn resource_spans(message: &[u8], offset: usize, index: usize, sink: &mut Sink<'_>) {
     let path = format!("resource_spans[{index}]");
     let (mut rest, mut scopes) = (ResourceSpans::default(), Vec::new());
-    let mut scope = 0;
-    each(message, offset, &path, sink, |field, sink| match (field.number, field.bytes) {
-        (2, Some(bytes)) => {
+    let (mut scope, mut is_too_much) = (0, false);
+    each(message, offset, &path, sink, |field, sink| {
+        if let (2, Some(bytes)) = (field.number, field.bytes) {
             scopes.extend(scope_spans(bytes, field.offset, &format!("{path}.scope_spans[{scope}]"), sink));
             scope += 1;
+        } else {
+            let encoded = &message[field.begin - offset..field.end - offset];
+            is_too_much |= merge(&mut rest, "resource", encoded, &field, &path, sink) == Flow::Stop;
         }
-        _ => merge(&mut rest, "resource", &message[field.begin - offset..field.end - offset], &field, &path, sink),
     });
-    if !scopes.is_empty() {
+    // In any order of the fields, as in JSON: spans whose resource is left out would seem to be of another service.
+    if !scopes.is_empty() && !is_too_much {
         rest.scope_spans = scopes;
         sink.spans.push(rest);
     }
@@ -101,16 +104,18 @@ fn resource_spans(message: &[u8], offset: usize, index: usize, sink: &mut Sink<'
 
 fn scope_spans(message: &[u8], offset: usize, path: &str, sink: &mut Sink<'_>) -> Option<ScopeSpans> {
     let (mut rest, mut spans) = (ScopeSpans::default(), Vec::new());
-    let mut index = 0;
-    each(message, offset, path, sink, |field, sink| match (field.number, field.bytes) {
-        (2, Some(bytes)) => {
+    let (mut index, mut is_too_much) = (0, false);
+    each(message, offset, path, sink, |field, sink| {
+        if let (2, Some(bytes)) = (field.number, field.bytes) {
             span(bytes, field.offset, || format!("{path}.spans[{index}]"), &mut spans, sink);
             index += 1;
+        } else {
+            let encoded = &message[field.begin - offset..field.end - offset];
+            is_too_much |= merge(&mut rest, "scope", encoded, &field, path, sink) == Flow::Stop;
         }
-        _ => merge(&mut rest, "scope", &message[field.begin - offset..field.end - offset], &field, path, sink),
     });
     rest.spans = spans;
-    (!rest.spans.is_empty()).then_some(rest)
+    (!rest.spans.is_empty() && !is_too_much).then_some(rest)
 }
 
 fn span(message: &[u8], offset: usize, path: impl Fn() -> String, spans: &mut Vec<Span>, sink: &mut Sink<'_>) {
@@ -147,6 +152,8 @@ fn each(
 }
 
 /// Adds a field other than the spans, which is encoded like this, to a message. It is what the message has besides them.
+///
+/// Returns [`Flow::Stop`] if that is more than is allowed: it is not added, and neither is anything after it.
 fn merge<M: prost::Message + Default + Items>(
     into: &mut M,
     what: &str,
@@ -154,7 +161,7 @@ fn merge<M: prost::Message + Default + Items>(
     field: &Field<'_>,
     path: &str,
     sink: &mut Sink<'_>,
-) {
+) -> Flow {
     // By itself, because it may come again and again, each time with more.
     let part =
         sink.check_size(what, encoded.len()).and_then(|()| M::decode(encoded).map_err(|error| error.to_string()));
@@ -165,6 +172,7 @@ fn merge<M: prost::Message + Default + Items>(
     if let Err(message) = added {
         report(sink, field.begin, path.to_owned(), None, message);
     }
+    sink.flow()
 }
 
 fn report(sink: &mut Sink<'_>, offset: usize, path: String, span: Option<String>, message: impl AsRef<str>) {
