@@ -11,7 +11,7 @@ use tower::{BoxError, Service, ServiceExt as _};
 /// The services of a server, by their names.
 ///
 /// tonic's `Routes` are axum's router, which takes a path apart into parameters, and wraps the bodies of request and reply
-/// once more: 21 allocations a request. A path in gRPC has two parts, and the first is the name of a service.
+/// once more: it allocates several times for each request. A path in gRPC has two parts, and the first is the name of a service.
 #[derive(Clone, Default)]
 pub(crate) struct Routes(HashMap<&'static str, Arc<dyn Route>>);
 
