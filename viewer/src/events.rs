@@ -101,12 +101,13 @@ impl Hub {
                 _ = turns.tick() => {}
             }
             turn = turn.wrapping_add(1);
+            // Also if nobody reads: those that have left are forgotten.
+            self.cut_off_stuck();
             if self.sender.receiver_count() == 0 {
                 feed.forget();
                 last_status = Bytes::new();
                 continue;
             }
-            self.cut_off_stuck();
             let feed_now = Arc::clone(&feed);
             // A large trace takes a while to read.
             let told = tokio::task::spawn_blocking(move || feed_now.next_trace().map(|trace| event("trace", &trace)));
@@ -225,5 +226,16 @@ mod tests {
         assert!(ignored.frame().await.is_none());
         stop.cancel();
         telling.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readers_that_have_left_are_forgotten_though_nobody_reads() {
+        let (hub, stop) = (Hub::default(), CancellationToken::new());
+        for _ in 0..3 {
+            drop(hub.read(Connection::new(CancellationToken::new()), stop.clone()).unwrap());
+        }
+        let telling = hub.run(Arc::new(Busy), stop.clone());
+        let _ = timeout(TURN * 2, telling).await;
+        assert!(hub.readers.lock().is_empty());
     }
 }
