@@ -16,7 +16,7 @@ use prost::{DecodeError, Message as _};
 use crate::{
     otlp::{
         fields::{Field, Fields},
-        limits::{self, MAX_MESSAGES, Message, items_of},
+        limits::{MAX_MESSAGES, Message, items_of, items_of_source},
     },
     store::{
         chunk::{Chunk, Head},
@@ -148,8 +148,7 @@ impl Reader<'_> {
             // Not before there is a span: it is kept.
             let source = source.get_or_insert_with(|| {
                 let source = Source::new(&of.bytes, &of.schema_url, &own.bytes, &own.schema_url);
-                let items = limits::attributes(&resource.attributes) + limits::attributes(&scope.attributes);
-                self.sources.intern(&source, resource, items)
+                self.sources.intern(&source, resource, items_of_source(resource, &scope))
             });
             let source = Arc::clone(source);
             self.span(&span, source)?;

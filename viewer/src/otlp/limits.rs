@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::{
-    common::v1::{AnyValue, KeyValue, any_value::Value},
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value},
+    resource::v1::Resource,
     trace::v1::Span,
 };
 use prost::DecodeError;
@@ -15,8 +16,8 @@ pub(crate) const MAX_SPAN: usize = 4 << 20;
 /// How many resources, scopes and spans a request may have together.
 pub(crate) const MAX_MESSAGES: usize = 1_000_000;
 
-/// How many attributes, events, links and parts of values a span may have together, a resource, and a scope. Each
-/// takes about a hundred bytes when decoded.
+/// How many attributes, events, links, references to entities and parts of values a span may have together, a resource, and
+/// a scope. Each takes about a hundred bytes when decoded.
 pub(crate) const MAX_ITEMS: usize = 20_000;
 
 /// How many of them the spans of a trace may have together. All are decoded when the trace is looked at.
@@ -40,6 +41,8 @@ pub(crate) enum Message {
     AnyValue,
     Array,
     KeyValueList,
+    EntityRef,
+    Text,
 }
 
 // === impl Message ===
@@ -62,7 +65,7 @@ impl Message {
     /// Counts items, up to the first above `max`. What is deeper than `depth` is left to the decoder, which refuses it.
     fn items(self, bytes: &Bytes, depth: usize, max: usize) -> Result<usize, DecodeError> {
         let mut count = 0;
-        if depth == 0 {
+        if depth == 0 || self == Self::Text {
             return Ok(count);
         }
         for field in Fields::new(bytes.clone(), 0) {
@@ -91,6 +94,9 @@ impl Message {
             (Self::KeyValue, 2) | (Self::Array, 1) => Self::AnyValue,
             (Self::AnyValue, 5) => Self::Array,
             (Self::AnyValue, 6) => Self::KeyValueList,
+            (Self::Resource, 3) => Self::EntityRef,
+            // The keys of attributes.
+            (Self::EntityRef, 3 | 4) => Self::Text,
             _ => return None,
         })
     }
@@ -103,8 +109,15 @@ pub(crate) fn items_of(span: &Span) -> u64 {
     attributes(&span.attributes) + events.chain(links).map(|inside| 1 + attributes(inside)).sum::<u64>()
 }
 
+/// Counts the items of a decoded resource and a scope.
+pub(crate) fn items_of_source(resource: &Resource, scope: &InstrumentationScope) -> u64 {
+    let entities = resource.entity_refs.iter();
+    let entities = entities.map(|entity| 1 + entity.id_keys.len() as u64 + entity.description_keys.len() as u64);
+    attributes(&resource.attributes) + entities.sum::<u64>() + attributes(&scope.attributes)
+}
+
 /// Counts attributes and the parts of their values.
-pub(crate) fn attributes(attributes: &[KeyValue]) -> u64 {
+fn attributes(attributes: &[KeyValue]) -> u64 {
     attributes.iter().map(|attribute| 1 + attribute.value.as_ref().map_or(0, parts)).sum()
 }
 
@@ -120,7 +133,7 @@ fn parts(value: &AnyValue) -> u64 {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::{
-        common::v1::{ArrayValue, KeyValueList},
+        common::v1::{ArrayValue, EntityRef, KeyValueList},
         trace::v1::span::{Event, Link},
     };
     use prost::Message as _;
@@ -169,5 +182,16 @@ mod tests {
         assert!(Message::Span.excess(&bytes(&span)).unwrap().unwrap().contains("more than 20000 attributes"));
         let few = Span { attributes: vec![attribute(array(MAX_ITEMS / 3))], ..Span::default() };
         assert_eq!(Message::Span.excess(&bytes(&few)).unwrap(), None);
+    }
+
+    #[test]
+    fn references_to_entities_count() {
+        // Any text is a key, whatever it would be as a message.
+        let entity = EntityRef { id_keys: vec!["\u{7f}".to_owned(); 9], ..EntityRef::default() };
+        let resource = |count| Resource { entity_refs: vec![entity.clone(); count], ..Resource::default() };
+        let of = |count| Message::Resource.excess(&resource(count).encode_to_vec().into()).unwrap();
+        assert_eq!(of(MAX_ITEMS / 10), None);
+        assert!(of(MAX_ITEMS / 10 + 1).is_some());
+        assert_eq!(items_of_source(&resource(7), &InstrumentationScope::default()), 70);
     }
 }
