@@ -159,7 +159,7 @@ fn start_log(
     }
     let writer = LogWriter::start(io::stdout())?;
     // The SDK has the same: both read the environment.
-    let sampler = HeadSampler::boxed(opentelemetry_sdk::trace::Config::default().sampler);
+    let sampler = HeadSampler::new(opentelemetry_sdk::trace::Config::default().sampler);
     let sampler = if exported { sampler } else { sampler.without_recording() };
     let spans = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer("fanout"))

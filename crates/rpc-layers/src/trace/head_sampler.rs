@@ -48,7 +48,7 @@ thread_local! {
 /// let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("shop"));
 /// let recorded = filter_fn(|metadata| metadata.name() != UNRECORDED_SPAN);
 /// let subscriber =
-///     tracing_subscriber::registry().with(HeadSampler::new(sampler)).with(spans.with_filter(recorded));
+///     tracing_subscriber::registry().with(HeadSampler::new(Box::new(sampler))).with(spans.with_filter(recorded));
 /// # drop(subscriber);
 /// ```
 #[derive(Debug)]
@@ -79,12 +79,7 @@ struct Ids(SpanContext);
 
 impl HeadSampler {
     /// Decides by this sampler. It is asked without the attributes of the span.
-    pub fn new(sampler: impl ShouldSample + 'static) -> Self {
-        Self::boxed(Box::new(sampler))
-    }
-
-    /// The same.
-    pub fn boxed(sampler: Box<dyn ShouldSample>) -> Self {
+    pub fn new(sampler: Box<dyn ShouldSample>) -> Self {
         Self { sampler, ids: RandomIdGenerator::default(), records: true, max_level: LevelFilter::TRACE }
     }
 
@@ -187,7 +182,7 @@ mod tests {
     }
 
     fn parent_based(root: Sampler) -> HeadSampler {
-        HeadSampler::new(Sampler::ParentBased(Box::new(root)))
+        HeadSampler::new(Box::new(Sampler::ParentBased(Box::new(root))))
     }
 
     /// Returns the trace id, and the flags of a request that is not recorded.
