@@ -56,7 +56,8 @@ def test_the_stock_exporter_of_python_is_understood(view, protocol, caplog):
     assert trace["trace"]["root"] == {"service": "shop", "name": "checkout"}
     assert trace["trace"]["complete"] and not trace["problems"]
     checkout, price = trace["spans"]
-    assert checkout["attributes"] == {"items": [1, 2]} and checkout["scope"]["name"] == "test"
+    assert checkout["attributes"] == {"items": [1, 2]}
+    assert trace["sources"][checkout["source"]]["scope"]["name"] == "test"
     assert [event["name"] for event in price["events"]] == ["cached", "exception"]
     assert view.get("/api/status")["refused_requests"] == 0
 

@@ -36,7 +36,10 @@ async fn calls_in_turn_are_found_with_what_joining_saves() {
     let span = &trace["spans"][2];
     assert_eq!((&span["name"], &span["depth"], &span["kind"]), (&json!("stock"), &json!(1), &json!("client")));
     assert_eq!((&span["parent_span_id"], ms(&span["start_offset"])), (&json!("0000000000000001"), 301));
-    assert_eq!(span["resource"], json!({"service.name": "shop"}));
+    assert_eq!(
+        (&span["source"], &trace["sources"]),
+        (&json!(0), &json!([{"resource": {"service.name": "shop"}, "scope": null}]))
+    );
 
     let fan_out = &trace["fan_outs"][0];
     assert_eq!((ms(&fan_out["wall"]), ms(&fan_out["sum"]), ms(&fan_out["avoidable"])), (601, 600, 300));
@@ -110,6 +113,28 @@ async fn what_cannot_be_found_or_read_says_so() {
     assert_eq!(request(viewer.page, "POST", "/api/analyze", &[], &large).await.status, 413);
 }
 
+// As of a Java process, whose resource has its whole command line.
+#[tokio::test]
+async fn a_large_resource_is_shown_once_for_all_its_spans_and_a_few_times_for_many_traces() {
+    let viewer = Viewer::start().await;
+    let large = "x".repeat(1 << 20);
+    let resource = json!({"attributes": [{"key": "process.command_line", "value": {"stringValue": large}}]});
+    let span = |trace: u64, span: u64| json!({"traceId": trace_id(trace), "spanId": format!("{span:016x}"), "startTimeUnixNano": "5"});
+    let request_of = |spans: Vec<Value>| {
+        json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]}).to_string()
+    };
+    let one = request_of((1..=1000).map(|number| span(1, number)).collect());
+    assert_eq!(viewer.post_traces("application/json", one.as_bytes()).await.status, 200);
+    let trace = viewer.get_reply(&format!("/api/traces/{}", trace_id(1))).await;
+    assert!(trace.body.len() < 2 << 20, "{} bytes", trace.body.len());
+    assert_eq!(trace.json()["spans"].as_array().unwrap().len(), 1000);
+
+    let many = request_of((1..=400).map(|number| span(number, 1)).collect());
+    let analyzed = request(viewer.page, "POST", "/api/analyze", &[], many.as_bytes()).await.json();
+    assert_eq!(analyzed["traces"].as_array().unwrap().len(), 32);
+    assert_eq!(analyzed["problems"], json!(["32 of 400 traces are shown"]));
+}
+
 #[tokio::test]
 async fn spans_with_one_id_keep_their_own_attributes() {
     let viewer = Viewer::start().await;
@@ -131,7 +156,8 @@ async fn spans_with_one_id_keep_their_own_attributes() {
     assert_eq!(spans.iter().map(|span| &span["service"]).collect::<Vec<_>>(), ["client", "server"], "{trace}");
     for span in spans {
         assert_eq!(span["attributes"]["of"], span["service"], "{span}");
-        assert_eq!(span["resource"]["service.name"], span["service"], "{span}");
+        let source = &trace["sources"][usize::try_from(span["source"].as_u64().unwrap()).unwrap()];
+        assert_eq!(source["resource"]["service.name"], span["service"], "{span}");
     }
 }
 

@@ -23,6 +23,7 @@ function detail(depths) {
       certainty: "unknown",
       complete: true,
     },
+    sources: [],
     spans: depths.map((depth, i) => ({
       span_id: `s${i}`,
       parent_span_id: null,

@@ -14,11 +14,13 @@
 /**
  * @typedef {{
  *   span_id: string, parent_span_id: string | null, service: string, name: string, kind: string, start_offset: number, duration: number,
- *   error: boolean, status_message?: string, depth: number, attributes?: Attributes, resource?: Attributes,
- *   scope?: { name?: string, version?: string } | null, events?: { name: string, offset: number, attributes?: Attributes }[],
+ *   error: boolean, status_message?: string, depth: number, attributes?: Attributes, source?: number | null,
+ *   events?: { name: string, offset: number, attributes?: Attributes }[],
  *   links?: { trace_id: string, span_id: string, attributes?: Attributes }[]
  * }} Span
  */
+
+/** @typedef {{ resource: Attributes, scope: { name?: string, version?: string } | null }} Source Where spans come from: many have one. */
 
 /** @typedef {{ span_id: string, start_offset: number, duration: number }} Segment */
 
@@ -33,7 +35,7 @@
 
 /**
  * @typedef {{
- *   trace: TraceSummary, spans: Span[], critical_path: Segment[], fan_outs: FanOut[], problems: string[], verdict: string[]
+ *   trace: TraceSummary, spans: Span[], sources: Source[], critical_path: Segment[], fan_outs: FanOut[], problems: string[], verdict: string[]
  * }} TraceDetail
  */
 

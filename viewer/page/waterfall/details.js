@@ -20,6 +20,7 @@ const MAX_TEXT = 2000;
  */
 export function detailsOf(model, i, { close, show }) {
   const span = model.spans[i];
+  const source = model.detail.sources[span.source ?? -1];
   const turn = model.turns.get(i);
   const fanOut = model.byParent.get(i);
   const critical = (model.critical.get(i) ?? []).reduce((sum, segment) => sum + segment.duration, 0);
@@ -141,7 +142,7 @@ export function detailsOf(model, i, { close, show }) {
             ),
           ),
         ),
-      attributes("Resource", span.resource),
+      attributes("Resource", source?.resource),
       section(
         "Identity",
         table({
@@ -149,7 +150,7 @@ export function detailsOf(model, i, { close, show }) {
           "span id": span.span_id,
           parent: span.parent_span_id ?? "none",
           level: span.depth + 1,
-          ...(span.scope?.name ? { "instrumented by": `${span.scope.name} ${span.scope.version ?? ""}`.trim() } : {}),
+          ...(source?.scope?.name ? { "instrumented by": `${source.scope.name} ${source.scope.version ?? ""}`.trim() } : {}),
         }),
       ),
     ),

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use overlap::{SpanIndex, Trace, hex};
+use prost::Message;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -31,10 +32,17 @@ pub(super) struct SpanDocument {
     status_message: String,
     depth: usize,
     attributes: Map<String, Value>,
-    resource: Map<String, Value>,
-    scope: Option<Value>,
+    /// Its place in the trace's sources.
+    source: Option<usize>,
     events: Vec<Value>,
     links: Vec<Value>,
+}
+
+/// Where spans come from: what many share, once.
+#[derive(Debug, Serialize)]
+pub(super) struct SourceDocument {
+    resource: Map<String, Value>,
+    scope: Option<Value>,
 }
 
 /// Where a span comes from.
@@ -42,6 +50,8 @@ pub(super) struct SpanDocument {
 pub(super) struct Origin<'a> {
     pub(super) resource: Option<&'a Resource>,
     pub(super) scope: Option<&'a InstrumentationScope>,
+    /// The number of the two.
+    pub(super) source: usize,
     pub(super) span: &'a Span,
 }
 
@@ -52,16 +62,40 @@ impl Origin<'_> {
     pub(super) fn service(&self) -> &str {
         self.resource.map_or(UNKNOWN_SERVICE, service_name)
     }
+
+    /// Returns how many bytes its resource and scope have when they are encoded.
+    pub(super) fn source_len(&self) -> usize {
+        self.resource.map_or(0, Message::encoded_len) + self.scope.map_or(0, Message::encoded_len)
+    }
+}
+
+// === impl SourceDocument ===
+
+impl SourceDocument {
+    pub(super) fn new(origin: &Origin<'_>) -> Self {
+        let named = origin.scope.filter(|scope| !scope.name.is_empty());
+        Self {
+            resource: attributes(origin.resource.map_or(&[], |resource| &resource.attributes)),
+            scope: named.map(
+                |scope| json!({"name": scope.name, "version": scope.version, "attributes": attributes(&scope.attributes)}),
+            ),
+        }
+    }
 }
 
 // === impl SpanDocument ===
 
 impl SpanDocument {
-    /// Returns the document of a span. `start` is when the trace starts.
-    pub(super) fn new(trace: &Trace, index: SpanIndex, origin: Option<&Origin<'_>>, start: u64) -> Self {
+    /// Returns the document of a span, whose resource and scope are at `source` of the trace's. `start` is when the trace
+    /// starts.
+    pub(super) fn new(
+        trace: &Trace,
+        index: SpanIndex,
+        message: Option<&Span>,
+        source: Option<usize>,
+        start: u64,
+    ) -> Self {
         let span = trace.span(index);
-        let message = origin.map(|origin| origin.span);
-        let resource = origin.and_then(|origin| origin.resource);
         let parent = trace.parent(index).map(|parent| trace.span(parent).span_id.to_string());
         let events = message.map_or(&[][..], |message| &message.events);
         // The trace may have moved the span, for a clock that differs: its events move with it.
@@ -82,10 +116,7 @@ impl SpanDocument {
                 .unwrap_or_default(),
             depth: trace.depth(index),
             attributes: attributes(message.map_or(&[], |message| &message.attributes)),
-            resource: attributes(resource.map_or(&[], |resource| &resource.attributes)),
-            scope: origin.and_then(|origin| origin.scope).filter(|scope| !scope.name.is_empty()).map(
-                |scope| json!({"name": scope.name, "version": scope.version, "attributes": attributes(&scope.attributes)}),
-            ),
+            source,
             events: events
                 .iter()
                 .map(|event| {

@@ -15,7 +15,7 @@ use crate::{
     api::{
         Context,
         respond::ApiError,
-        span::{Origin, SpanDocument},
+        span::{Origin, SourceDocument, SpanDocument},
         traces::{Summary, nanos},
     },
     body::{Body, full},
@@ -30,6 +30,11 @@ pub(crate) struct TraceDocument {
     trace: Summary,
     /// Depth first.
     spans: Vec<SpanDocument>,
+    /// The resources and scopes of the spans.
+    sources: Vec<SourceDocument>,
+    /// How many bytes these have when they are encoded.
+    #[serde(skip)]
+    pub(super) source_bytes: usize,
     critical_path: Vec<SegmentDocument>,
     fan_outs: Vec<FanOutDocument>,
     problems: Vec<String>,
@@ -72,14 +77,14 @@ struct SequenceDocument {
     sentence: String,
 }
 
-/// Where spans come from, by their ids.
-struct Origins<'a>(HashMap<SpanId, Vec<Origin<'a>>>);
+/// Where spans come from, by their traces and ids.
+pub(super) struct Origins<'a>(HashMap<(TraceId, SpanId), Vec<Origin<'a>>>);
 
 /// Returns the document of `/api/traces/{id}`.
 pub(super) fn document(context: &Context, id: &str) -> Result<TraceDocument, ApiError> {
     let (id, spans) = find(context, id)?;
     let analysed = context.analyst.analyse(id, &spans);
-    Ok(TraceDocument::new(&analysed, &spans, MAX_SHOWN))
+    Ok(TraceDocument::new(&analysed, &Origins::of(&spans), MAX_SHOWN))
 }
 
 /// Returns the trace as OTLP JSON, to be saved.
@@ -104,13 +109,23 @@ fn find(context: &Context, id: &str) -> Result<([u8; 16], Vec<ResourceSpans>), A
 // === impl TraceDocument ===
 
 impl TraceDocument {
-    /// Returns the document of a trace that was made of these spans, with at most so many of them.
-    pub(super) fn new(analysed: &Analysed, spans: &[ResourceSpans], max: usize) -> Self {
+    /// Returns the document of a trace whose spans come from these origins, with at most so many of them.
+    pub(super) fn new(analysed: &Analysed, origins: &Origins<'_>, max: usize) -> Self {
         let Analysed { trace, analysis } = analysed;
         let (start, _) = trace.bounds();
-        let origins = Origins::of(spans);
-        let shown = trace.indices().take(max);
-        let documents = shown.map(|index| SpanDocument::new(trace, index, origins.find(trace.span(index)), start));
+        let (mut sources, mut source_bytes, mut places) = (Vec::new(), 0, HashMap::new());
+        let mut documents = Vec::new();
+        for index in trace.indices().take(max) {
+            let origin = origins.find(trace.span(index));
+            let source = origin.map(|origin| {
+                *places.entry(origin.source).or_insert_with(|| {
+                    sources.push(SourceDocument::new(origin));
+                    source_bytes += origin.source_len();
+                    sources.len() - 1
+                })
+            });
+            documents.push(SpanDocument::new(trace, index, origin.map(|origin| origin.span), source, start));
+        }
         let mut problems: Vec<String> = trace.problems().iter().map(ToString::to_string).collect();
         if trace.spans().len() > max {
             let all = text::number(trace.spans().len() as u64);
@@ -121,7 +136,9 @@ impl TraceDocument {
         let fan_outs = analysis.fan_outs().iter().filter(|fan_out| is_shown(fan_out.parent));
         Self {
             trace: Summary::of(analysed),
-            spans: documents.collect(),
+            spans: documents,
+            sources,
+            source_bytes,
             critical_path: segments
                 .map(|segment| SegmentDocument {
                     span_id: trace.span(segment.span).span_id.to_string(),
@@ -139,15 +156,15 @@ impl TraceDocument {
 // === impl Origins ===
 
 impl<'a> Origins<'a> {
-    fn of(spans: &'a [ResourceSpans]) -> Self {
-        let mut origins: HashMap<SpanId, Vec<Origin<'a>>> = HashMap::new();
-        for group in spans {
-            for scope in &group.scope_spans {
-                for span in &scope.spans {
-                    let id = SpanId(span.span_id.as_slice().try_into().unwrap_or_default());
-                    let origin = Origin { resource: group.resource.as_ref(), scope: scope.scope.as_ref(), span };
-                    origins.entry(id).or_default().push(origin);
-                }
+    pub(super) fn of(spans: &'a [ResourceSpans]) -> Self {
+        let mut origins: HashMap<_, Vec<Origin<'a>>> = HashMap::new();
+        let scopes = spans.iter().flat_map(|group| group.scope_spans.iter().map(move |scope| (group, scope)));
+        for (source, (group, scope)) in scopes.enumerate() {
+            let (resource, scope, spans) = (group.resource.as_ref(), scope.scope.as_ref(), &scope.spans);
+            for span in spans {
+                let trace_id = TraceId(span.trace_id.as_slice().try_into().unwrap_or_default());
+                let id = SpanId(span.span_id.as_slice().try_into().unwrap_or_default());
+                origins.entry((trace_id, id)).or_default().push(Origin { resource, scope, source, span });
             }
         }
         Self(origins)
@@ -156,7 +173,7 @@ impl<'a> Origins<'a> {
     /// Returns where a span comes from. Several may have its id, and a server's span that had its client's has got another
     /// one, with the client's as its parent.
     fn find(&self, span: &Span) -> Option<&Origin<'a>> {
-        let with_id = |id| self.0.get(&id).map_or(&[][..], Vec::as_slice);
+        let with_id = |id| self.0.get(&(span.trace_id, id)).map_or(&[][..], Vec::as_slice);
         let (own, of_parent) = (with_id(span.span_id), span.parent.map_or(&[][..], with_id));
         let is_it = |origin: &&Origin<'a>| {
             let message = origin.span;
@@ -166,8 +183,7 @@ impl<'a> Origins<'a> {
                 && origin.service() == &*span.service
                 && duration == span.nanos()
         };
-        let candidates = own.iter().chain(of_parent).chain(with_id(SpanId([0; 8])));
-        candidates.into_iter().find(is_it).or(own.first())
+        own.iter().chain(of_parent).find(is_it).or(own.first())
     }
 }
 
