@@ -11,7 +11,7 @@ use e2e::{
 };
 use fanout_proto::gateway::v1::{FailurePolicy, FanOutReport, GetHomeCountryRequest, GetProfileRequest, Strategy};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use overlap::{Analysis, Certainty, Evidence, FanOut, Reason, Trace, TraceId, split, text};
+use overlap::{Analysis, Certainty, Evidence, FanOut, Reason, SpanId, Trace, TraceId, split, text};
 use tonic::Request;
 use trace_formats::to_overlap;
 
@@ -23,11 +23,21 @@ const LIST_COUNTRIES: &str = "fanout.country.v1.CountryService/ListCountries";
 
 const STRATEGIES: [Strategy; 3] = [Strategy::Sequential, Strategy::Concurrent, Strategy::Spawned];
 
+/// How long each call takes at least.
+const DELAY: Duration = Duration::from_millis(200);
+
+/// By how much the spans may differ from the report at most. A figure that is another one's differs by a [`DELAY`].
+const MAX_MARGIN: Duration = Duration::from_millis(100);
+
 /// How the calls of a fan-out ran.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ran {
     InTurn,
     Together,
+}
+
+fn start(collector: &Collector) -> Up {
+    Up::start_with(&["--delay", &format!("{}ms", DELAY.as_millis())], &collector.env())
 }
 
 /// Returns the trace of a request once it has these spans.
@@ -55,7 +65,7 @@ fn two_calls(root: &'static str, country: &'static str) -> [ExpectedSpan; 7] {
 /// The report times a call from its first poll to its end, and a span times an attempt. Both are within `fan_out`, so the
 /// report can have no more on top than the time of that span in which the call's spans did not run. What a span may have on
 /// top is at the wire: the time in which an attempt was sent, read and answered, which is the client's span without the
-/// server's.
+/// server's. It is never more than [`MAX_MARGIN`], with which everything would agree.
 fn margin(trace: &Trace, fan_out: &FanOut, ran: Ran) -> Duration {
     let outer = trace.span(fan_out.parent).duration();
     let around = match ran {
@@ -67,7 +77,7 @@ fn margin(trace: &Trace, fan_out: &FanOut, ran: Ran) -> Duration {
         let servers = trace.children(client).iter().map(|server| trace.span(*server).duration());
         trace.span(client).duration().saturating_sub(servers.sum())
     });
-    around + on_the_wire.sum::<Duration>()
+    (around + on_the_wire.sum::<Duration>()).min(MAX_MARGIN)
 }
 
 /// Returns the figures of the gateway's `fan_out`, which are those of its report.
@@ -91,7 +101,7 @@ fn agreed<'a>(analysis: &'a Analysis, trace: &Trace, report: &FanOutReport, ran:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_analysis_agrees_with_the_gateways_report() {
     let collector = Collector::start().await;
-    let up = Up::start_with(&["--delay", "100ms"], &collector.env());
+    let up = start(&collector);
     let mut gateway = up.gateway().await;
     let policy = FailurePolicy::FailFast.into();
     let mut evidence = Evidence::default();
@@ -124,7 +134,7 @@ async fn the_analysis_agrees_with_the_gateways_report() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chain_is_known_from_its_span() {
     let collector = Collector::start().await;
-    let up = Up::start_with(&["--delay", "100ms"], &collector.env());
+    let up = start(&collector);
     let mut gateway = up.gateway().await;
     for strategy in STRATEGIES {
         let (user_id, failure_policy) = ("ada".to_owned(), FailurePolicy::FailFast.into());
@@ -142,7 +152,7 @@ async fn a_chain_is_known_from_its_span() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_attempts_are_one_call() {
     let collector = Collector::start().await;
-    let up = Up::start_with(&["--delay", "100ms"], &collector.env());
+    let up = start(&collector);
     let (user_id, failure_policy) = ("ada".to_owned(), FailurePolicy::BestEffort.into());
     let request = GetProfileRequest { user_id, strategy: Strategy::Sequential.into(), failure_policy };
     let mut request = Request::new(request);
@@ -161,4 +171,33 @@ async fn all_attempts_are_one_call() {
     let fan_out = agreed(&analysis, &trace, &report, Ran::InTurn);
     assert_eq!(fan_out.calls.len(), 2);
     assert_eq!(fan_out.sequences[0].repeated, None);
+}
+
+#[test]
+fn spans_that_leave_much_time_do_not_agree_with_everything() {
+    let span = |number: u8, parent: Option<u8>, kind, end_ms: u64| overlap::Span {
+        trace_id: TraceId([1; 16]),
+        span_id: SpanId([number; 8]),
+        parent: parent.map(|parent| SpanId([parent; 8])),
+        kind,
+        service: "gateway".into(),
+        name: "call".into(),
+        start: 0,
+        end: end_ms * 1_000_000,
+        error: false,
+        attributes: Vec::new(),
+        links: Vec::new(),
+    };
+    let margin_of = |outer, client, server| {
+        let (outer, client) =
+            (span(1, None, overlap::SpanKind::Internal, outer), span(2, Some(1), overlap::SpanKind::Client, client));
+        let server = span(3, Some(2), overlap::SpanKind::Server, server);
+        let trace = Trace::new(TraceId([1; 16]), vec![outer, client, server]);
+        let analysis = Analysis::of(&trace, &Evidence::default());
+        margin(&trace, &analysis.fan_outs()[0], Ran::InTurn)
+    };
+    assert_eq!(margin_of(207, 205, 201), Duration::from_millis(2 + 4));
+    assert_eq!(margin_of(900, 205, 201), MAX_MARGIN);
+    assert_eq!(margin_of(900, 900, 201), MAX_MARGIN);
+    assert!(MAX_MARGIN < DELAY);
 }
