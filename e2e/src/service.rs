@@ -1,7 +1,6 @@
 //! One service as a process.
 
 use std::{
-    fs,
     process::Command,
     sync::{
         Arc, Mutex,
@@ -10,6 +9,7 @@ use std::{
     },
 };
 
+use process_usage::ProcessUsage;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -131,24 +131,21 @@ impl Service {
     /// Returns an amount of memory from its `/proc/PID/status` in KiB, such as `VmRSS`: what it has, or `VmHWM`: what it
     /// had at most.
     pub fn memory(&self, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        self.usage().status(name).unwrap()
     }
 
     /// Forgets how much memory it had at most: `VmHWM` is what it has from now on.
     pub fn forget_peak_memory(&self) {
-        fs::write(format!("/proc/{}/clear_refs", self.process.pid()), "5").unwrap();
+        self.usage().forget_peak().unwrap();
     }
 
     /// Returns how many seconds of processor time it has used, from `/proc/PID/stat`.
     pub fn processor_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.pid())).unwrap();
-        // After the name, which may contain spaces, come the fields from the third on; user and system time are the 14th
-        // and the 15th.
-        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11).take(2);
-        let ticks: u32 = fields.map(|ticks| ticks.parse::<u32>().unwrap()).sum();
-        f64::from(ticks) / f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap())
+        self.usage().processor_time().unwrap().total().as_secs_f64()
+    }
+
+    fn usage(&self) -> ProcessUsage {
+        ProcessUsage::of(self.process.pid().as_raw_nonzero().get().unsigned_abs())
     }
 
     /// Returns how many requests it has finished, according to the log lines read so far.

@@ -9,11 +9,9 @@
 //! * [`rival`]: the channels. The only place to change for another one.
 //! * [`replica`]: a server process that can be killed or stopped.
 //! * [`server`], [`proxy`]: what runs in that process.
-//! * [`memory`]: the memory of this process.
 
 mod fault;
 mod load;
-mod memory;
 mod proxy;
 mod replica;
 mod rival;

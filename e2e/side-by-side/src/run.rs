@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use process_usage::ProcessUsage;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -9,7 +10,6 @@ use crate::{
     BoxError,
     fault::Fault,
     load::{self, Call},
-    memory,
     replica::Replica,
     rival::{BoxChannel, Rival},
 };
@@ -47,7 +47,8 @@ pub(crate) async fn run(rival: Rival, fault: Fault, quick: bool) -> Result<RunRe
     let channel = rival.connect(&endpoints)?;
     warm_up(&channel).await?;
 
-    let before = memory::resident()?;
+    let usage = ProcessUsage::of_this();
+    let before = usage.memory()?;
     let start = Instant::now();
     let outcomes = fault.run(&channel, &replicas, quick).await?;
     let milliseconds = |share| outcomes.quantile(share).as_secs_f64() * 1e3;
@@ -59,7 +60,7 @@ pub(crate) async fn run(rival: Rival, fault: Fault, quick: bool) -> Result<RunRe
         p50_ms: milliseconds(0.5),
         p99_ms: milliseconds(0.99),
         p999_ms: milliseconds(0.999),
-        memory_kib: memory::peak()?.saturating_sub(before),
+        memory_kib: usage.peak_memory()?.saturating_sub(before),
         seconds: start.elapsed().as_secs_f64(),
         failures: outcomes.failures,
     })
