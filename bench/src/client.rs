@@ -1,27 +1,24 @@
 //! A client that does as little as can be, so that the machine is left to what is measured: requests are ready-made, and
-//! of replies only what shows that they are answers is read, which is status and length.
+//! of replies only what shows that they are answers is read, which is their status and their shape.
 
 use std::io;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use h2::{RecvStream, client::SendRequest};
+use http::{HeaderMap, Method, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::{
-    BoxError,
+    BoxError, reply,
     request::{Request, TIMEOUT},
 };
 
 /// What the client lets a server send at once.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 24;
-
-/// A length-prefixed message has this before it.
-const PREFIX: usize = 5;
 
 /// A connection.
 #[derive(Debug)]
@@ -66,20 +63,56 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns an error if the reply is no answer: its status is another than OK, it is too short, or it does not end.
+    /// Returns an error if the reply is no answer: its status is another than OK, its shape is wrong, or it does not end.
     pub(crate) async fn call(&mut self, request: &Request, authority: &str) -> Result<usize, BoxError> {
-        let length = match self {
-            Self::Grpc(client) => grpc(client, request, authority).await?,
-            Self::Http(client) => http(client, request, authority).await?,
-        };
-        if length < request.at_least {
-            return Err(format!("a reply of {length} bytes, which has {} at least", request.at_least).into());
+        Ok(request.shape.check(&self.body(request, authority).await?)?)
+    }
+
+    /// Makes a request. Returns the message of the reply.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the reply is no answer, or has not one message.
+    pub(crate) async fn message(&mut self, request: &Request, authority: &str) -> Result<Bytes, BoxError> {
+        let body = Bytes::from(self.body(request, authority).await?);
+        request.shape.check(&body)?;
+        Ok(reply::only_message(&body).ok_or("a reply of several messages")?)
+    }
+
+    async fn body(&mut self, request: &Request, authority: &str) -> Result<Vec<u8>, BoxError> {
+        match self {
+            Self::Grpc(client) => grpc(client, request, authority).await,
+            Self::Http(client) => http(client, request, authority).await,
         }
-        Ok(length)
+    }
+
+    /// Waits until the whole server serves, with one call however long it takes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it has no health service, or if the connection ends.
+    pub(crate) async fn until_serving(&self, authority: &str) -> Result<(), BoxError> {
+        let Self::Grpc(client) = self else { return Err("only gRPC has a health service".into()) };
+        let mut reply = send(client, &Request::watch_health(), authority).await?.into_body();
+        let mut read = Vec::new();
+        while let Some(part) = reply.data().await {
+            let part = part?;
+            reply.flow_control().release_capacity(part.len())?;
+            read.extend_from_slice(&part);
+            // A health that is SERVING: `status: 1`.
+            if reply::messages(&read).is_some_and(|messages| messages.last() == Some(&&[8, 1][..])) {
+                return Ok(());
+            }
+        }
+        Err(format!("{authority} does not say when it serves").into())
     }
 }
 
-async fn grpc(client: &SendRequest<Bytes>, request: &Request, authority: &str) -> Result<usize, BoxError> {
+async fn send(
+    client: &SendRequest<Bytes>,
+    request: &Request,
+    authority: &str,
+) -> Result<Response<RecvStream>, BoxError> {
     let mut client = client.clone().ready().await?;
     let headers = http::Request::builder()
         .method(Method::POST)
@@ -98,16 +131,20 @@ async fn grpc(client: &SendRequest<Bytes>, request: &Request, authority: &str) -
     if reply.headers().contains_key("grpc-status") {
         return Err(failure(reply.headers()));
     }
-    let mut reply = reply.into_body();
-    let mut length = 0;
+    Ok(reply)
+}
+
+async fn grpc(client: &SendRequest<Bytes>, request: &Request, authority: &str) -> Result<Vec<u8>, BoxError> {
+    let mut reply = send(client, request, authority).await?.into_body();
+    let mut read = Vec::new();
     while let Some(part) = reply.data().await {
         let part = part?;
-        length += part.len();
         reply.flow_control().release_capacity(part.len())?;
+        read.extend_from_slice(&part);
     }
     let trailers = reply.trailers().await?.ok_or("a reply without trailers")?;
     match trailers.get("grpc-status").map(http::HeaderValue::as_bytes) {
-        Some(b"0") => Ok(length.saturating_sub(PREFIX)),
+        Some(b"0") => Ok(read),
         _ => Err(failure(&trailers)),
     }
 }
@@ -121,12 +158,12 @@ async fn http(
     client: &mut http1::SendRequest<Empty<Bytes>>,
     request: &Request,
     authority: &str,
-) -> Result<usize, BoxError> {
+) -> Result<Vec<u8>, BoxError> {
     client.ready().await?;
     let get = http::Request::get(request.path).header(header::HOST, authority).body(Empty::new())?;
     let reply = client.send_request(get).await?;
     if reply.status() != StatusCode::OK {
         return Err(format!("HTTP status {}", reply.status()).into());
     }
-    Ok(reply.into_body().collect().await.map_err(io::Error::other)?.to_bytes().len())
+    Ok(reply.into_body().collect().await.map_err(io::Error::other)?.to_bytes().into())
 }

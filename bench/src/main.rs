@@ -3,58 +3,60 @@
 //! # Layout
 //!
 //! * [`scenario`]: what is compared with what; [`subject`]: how each program is started and what it is asked.
-//! * [`run`]: round after round; [`load`]: a closed loop on one of them; [`client`]: a connection; [`request`]: the bytes.
-//! * [`process`]: a process, and what it has used.
+//! * [`services`]: the backends of a scenario. [`process`]: a process that is measured.
+//! * [`run`]: round after round; [`load`]: a closed loop on one of them; [`client`]: a connection; [`request`]: the bytes;
+//!   [`reply`]: what counts as an answer.
 //! * [`sample`], [`summary`], [`table`]: one measurement; medians, spreads and ratios; Markdown.
-//! * [`memory`]: what requests in flight take. [`cost`]: what an aggregate costs, counted.
-//! * [`plot`], [`document`]: the picture, and the document that has it.
+//! * [`memory`]: what requests in flight take, with [`held_backends`]. [`syscalls`]: what is asked of the kernel. [`cost`]:
+//!   what an aggregate costs, counted.
+//! * [`report`], [`document`], [`plot`]: what is written, and where; the picture.
 //! * [`plain_tonic`]: a peer; [`collector`]: an OTLP receiver.
 
 mod client;
 mod collector;
 mod cost;
 mod document;
+mod held_backends;
 mod load;
 mod memory;
 mod plain_tonic;
 mod plot;
 mod process;
+mod reply;
+mod report;
 mod request;
 mod run;
 mod sample;
 mod scenario;
+mod services;
 mod subject;
 mod summary;
+mod syscalls;
 mod table;
 
 use std::{
-    env,
     error::Error,
-    fs,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::ExitCode,
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum as _};
-use tokio::{
-    runtime,
-    time::{Instant, sleep},
-};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum as _, error::ErrorKind};
+use serde_json::json;
+use tokio::runtime;
 
 use crate::{
-    client::Client,
     collector::CollectorArgs,
     plain_tonic::PlainTonicArgs,
-    process::Process,
-    request::{Lengths, Request},
+    report::{Outcome, Report},
     run::Effort,
     scenario::Scenario,
-    subject::{Setup, free_address},
+    services::{Services, first},
 };
 
-/// How long a service may take until it serves.
-const START: Duration = Duration::from_secs(10);
+/// What is written into the documents is measured at least so often, and so long.
+const ROUNDS: u8 = 5;
+const SECONDS: u8 = 1;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -81,10 +83,10 @@ struct RunArgs {
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
     /// How often each is measured
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(long, default_value_t = ROUNDS, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
-    /// How many seconds each time
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    /// How many seconds each time, at least
+    #[arg(long, default_value_t = SECONDS, value_parser = clap::value_parser!(u8).range(1..))]
     seconds: u8,
     /// Where the peers are and what they need, as `bench/run` sets up
     #[arg(long, default_value = "target/bench")]
@@ -95,8 +97,9 @@ struct RunArgs {
     /// A file with the last landed figures of `cost`: more than 3 % more is an error
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
-    /// Writes what is measured into `docs/performance.md`, and the picture and all samples beside it
-    #[arg(long)]
+    /// Writes what is measured into `docs/performance.md`, and the picture and all samples beside it, as each comparison
+    /// ends
+    #[arg(long, conflicts_with = "before")]
     write: bool,
     /// A file for all samples and rows, as JSON
     #[arg(long, value_name = "FILE")]
@@ -105,6 +108,9 @@ struct RunArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(wrong) = cli.args.check() {
+        Cli::command().error(ErrorKind::ArgumentConflict, wrong).exit();
+    }
     let done = match cli.program {
         // As `#[tokio::main]` has it.
         Some(Program::PlainTonic(args)) => block_on(runtime::Builder::new_multi_thread(), plain_tonic::serve(args)),
@@ -129,109 +135,136 @@ fn block_on(
 }
 
 async fn measure(args: RunArgs) -> Result<(), BoxError> {
-    let mut scenarios = args.scenarios.clone();
-    if scenarios.is_empty() {
-        scenarios = Scenario::value_variants().to_vec();
-        scenarios.retain(|scenario| *scenario != Scenario::Before || args.before.is_some());
-    }
-    let effort = Effort { rounds: args.rounds.into(), time: Duration::from_secs(args.seconds.into()) };
-    let directory = args.tools.join("run");
-    fs::create_dir_all(&directory)?;
-    let (mut samples, mut memory, mut cost) = (Vec::new(), Vec::new(), None);
-    let mut tables: Vec<(Scenario, String)> = Vec::new();
-    for scenario in &scenarios {
-        if *scenario == Scenario::Memory {
-            let (setup, _services) = start_services(&args, &directory, memory::DELAY).await?;
-            memory = memory::measure(&setup).await?;
-            tables.push((*scenario, memory::markdown(&memory)));
-            println!("{}", tables[tables.len() - 1].1);
-            continue;
-        }
-        let (setup, _services) = start_services(&args, &directory, "0").await?;
-        if *scenario == Scenario::Cost {
-            let counted = cost::measure(&setup).await?;
-            tables.push((*scenario, cost::markdown(counted)));
-            println!("{}", tables[tables.len() - 1].1);
-            args.check.iter().try_for_each(|landed| cost::check(counted, landed))?;
-            cost = Some(counted);
-            continue;
-        }
-        samples.extend(run::run(*scenario, &setup, effort).await?);
-        tables.push((*scenario, table::markdown(*scenario, &summary::summarize(&samples))));
-        println!("{}", tables[tables.len() - 1].1);
-    }
-    let rows = summary::summarize(&samples);
-    let all = serde_json::json!({
-        "rounds": effort.rounds, "seconds": args.seconds, "rows": rows, "memory": memory, "cost": cost, "samples": samples,
-    });
-    let write = |path: &Path, text: &str| fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()));
-    if let Some(path) = &args.json {
-        write(path, &format!("{all:#}\n"))?;
-    }
-    if args.write {
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs");
-        let path = docs.join("performance.md");
-        let mut text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        for (scenario, table) in &tables {
-            text = document::replace(&text, &scenario.name(), table)?;
-        }
-        write(&path, &text)?;
-        write(&docs.join("performance.json"), &format!("{all}\n"))?;
-        if scenarios.contains(&Scenario::Peers) {
-            write(&docs.join("performance.svg"), &plot::svg(&rows, 128))?;
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs");
+    let mut report = Report::new(args.write.then_some(docs), args.json.clone());
+    let mut failed = Vec::new();
+    for scenario in args.scenarios() {
+        match outcome(scenario, &args, &mut failed).await {
+            Ok(Some(outcome)) => report.add(scenario, outcome)?,
+            Ok(None) => {}
+            // The others are measured all the same.
+            Err(error) => {
+                eprintln!("{}: {error}", scenario.name());
+                failed.push(format!("{}: {error}", scenario.name()));
+            }
         }
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n       ").into()) }
 }
 
-/// Starts the backends, which answer after this time, and a collector.
-async fn start_services(args: &RunArgs, directory: &Path, delay: &str) -> Result<(Setup, [Process; 3]), BoxError> {
-    let this = env::current_exe()?;
-    let fanout = this.with_file_name("fanout");
-    if !fanout.exists() {
-        return Err(format!("there is no {}: build it as bench/run does", fanout.display()).into());
-    }
-    let mut setup = Setup {
-        fanout,
-        before: args.before.clone(),
-        tools: args.tools.clone(),
-        sources: Path::new(env!("CARGO_MANIFEST_DIR")).join("peers"),
-        user_service: free_address()?,
-        country_service: free_address()?,
-        collector: free_address()?,
-        lengths: Lengths { user: 0, countries: 0 },
-        directory: directory.to_owned(),
+/// Measures a scenario. None if it is skipped. Measurements that are not valid are added to `failed`.
+async fn outcome(scenario: Scenario, args: &RunArgs, failed: &mut Vec<String>) -> Result<Option<Outcome>, BoxError> {
+    let services = Services::start(scenario, &args.tools, args.before.as_ref()).await?;
+    let (setup, effort) = (&services.setup, args.effort());
+    let (text, json) = match scenario {
+        Scenario::Memory => {
+            let memory = memory::measure(setup).await?;
+            (memory::markdown(&memory), json!({ "rows": memory }))
+        }
+        Scenario::Cost => {
+            // Only what is compared, if it is.
+            let rows = cost::measure(setup, args.check.is_none()).await?;
+            if let Some(Err(error)) = args.check.as_ref().map(|landed| cost::check(rows[0].cost, landed)) {
+                failed.push(error.to_string());
+            }
+            (cost::markdown(&rows), json!({ "rows": rows }))
+        }
+        Scenario::Syscalls => {
+            let Some(rows) = syscalls::measure(setup, effort.time).await? else {
+                eprintln!("skipped: syscalls: neither perf nor strace can count here");
+                return Ok(None);
+            };
+            (syscalls::markdown(&rows), json!({ "rows": rows }))
+        }
+        _ => {
+            let samples = run::run(scenario, setup, effort).await?;
+            let rows = summary::summarize(&samples.all);
+            let skipped = match samples.skipped.join(", ") {
+                names if names.is_empty() => names,
+                names => format!("Not measured, because it could not be started: {names}.\n"),
+            };
+            let text = table::markdown(scenario, &rows, effort) + &skipped;
+            failed.extend(samples.invalid.iter().map(|what| format!("{}: {what}", scenario.name())));
+            let json = json!({
+                "rounds": effort.rounds, "seconds": args.seconds, "skipped": samples.skipped, "invalid": samples.invalid,
+                "rows": rows, "samples": samples.all,
+            });
+            let picture = if scenario == Scenario::Peers { plot::svg(&rows, 128) } else { None };
+            if scenario == Scenario::Peers && picture.is_none() {
+                eprintln!("no picture: plain tonic, which it compares with, was not measured");
+            }
+            return Ok(Some(Outcome { text, json, picture }));
+        }
     };
-    let log = |name: &str| setup.directory.join(format!("{name}.log"));
-    let database = setup.directory.join("users.db");
-    let mut users = setup.service("user-service", &setup.user_service, "off");
-    users.args(["--delay", delay, "--seed", "--database"]).arg(format!("sqlite:{}", database.display()));
-    let mut countries = setup.service("country-service", &setup.country_service, "off");
-    countries.args(["--delay", delay]);
-    let mut collector = Command::new(&this);
-    collector.args(["collector", "--listen", &setup.collector]);
-    let services = [
-        Process::start(users, &setup.user_service, &log("user-service"))?,
-        Process::start(countries, &setup.country_service, &log("country-service"))?,
-        Process::start(collector, &setup.collector, &log("collector"))?,
-    ];
-    setup.lengths = Lengths {
-        user: first(&setup.user_service, &Request::user(1)).await?,
-        countries: first(&setup.country_service, &Request::countries(1)).await?,
-    };
-    Ok((setup, services))
+    Ok(Some(Outcome { text, json, picture: None }))
 }
 
-/// Makes a request to a service that has just started, which refuses requests until it serves. Returns how many bytes the
-/// messages of the reply have.
-async fn first(address: &str, request: &Request) -> Result<usize, BoxError> {
-    let mut client = Client::connect(address, request).await?;
-    let begun = Instant::now();
-    loop {
-        match client.call(request, address).await {
-            Err(error) if begun.elapsed() > START => return Err(format!("{address} does not serve: {error}").into()),
-            Err(_) => sleep(Duration::from_millis(10)).await,
-            Ok(length) => return Ok(length),
+// === impl RunArgs ===
+
+impl RunArgs {
+    fn scenarios(&self) -> Vec<Scenario> {
+        if !self.scenarios.is_empty() {
+            return self.scenarios.clone();
+        }
+        let mut all = Scenario::value_variants().to_vec();
+        all.retain(|scenario| *scenario != Scenario::Before || self.before.is_some());
+        all
+    }
+
+    fn effort(&self) -> Effort {
+        Effort { rounds: self.rounds.into(), time: Duration::from_secs(self.seconds.into()) }
+    }
+
+    /// Refuses what would be ignored, or found out at the end.
+    fn check(&self) -> Result<(), String> {
+        let scenarios = self.scenarios();
+        let has = |scenario| scenarios.contains(&scenario);
+        if self.check.is_some() && !has(Scenario::Cost) {
+            return Err("--check compares the figures of `cost`, which is not measured".into());
+        }
+        if has(Scenario::Before) != self.before.is_some() {
+            return Err("`before` and --before FILE need each other".into());
+        }
+        if self.write && self.check.is_some() {
+            return Err("with --check only a part of `cost` is measured: it cannot be written".into());
+        }
+        if self.write && (self.rounds < ROUNDS || self.seconds < SECONDS) {
+            return Err(format!("what is written is measured in {ROUNDS} rounds of {SECONDS} s at least"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        let check = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+            cli.args.check()
+        };
+        for right in [
+            "bench",
+            "bench --write",
+            "bench cost --check F",
+            "bench --check F",
+            "bench --before F",
+            "bench before --before F",
+        ] {
+            assert_eq!(check(right), Ok(()), "{right}");
+        }
+        for (wrong, word) in [
+            ("bench peers --check F", "`cost`"),
+            ("bench before", "--before FILE"),
+            ("bench peers --before F", "`before`"),
+            ("bench --write --before F", "cannot be used with"),
+            ("bench --write --rounds 4", "5 rounds"),
+            ("bench cost --write --check F", "part of `cost`"),
+        ] {
+            let error = check(wrong).unwrap_err();
+            assert!(error.contains(word), "{wrong}: {error}");
         }
     }
 }

@@ -1,26 +1,37 @@
-//! What requests in flight take, and what is given back: bursts of requests that wait for slow backends.
+//! What requests in flight take, and what is given back: bursts of requests, all of which wait at the backends at the same
+//! time, and are then answered at once.
 
 use std::{rc::Rc, time::Duration};
 
+use fanout_proto::{country::v1::ListCountriesResponse, user::v1::User};
 use futures::future::join_all;
+use prost::Message as _;
 use serde::Serialize;
-use tokio::{task::LocalSet, time::sleep};
+use tokio::{
+    task::LocalSet,
+    time::{sleep, timeout},
+};
 
 use crate::{
     BoxError,
+    client::Client,
+    held_backends::{HeldBackends, MAX_STREAMS},
     load::clients,
     process::Process,
+    reply::Shape,
     request::Request,
     subject::{FANOUT, PLAIN_TONIC, Setup, Subject, free_address},
 };
 
-const IN_FLIGHT: usize = 10_000;
 const BURSTS: usize = 3;
 
-/// How long the backends take: longer than it takes to send all requests.
-pub(crate) const DELAY: &str = "5s";
-/// When all of them wait.
-const WAITING: Duration = Duration::from_secs(4);
+/// What is measured, and how many requests are in flight. Plain tonic has one connection to each backend, and a call without
+/// a stream there does not arrive: as many as have one.
+const SUBJECTS: [(Subject, usize); 2] = [(FANOUT, 10_000), (PLAIN_TONIC, 1_000)];
+const _: () = assert!(SUBJECTS[1].1 < MAX_STREAMS as usize, "plain tonic's calls have streams");
+
+/// How long it may take until all calls wait: less than the requests' deadline.
+const ARRIVAL: Duration = Duration::from_secs(9);
 /// After it, what was taken should be given back.
 const REST: Duration = Duration::from_secs(10);
 
@@ -41,41 +52,65 @@ pub(crate) struct Memory {
     pub(crate) failed: usize,
 }
 
-/// Measures the gateway and plain tonic. `setup` names backends that take [`DELAY`].
+/// Measures the gateway and plain tonic. `setup` names the real backends, whose replies are taken.
 ///
 /// # Errors
 ///
-/// Returns an error if one of them does not start, or if it ends.
+/// Returns an error if one of them does not start, if its calls do not arrive, or if it ends.
 pub(crate) async fn measure(setup: &Setup) -> Result<Vec<Memory>, BoxError> {
+    let message = async |address: &str, request: Request| {
+        Client::connect(address, &request).await?.message(&request, address).await
+    };
+    let user = User::decode(message(&setup.user_service, Request::user(Shape::Any)).await?)?;
+    let countries =
+        ListCountriesResponse::decode(message(&setup.country_service, Request::countries(Shape::Any)).await?)?;
+    let backends = HeldBackends::start(user, countries).await?;
+    let mut setup = setup.clone();
+    setup.user_service.clone_from(&backends.address);
+    setup.country_service.clone_from(&backends.address);
     let mut all = Vec::new();
-    for subject in [FANOUT, PLAIN_TONIC] {
-        eprintln!("memory: {}, {BURSTS} bursts of {IN_FLIGHT} requests", subject.name);
-        all.push(LocalSet::new().run_until(measure_one(subject, setup)).await?);
+    for (subject, in_flight) in SUBJECTS {
+        eprintln!("memory: {}, {BURSTS} bursts of {in_flight} requests", subject.name);
+        let measured = LocalSet::new().run_until(measure_one(subject, in_flight, &setup, &backends)).await;
+        all.push(measured.map_err(|error| format!("{}: {error}", subject.name))?);
     }
     Ok(all)
 }
 
-async fn measure_one(subject: Subject, setup: &Setup) -> Result<Memory, BoxError> {
+async fn measure_one(
+    subject: Subject,
+    in_flight: usize,
+    setup: &Setup,
+    backends: &HeldBackends,
+) -> Result<Memory, BoxError> {
     let address = free_address()?;
-    let process = Process::start((subject.command)(setup, &address)?, &address, &setup.directory.join("memory.log"))?;
+    let command = (subject.command)(setup, &address)?;
+    let process = Process::start(command, &address, &setup.log(&format!("memory-{}", subject.name))).await?;
     let request = Rc::new((subject.request)(setup.lengths, 2));
-    // Its connections, and what is made by the first request, are there.
+    // Its connections, and what is made by the first requests, are there.
+    crate::first(&address, &request).await?;
     let mut failed = burst(&address, &request, 8).await?;
-    process.forget_peak()?;
-    let idle = process.memory()?;
+    process.usage().forget_peak()?;
+    let idle = process.usage().memory()?;
     let mut waiting = 0;
     for _ in 0..BURSTS {
+        backends.hold();
         let in_the_middle = async {
-            sleep(WAITING).await;
-            process.memory()
+            let all_wait = timeout(ARRIVAL, backends.until_waiting(in_flight)).await;
+            let arrived = backends.waiting();
+            let memory = process.usage().memory();
+            backends.release();
+            all_wait.map_err(|_| format!("{arrived} of {} calls wait after {} s", 2 * in_flight, ARRIVAL.as_secs()))?;
+            Ok::<_, BoxError>(memory?)
         };
-        let (burst, memory) = tokio::join!(burst(&address, &request, IN_FLIGHT), in_the_middle);
+        let (burst, memory) = tokio::join!(burst(&address, &request, in_flight), in_the_middle);
         failed += burst?;
         waiting = memory?;
     }
-    let peak = process.peak_memory()?;
+    let peak = process.usage().peak_memory()?;
     sleep(REST).await;
-    Ok(Memory { subject: subject.name, in_flight: IN_FLIGHT, idle, waiting, peak, after: process.memory()?, failed })
+    let after = process.usage().memory()?;
+    Ok(Memory { subject: subject.name, in_flight, idle, waiting, peak, after, failed })
 }
 
 /// Makes requests at once. Returns how many had no answer.
@@ -90,28 +125,29 @@ async fn burst(address: &str, request: &Rc<Request>, number: usize) -> Result<us
 
 /// Returns the table.
 pub(crate) fn markdown(all: &[Memory]) -> String {
+    let rest = REST.as_secs();
     let mut lines = vec![
         format!(
-            "| {IN_FLIGHT} in flight, {BURSTS} times | idle | waiting, a request | at the peak, a request | given back after {} s | no answer |",
-            REST.as_secs()
+            "| | in flight | idle | waiting, a request | at the peak, a request | given back after {rest} s | no answer |"
         ),
-        "|---|--:|--:|--:|--:|--:|".to_owned(),
+        "|---|--:|--:|--:|--:|--:|--:|".to_owned(),
     ];
     lines.extend(all.iter().map(|memory| {
-        let Memory { subject, idle, failed, .. } = memory;
+        let Memory { subject, in_flight, idle, waiting, peak, after, failed } = memory;
         let failed = if *failed == 0 { String::new() } else { failed.to_string() };
+        let a_request = |memory: u64| number(memory.saturating_sub(*idle)) / number(*in_flight as u64);
         format!(
-            "| {subject} | {:.1} MiB | {:.1} KiB | {:.1} KiB | {:.0} % | {failed} |",
-            kib(*idle) / 1024.0,
-            kib(memory.waiting - idle.min(&memory.waiting)) / kib(IN_FLIGHT as u64),
-            kib(memory.peak - idle.min(&memory.peak)) / kib(IN_FLIGHT as u64),
-            100.0 * kib(memory.peak.saturating_sub(memory.after)) / kib(memory.peak.saturating_sub(*idle).max(1)),
+            "| {subject} | {in_flight} | {:.1} MiB | {:.1} KiB | {:.1} KiB | {:.0} % | {failed} |",
+            number(*idle) / 1024.0,
+            a_request(*waiting),
+            a_request(*peak),
+            100.0 * number(peak.saturating_sub(*after)) / number(peak.saturating_sub(*idle).max(1)),
         )
     }));
-    lines.join("\n") + "\n"
+    format!("{}\n\n{BURSTS} bursts: waiting is in the last, when all calls are at the backends.\n", lines.join("\n"))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the memory of a process")]
-fn kib(kib: u64) -> f64 {
-    kib as f64
+#[expect(clippy::cast_precision_loss, reason = "the memory of a process, and a number of requests")]
+fn number(number: u64) -> f64 {
+    number as f64
 }

@@ -8,8 +8,10 @@ use fanout_proto::{
 };
 use prost::Message;
 
+use crate::reply::{Lengths, Shape};
+
 /// The user that all requests are for.
-const USER: &str = "ada";
+pub(crate) const USER: &str = "ada";
 
 /// What callers allow a request: a header that the aggregator passes on as the time that is left.
 pub(crate) const TIMEOUT: &str = "10S";
@@ -21,15 +23,7 @@ pub(crate) struct Request {
     pub(crate) path: &'static str,
     /// The length-prefixed message; none for HTTP.
     pub(crate) body: Option<Bytes>,
-    /// How many bytes the messages of a reply have at least, so that an empty one is not taken for an answer.
-    pub(crate) at_least: usize,
-}
-
-/// How long the messages of the backends' replies are, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lengths {
-    pub(crate) user: usize,
-    pub(crate) countries: usize,
+    pub(crate) shape: Shape,
 }
 
 // === impl Request ===
@@ -43,43 +37,50 @@ impl Request {
             ..GetProfileRequest::default()
         };
         let path = "/fanout.gateway.v1.GatewayService/GetProfile";
-        Self::grpc(path, &message, lengths.user + lengths.countries)
+        Self::grpc(path, &message, Shape::Profile(lengths))
     }
 
-    /// The same over HTTP and JSON, which takes more bytes than the messages have.
+    /// The same over HTTP and JSON.
     pub(crate) fn profile_as_json(lengths: Lengths) -> Self {
-        Self { path: "/profile/ada", body: None, at_least: lengths.user + lengths.countries }
+        Self { path: "/profile/ada", body: None, shape: Shape::ProfileAsJson(lengths) }
     }
 
     /// A stream of as many users, as many of them at once as the gateway allows.
-    pub(crate) fn users(width: usize) -> Self {
+    pub(crate) fn users(lengths: Lengths, width: usize) -> Self {
         let message = StreamUsersRequest {
             user_ids: vec![USER.into(); width],
             max_in_flight: u32::try_from(width.min(256)).unwrap_or(u32::MAX),
             strategy: Strategy::Concurrent.into(),
             ..StreamUsersRequest::default()
         };
-        Self::grpc("/fanout.gateway.v1.GatewayService/StreamUsers", &message, width)
+        let shape = Shape::Users { number: width, length: lengths.user };
+        Self::grpc("/fanout.gateway.v1.GatewayService/StreamUsers", &message, shape)
     }
 
     /// One call to the country service.
-    pub(crate) fn countries(at_least: usize) -> Self {
+    pub(crate) fn countries(shape: Shape) -> Self {
         let path = "/fanout.country.v1.CountryService/ListCountries";
-        Self::grpc(path, &ListCountriesRequest::default(), at_least)
+        Self::grpc(path, &ListCountriesRequest::default(), shape)
     }
 
     /// One call to the user service.
-    pub(crate) fn user(at_least: usize) -> Self {
+    pub(crate) fn user(shape: Shape) -> Self {
         let path = "/fanout.user.v1.UserService/GetUser";
-        Self::grpc(path, &GetUserRequest { user_id: USER.into() }, at_least)
+        Self::grpc(path, &GetUserRequest { user_id: USER.into() }, shape)
     }
 
-    fn grpc(path: &'static str, message: &impl Message, at_least: usize) -> Self {
+    /// The health of the whole server, and each change of it: a reply without an end.
+    pub(crate) fn watch_health() -> Self {
+        // A name of a service that is empty is not on the wire.
+        Self::grpc("/grpc.health.v1.Health/Watch", &(), Shape::Any)
+    }
+
+    fn grpc(path: &'static str, message: &impl Message, shape: Shape) -> Self {
         let length = message.encoded_len();
         let mut body = BytesMut::with_capacity(5 + length);
         body.put_u8(0);
         body.put_u32(u32::try_from(length).expect("a request is short"));
         message.encode(&mut body).expect("there is room");
-        Self { path, body: Some(body.freeze()), at_least }
+        Self { path, body: Some(body.freeze()), shape }
     }
 }

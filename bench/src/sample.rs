@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct Sample {
     pub(crate) scenario: String,
     pub(crate) subject: &'static str,
+    /// The subject that its ratios are of.
+    pub(crate) reference: &'static str,
     pub(crate) in_flight: usize,
     /// How many calls a request has.
     pub(crate) width: usize,
@@ -25,6 +27,8 @@ pub(crate) struct Sample {
     pub(crate) reply_bytes: u64,
     /// Processor time of the process for each answer.
     pub(crate) processor: f64,
+    /// The kernel's part of it, from 0 to 1.
+    pub(crate) kernel_share: f64,
     pub(crate) per_second: f64,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
@@ -34,19 +38,22 @@ pub(crate) struct Sample {
 
 impl Sample {
     pub(crate) fn new(scenario: Scenario, subject: &Subject, point: Point, round: usize, measured: &Measured) -> Self {
+        // `Load::measure` answers only if there are some.
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
         let requests = measured.requests as f64;
         let latency = |percent| microseconds(Duration::from_nanos(measured.latencies.value_at_percentile(percent)));
         Self {
             scenario: scenario.name(),
             subject: subject.name,
+            reference: scenario.reference(subject.name),
             in_flight: point.in_flight,
             width: point.width,
             round,
             requests: measured.requests,
             failures: measured.failures.clone(),
             reply_bytes: measured.reply_bytes,
-            processor: microseconds(measured.processor_time) / requests,
+            processor: microseconds(measured.processor_time.total()) / requests,
+            kernel_share: measured.kernel_share(),
             per_second: requests / measured.elapsed.as_secs_f64(),
             p50: latency(50.0),
             p99: latency(99.0),

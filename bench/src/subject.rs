@@ -7,10 +7,13 @@ use std::{
     process::Command,
 };
 
-use crate::request::{Lengths, Request};
+use crate::{
+    reply::{Lengths, Shape},
+    request::Request,
+};
 
 /// Where the programs are, and what they are told.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     /// The `fanout` binary.
     pub(crate) fanout: PathBuf,
@@ -72,33 +75,71 @@ pub(crate) const CPP: Subject = Subject { name: "C++ callback API", command: cpp
 pub(crate) const ENVOY_COUNTRIES: Subject = Subject {
     name: "Envoy, ListCountries alone",
     command: envoy_countries,
-    request: |lengths, _| Request::countries(lengths.countries),
+    request: |lengths, _| Request::countries(Shape::Exactly(lengths.countries)),
 };
-pub(crate) const ENVOY_USER: Subject =
-    Subject { name: "Envoy, GetUser alone", command: envoy_user, request: |lengths, _| Request::user(lengths.user) };
+pub(crate) const ENVOY_USER: Subject = Subject {
+    name: "Envoy, GetUser alone",
+    command: envoy_user,
+    request: |lengths, _| Request::user(Shape::Exactly(lengths.user)),
+};
+
+/// The gateway with this many replicas of each backend, all of which are one process with many addresses.
+pub(crate) const REPLICAS: [(usize, Subject); 3] = [
+    (2, Subject { name: "2 replicas", command: |setup, listen| Ok(setup.replicated(listen, 2)), request: profile }),
+    (
+        100,
+        Subject { name: "100 replicas", command: |setup, listen| Ok(setup.replicated(listen, 100)), request: profile },
+    ),
+    (
+        1_000,
+        Subject {
+            name: "1000 replicas",
+            command: |setup, listen| Ok(setup.replicated(listen, 1_000)),
+            request: profile,
+        },
+    ),
+];
 
 fn profile(lengths: Lengths, _: usize) -> Request {
     Request::profile(lengths)
 }
 
-fn users(_: Lengths, width: usize) -> Request {
-    Request::users(width)
+fn users(lengths: Lengths, width: usize) -> Request {
+    Request::users(lengths, width)
 }
 
 // === impl Setup ===
 
 impl Setup {
+    /// Returns the file for the output of a program.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{}.log", name.replace(|c: char| !c.is_alphanumeric(), "-")))
+    }
+
     /// Returns a service of `fanout`, which exports nothing.
-    pub(crate) fn service(&self, name: &str, listen: &str, log: &str) -> Command {
+    pub(crate) fn service(&self, name: &str, log: &str) -> Command {
         let mut command = Command::new(&self.fanout);
-        command.args([name, "--listen", listen, "--log", log]).env("OTEL_SDK_DISABLED", "true");
+        command.args([name, "--log", log]).env("OTEL_SDK_DISABLED", "true");
         command
     }
 
     fn gateway(&self, listen: &str, log: &str) -> Command {
-        let mut command = self.service("gateway", listen, log);
-        command.arg("--user-service").arg(format!("http://{}", self.user_service));
-        command.arg("--country-service").arg(format!("http://{}", self.country_service));
+        let url = |address: &str| format!("http://{address}");
+        self.gateway_of(listen, log, &url(&self.user_service), &url(&self.country_service))
+    }
+
+    /// The gateway with each backend at so many addresses: all of 127.0.0.0/8 is this machine.
+    fn replicated(&self, listen: &str, replicas: usize) -> Command {
+        let urls = |address: &str| {
+            let url = |nth: usize| format!("http://127.0.{}.{}:{}", nth / 250, nth % 250 + 1, port(address));
+            (0..replicas).map(url).collect::<Vec<_>>().join(",")
+        };
+        self.gateway_of(listen, "off", &urls(&self.user_service), &urls(&self.country_service))
+    }
+
+    fn gateway_of(&self, listen: &str, log: &str, users: &str, countries: &str) -> Command {
+        let mut command = self.service("gateway", log);
+        command.args(["--listen", listen, "--user-service", users, "--country-service", countries]);
         // All places may be one caller's: there is no other.
         command.args(["--backend-max-in-flight", "16384"]);
         command
@@ -189,14 +230,17 @@ fn envoy_user(setup: &Setup, listen: &str) -> io::Result<Command> {
 /// Envoy with one listener and one cluster, with two worker threads as the gateway has on two cores.
 fn envoy(setup: &Setup, listen: &str, backend: &str) -> io::Result<Command> {
     let template = fs::read_to_string(setup.sources.join("envoy.yaml"))?;
-    let port = |address: &str| address.rsplit_once(':').map_or_else(String::new, |(_, port)| port.to_owned());
-    let config = template.replace("LISTEN_PORT", &port(listen)).replace("BACKEND_PORT", &port(backend));
+    let config = template.replace("LISTEN_PORT", port(listen)).replace("BACKEND_PORT", port(backend));
     let path = setup.directory.join(format!("envoy-{}.yaml", port(listen)));
     fs::write(&path, config)?;
     let mut command = setup.peer(&setup.tools.join("venv/bin/envoy"), &[], listen)?;
     let cores = std::thread::available_parallelism()?.get().to_string();
     command.arg("-c").arg(path).args(["--concurrency", &cores, "--log-level", "error", "--disable-hot-restart"]);
     Ok(command)
+}
+
+fn port(address: &str) -> &str {
+    address.rsplit_once(':').map_or("", |(_, port)| port)
 }
 
 /// Returns an address that was free a moment ago.

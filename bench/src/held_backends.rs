@@ -1,0 +1,162 @@
+//! Both backends in this process, which hold every call until they are told to answer: so that it is known when all calls
+//! wait. Their replies are those of the real ones.
+
+use std::sync::Arc;
+
+use fanout_proto::{
+    country::v1::{
+        Country, GetCountryRequest, ListCountriesRequest, ListCountriesResponse,
+        country_service_server::{CountryService, CountryServiceServer},
+    },
+    user::v1::{
+        CreateUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse, User,
+        user_service_server::{UserService, UserServiceServer},
+    },
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+use crate::BoxError;
+
+/// What `service-kit` allows a connection.
+pub(crate) const MAX_STREAMS: u32 = 1024;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// The backends. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldBackends {
+    state: Arc<State>,
+    /// Where both listen.
+    pub(crate) address: String,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+#[derive(Debug)]
+struct State {
+    user: User,
+    countries: ListCountriesResponse,
+    is_open: watch::Sender<bool>,
+    /// How many calls there are of each.
+    users_waiting: watch::Sender<usize>,
+    countries_waiting: watch::Sender<usize>,
+}
+
+struct Held(Arc<State>);
+
+/// A call that is counted until it is dropped.
+struct Counted<'a>(&'a watch::Sender<usize>);
+
+// === impl HeldBackends ===
+
+impl HeldBackends {
+    /// Starts them. They answer at once until [`hold`](Self::hold).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no port.
+    pub(crate) async fn start(user: User, countries: ListCountriesResponse) -> Result<Self, BoxError> {
+        let state = Arc::new(State {
+            user,
+            countries,
+            is_open: watch::Sender::new(true),
+            users_waiting: watch::Sender::new(0),
+            countries_waiting: watch::Sender::new(0),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let server = Server::builder()
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .add_service(UserServiceServer::new(Held(Arc::clone(&state))))
+            .add_service(CountryServiceServer::new(Held(Arc::clone(&state))))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        Ok(Self { state, address, server: tokio::spawn(server) })
+    }
+
+    /// Lets calls wait from now on.
+    pub(crate) fn hold(&self) {
+        self.state.is_open.send_replace(false);
+    }
+
+    /// Answers all calls that wait, and those that come.
+    pub(crate) fn release(&self) {
+        self.state.is_open.send_replace(true);
+    }
+
+    /// Waits until so many calls wait at each.
+    pub(crate) async fn until_waiting(&self, calls: usize) {
+        for waiting in [&self.state.users_waiting, &self.state.countries_waiting] {
+            // It is an error only if the sender is gone, which is in the state.
+            let _ = waiting.subscribe().wait_for(|waiting| *waiting >= calls).await;
+        }
+    }
+
+    /// Returns how many calls wait at both together.
+    pub(crate) fn waiting(&self) -> usize {
+        *self.state.users_waiting.borrow() + *self.state.countries_waiting.borrow()
+    }
+}
+
+impl Drop for HeldBackends {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    async fn wait(&self, waiting: &watch::Sender<usize>) {
+        let _counted = Counted::new(waiting);
+        let _ = self.is_open.subscribe().wait_for(|is_open| *is_open).await;
+    }
+}
+
+// === impl Counted ===
+
+impl<'a> Counted<'a> {
+    fn new(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|waiting| *waiting += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+// === impl Held ===
+
+#[tonic::async_trait]
+impl UserService for Held {
+    async fn get_user(&self, _: Request<GetUserRequest>) -> Result<Response<User>, Status> {
+        self.0.wait(&self.0.users_waiting).await;
+        Ok(Response::new(self.0.user.clone()))
+    }
+
+    async fn list_users(&self, _: Request<ListUsersRequest>) -> Result<Response<ListUsersResponse>, Status> {
+        Err(Status::unimplemented("only GetUser is measured"))
+    }
+
+    async fn create_user(&self, _: Request<CreateUserRequest>) -> Result<Response<User>, Status> {
+        Err(Status::unimplemented("only GetUser is measured"))
+    }
+}
+
+#[tonic::async_trait]
+impl CountryService for Held {
+    async fn list_countries(
+        &self,
+        _: Request<ListCountriesRequest>,
+    ) -> Result<Response<ListCountriesResponse>, Status> {
+        self.0.wait(&self.0.countries_waiting).await;
+        Ok(Response::new(self.0.countries.clone()))
+    }
+
+    async fn get_country(&self, _: Request<GetCountryRequest>) -> Result<Response<Country>, Status> {
+        Err(Status::unimplemented("only ListCountries is measured"))
+    }
+}
