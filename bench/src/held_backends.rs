@@ -1,8 +1,10 @@
-//! Both backends in this process, which hold every call until they are told to answer: so that it is known when all calls
-//! wait. Their replies are those of the real ones.
+//! Both backends in one process, with the replies of the real ones. They can hold every call until they are told to answer,
+//! so that it is known when all calls wait; and they can have a thousand addresses. A real one has no health stream for so
+//! many connections.
 
 use std::sync::Arc;
 
+use clap::Args;
 use fanout_proto::{
     country::v1::{
         Country, GetCountryRequest, ListCountriesRequest, ListCountriesResponse,
@@ -13,11 +15,16 @@ use fanout_proto::{
         user_service_server::{UserService, UserServiceServer},
     },
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use prost::Message as _;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-use crate::BoxError;
+use crate::{BoxError, client::Client, reply::Shape, request as wire, subject::replica_address};
 
 /// What `service-kit` allows a connection.
 pub(crate) const MAX_STREAMS: u32 = 1024;
@@ -44,8 +51,68 @@ struct State {
 
 struct Held(Arc<State>);
 
+/// What they answer.
+pub(crate) type Replies = (User, ListCountriesResponse);
+
+/// How many replicas there are, and where the real backends are.
+#[derive(Args, Debug)]
+pub(crate) struct ReplicasArgs {
+    /// How many addresses of this machine they have, from 127.0.0.1 on
+    #[arg(long)]
+    replicas: usize,
+    /// The port of all
+    #[arg(long)]
+    port: u16,
+    /// An address with a port
+    #[arg(long)]
+    user_service: String,
+    /// An address with a port
+    #[arg(long)]
+    country_service: String,
+}
+
 /// A call that is counted until it is dropped.
 struct Counted<'a>(&'a watch::Sender<usize>);
+
+/// Serves as replicas until it is killed.
+pub(crate) async fn serve_replicas(args: ReplicasArgs) -> Result<(), BoxError> {
+    let (user, countries) = replies(&args.user_service, &args.country_service).await?;
+    let state = State::new(user, countries);
+    let mut servers = JoinSet::new();
+    // The first is bound last: when it accepts connections, all do.
+    for nth in (0..args.replicas).rev() {
+        let listener = TcpListener::bind((replica_address(nth), args.port)).await?;
+        servers.spawn(serve(Arc::clone(&state), listener));
+    }
+    while let Some(ended) = servers.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+/// Returns the replies of the real backends.
+///
+/// # Errors
+///
+/// Returns an error if one of them has none.
+pub(crate) async fn replies(user_service: &str, country_service: &str) -> Result<Replies, BoxError> {
+    let message = async |address: &str, request: wire::Request| {
+        Client::connect(address, &request).await?.message(&request, address).await
+    };
+    let user = message(user_service, wire::Request::user(Shape::Any)).await?;
+    let countries = message(country_service, wire::Request::countries(Shape::Any)).await?;
+    Ok((User::decode(user)?, ListCountriesResponse::decode(countries)?))
+}
+
+async fn serve(state: Arc<State>, listener: TcpListener) -> Result<(), tonic::transport::Error> {
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .add_service(UserServiceServer::new(Held(Arc::clone(&state))))
+        .add_service(CountryServiceServer::new(Held(state)))
+        .serve_with_incoming(TcpListenerStream::new(listener))
+        .await
+}
 
 // === impl HeldBackends ===
 
@@ -55,23 +122,12 @@ impl HeldBackends {
     /// # Errors
     ///
     /// Returns an error if there is no port.
-    pub(crate) async fn start(user: User, countries: ListCountriesResponse) -> Result<Self, BoxError> {
-        let state = Arc::new(State {
-            user,
-            countries,
-            is_open: watch::Sender::new(true),
-            users_waiting: watch::Sender::new(0),
-            countries_waiting: watch::Sender::new(0),
-        });
+    pub(crate) async fn start((user, countries): Replies) -> Result<Self, BoxError> {
+        let state = State::new(user, countries);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
-        let server = Server::builder()
-            .max_concurrent_streams(MAX_STREAMS)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .add_service(UserServiceServer::new(Held(Arc::clone(&state))))
-            .add_service(CountryServiceServer::new(Held(Arc::clone(&state))))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        Ok(Self { state, address, server: tokio::spawn(server) })
+        let server = tokio::spawn(serve(Arc::clone(&state), listener));
+        Ok(Self { state, address, server })
     }
 
     /// Lets calls wait from now on.
@@ -107,6 +163,16 @@ impl Drop for HeldBackends {
 // === impl State ===
 
 impl State {
+    fn new(user: User, countries: ListCountriesResponse) -> Arc<Self> {
+        Arc::new(Self {
+            user,
+            countries,
+            is_open: watch::Sender::new(true),
+            users_waiting: watch::Sender::new(0),
+            countries_waiting: watch::Sender::new(0),
+        })
+    }
+
     async fn wait(&self, waiting: &watch::Sender<usize>) {
         let _counted = Counted::new(waiting);
         let _ = self.is_open.subscribe().wait_for(|is_open| *is_open).await;

@@ -47,6 +47,7 @@ use tokio::runtime;
 
 use crate::{
     collector::CollectorArgs,
+    held_backends::ReplicasArgs,
     plain_tonic::PlainTonicArgs,
     report::{Outcome, Report},
     run::Effort,
@@ -75,6 +76,8 @@ enum Program {
     PlainTonic(PlainTonicArgs),
     /// Receives spans and keeps none
     Collector(CollectorArgs),
+    /// Serves as many replicas of both backends, with the replies of the real ones
+    ReplicasOf(ReplicasArgs),
 }
 
 #[derive(Args, Debug)]
@@ -115,6 +118,9 @@ fn main() -> ExitCode {
         // As `#[tokio::main]` has it.
         Some(Program::PlainTonic(args)) => block_on(runtime::Builder::new_multi_thread(), plain_tonic::serve(args)),
         Some(Program::Collector(args)) => block_on(runtime::Builder::new_current_thread(), collector::serve(args)),
+        Some(Program::ReplicasOf(args)) => {
+            block_on(runtime::Builder::new_current_thread(), held_backends::serve_replicas(args))
+        }
         // One thread makes the load: the other cores are for what is measured.
         None => block_on(runtime::Builder::new_current_thread(), measure(cli.args)),
     };

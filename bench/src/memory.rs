@@ -3,9 +3,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use fanout_proto::{country::v1::ListCountriesResponse, user::v1::User};
 use futures::future::join_all;
-use prost::Message as _;
 use serde::Serialize;
 use tokio::{
     task::LocalSet,
@@ -14,11 +12,9 @@ use tokio::{
 
 use crate::{
     BoxError,
-    client::Client,
-    held_backends::{HeldBackends, MAX_STREAMS},
+    held_backends::{self, HeldBackends, MAX_STREAMS},
     load::clients,
     process::Process,
-    reply::Shape,
     request::Request,
     subject::{FANOUT, PLAIN_TONIC, Setup, Subject, free_address},
 };
@@ -58,13 +54,8 @@ pub(crate) struct Memory {
 ///
 /// Returns an error if one of them does not start, if its calls do not arrive, or if it ends.
 pub(crate) async fn measure(setup: &Setup) -> Result<Vec<Memory>, BoxError> {
-    let message = async |address: &str, request: Request| {
-        Client::connect(address, &request).await?.message(&request, address).await
-    };
-    let user = User::decode(message(&setup.user_service, Request::user(Shape::Any)).await?)?;
-    let countries =
-        ListCountriesResponse::decode(message(&setup.country_service, Request::countries(Shape::Any)).await?)?;
-    let backends = HeldBackends::start(user, countries).await?;
+    let backends =
+        HeldBackends::start(held_backends::replies(&setup.user_service, &setup.country_service).await?).await?;
     let mut setup = setup.clone();
     setup.user_service.clone_from(&backends.address);
     setup.country_service.clone_from(&backends.address);

@@ -17,7 +17,7 @@ use crate::{
     reply::{self, Lengths, Shape},
     request::Request,
     scenario::Scenario,
-    subject::{Setup, free_address},
+    subject::{MOST_REPLICAS, Setup, free_address, port},
 };
 
 /// How long a service may take until it serves.
@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) setup: Setup,
-    _processes: [Process; 3],
+    _processes: Vec<Process>,
 }
 
 // === impl Services ===
@@ -57,24 +57,14 @@ impl Services {
             lengths: Lengths { user: 0, countries: 0, country_count: 0 },
             directory,
         };
-        // Replicas are one process with many addresses, for which it has to listen at all of them.
-        let listen = |command: &mut Command, address: &str| {
-            if scenario == Scenario::Replicas {
-                command.args(["--insecure", "--listen", &address.replace("127.0.0.1", "0.0.0.0")]);
-            } else {
-                command.args(["--listen", address]);
-            }
-        };
-        let mut users = setup.service("user-service", "off");
-        listen(&mut users, &setup.user_service);
         let database = setup.directory.join("users.db");
+        let mut users = setup.service("user-service", &setup.user_service, "off");
         users.args(["--delay", "0", "--seed", "--database"]).arg(format!("sqlite:{}", database.display()));
-        let mut countries = setup.service("country-service", "off");
-        listen(&mut countries, &setup.country_service);
+        let mut countries = setup.service("country-service", &setup.country_service, "off");
         countries.args(["--delay", "0"]);
         let mut collector = Command::new(&this);
         collector.args(["collector", "--listen", &setup.collector]);
-        let processes = [
+        let mut processes = vec![
             Process::start(users, &setup.user_service, &setup.log("user-service")).await?,
             Process::start(countries, &setup.country_service, &setup.log("country-service")).await?,
             Process::start(collector, &setup.collector, &setup.log("collector")).await?,
@@ -86,6 +76,15 @@ impl Services {
             countries: countries.len(),
             country_count: reply::fields(&countries).map_or(0, |fields| fields.len()),
         };
+        if scenario == Scenario::Replicas {
+            let replicas = free_address()?;
+            let mut command = Command::new(&this);
+            command.args(["replicas-of", "--replicas", &MOST_REPLICAS.to_string(), "--port", port(&replicas)]);
+            command.args(["--user-service", &setup.user_service, "--country-service", &setup.country_service]);
+            processes.push(Process::start(command, &replicas, &setup.log("replicas")).await?);
+            setup.user_service.clone_from(&replicas);
+            setup.country_service = replicas;
+        }
         Ok(Self { setup, _processes: processes })
     }
 }

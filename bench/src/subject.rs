@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -83,6 +83,8 @@ pub(crate) const ENVOY_USER: Subject = Subject {
     request: |lengths, _| Request::user(Shape::Exactly(lengths.user)),
 };
 
+pub(crate) const MOST_REPLICAS: usize = 1_000;
+
 /// The gateway with this many replicas of each backend, all of which are one process with many addresses.
 pub(crate) const REPLICAS: [(usize, Subject); 3] = [
     (2, Subject { name: "2 replicas", command: |setup, listen| Ok(setup.replicated(listen, 2)), request: profile }),
@@ -91,10 +93,10 @@ pub(crate) const REPLICAS: [(usize, Subject); 3] = [
         Subject { name: "100 replicas", command: |setup, listen| Ok(setup.replicated(listen, 100)), request: profile },
     ),
     (
-        1_000,
+        MOST_REPLICAS,
         Subject {
             name: "1000 replicas",
-            command: |setup, listen| Ok(setup.replicated(listen, 1_000)),
+            command: |setup, listen| Ok(setup.replicated(listen, MOST_REPLICAS)),
             request: profile,
         },
     ),
@@ -117,9 +119,9 @@ impl Setup {
     }
 
     /// Returns a service of `fanout`, which exports nothing.
-    pub(crate) fn service(&self, name: &str, log: &str) -> Command {
+    pub(crate) fn service(&self, name: &str, listen: &str, log: &str) -> Command {
         let mut command = Command::new(&self.fanout);
-        command.args([name, "--log", log]).env("OTEL_SDK_DISABLED", "true");
+        command.args([name, "--listen", listen, "--log", log]).env("OTEL_SDK_DISABLED", "true");
         command
     }
 
@@ -128,18 +130,18 @@ impl Setup {
         self.gateway_of(listen, log, &url(&self.user_service), &url(&self.country_service))
     }
 
-    /// The gateway with each backend at so many addresses: all of 127.0.0.0/8 is this machine.
+    /// The gateway with each backend at so many addresses.
     fn replicated(&self, listen: &str, replicas: usize) -> Command {
         let urls = |address: &str| {
-            let url = |nth: usize| format!("http://127.0.{}.{}:{}", nth / 250, nth % 250 + 1, port(address));
+            let url = |nth: usize| format!("http://{}:{}", replica_address(nth), port(address));
             (0..replicas).map(url).collect::<Vec<_>>().join(",")
         };
         self.gateway_of(listen, "off", &urls(&self.user_service), &urls(&self.country_service))
     }
 
     fn gateway_of(&self, listen: &str, log: &str, users: &str, countries: &str) -> Command {
-        let mut command = self.service("gateway", log);
-        command.args(["--listen", listen, "--user-service", users, "--country-service", countries]);
+        let mut command = self.service("gateway", listen, log);
+        command.args(["--user-service", users, "--country-service", countries]);
         // All places may be one caller's: there is no other.
         command.args(["--backend-max-in-flight", "16384"]);
         command
@@ -239,7 +241,13 @@ fn envoy(setup: &Setup, listen: &str, backend: &str) -> io::Result<Command> {
     Ok(command)
 }
 
-fn port(address: &str) -> &str {
+/// Returns the address of a replica: all of 127.0.0.0/8 is this machine.
+pub(crate) fn replica_address(nth: usize) -> Ipv4Addr {
+    let [high, low] = [nth / 250, nth % 250 + 1].map(|part| u8::try_from(part).expect("at most 64,000 replicas"));
+    Ipv4Addr::new(127, 0, high, low)
+}
+
+pub(crate) fn port(address: &str) -> &str {
     address.rsplit_once(':').map_or("", |(_, port)| port)
 }
 
