@@ -3,8 +3,9 @@
 use clap::ValueEnum;
 
 use crate::subject::{
-    BEFORE, BEFORE_EXPORTED, BEFORE_SAMPLED, CPP, ENVOY_COUNTRIES, ENVOY_USER, EXPORTED, FANOUT, FANOUT_STREAM,
-    FASTAPI, GRPC_AIO, LOGGED, NODE, PLAIN_TONIC, REPLICAS, SAMPLED, Subject,
+    BEFORE, BEFORE_EXPORTED, BEFORE_SAMPLED, COALESCED, CPP, ENVOY_COUNTRIES, ENVOY_USER, EXPORTED, FANOUT,
+    FANOUT_STREAM, FASTAPI, GRPC_AIO, LOGGED, NODE, ONE_CONNECTION, ONE_THREAD, PLAIN_TONIC, REPLICAS, SAMPLED,
+    Subject, WITHOUT_RETRIES,
 };
 
 /// Two builds of the gateway, in the same settings.
@@ -17,6 +18,8 @@ pub(crate) enum Scenario {
     Peers,
     /// The gateway with a log and with spans, against without
     Telemetry,
+    /// The gateway with other settings, against its defaults
+    Tuning,
     /// The cost of a request against the number of requests in flight
     InFlight,
     /// The cost of a call against the number of calls of a request
@@ -52,6 +55,7 @@ impl Scenario {
         match self {
             Self::Peers => vec![PLAIN_TONIC, FANOUT, ENVOY_COUNTRIES, ENVOY_USER, CPP, NODE, GRPC_AIO, FASTAPI],
             Self::Telemetry => vec![FANOUT, LOGGED, SAMPLED, EXPORTED],
+            Self::Tuning => vec![FANOUT, ONE_THREAD, COALESCED, ONE_CONNECTION, WITHOUT_RETRIES],
             Self::InFlight => vec![ENVOY_COUNTRIES, FANOUT, PLAIN_TONIC],
             Self::Width => vec![FANOUT_STREAM],
             Self::Replicas => REPLICAS.map(|(_, subject)| subject).to_vec(),
@@ -80,8 +84,8 @@ impl Scenario {
         let points =
             |in_flight: &[usize]| in_flight.iter().map(|in_flight| Point { in_flight: *in_flight, width: 2 }).collect();
         match self {
-            Self::Peers | Self::Before | Self::Syscalls => points(&[1, 128]),
-            Self::Telemetry | Self::Replicas => points(&[128]),
+            Self::Peers | Self::Before | Self::Syscalls | Self::Tuning | Self::Replicas => points(&[1, 128]),
+            Self::Telemetry => points(&[128]),
             Self::InFlight => points(&[1, 8, 128, 1_000, 10_000]),
             Self::Width => [1, 10, 100, 1_000].map(|width| Point { in_flight: 4, width }).to_vec(),
             Self::Memory | Self::Cost => Vec::new(),

@@ -54,6 +54,30 @@ pub(crate) const SAMPLED: Subject = Subject {
 };
 pub(crate) const EXPORTED: Subject =
     Subject { name: "all exported", command: |setup, listen| Ok(setup.exporting(listen, "1")), request: profile };
+pub(crate) const COALESCED: Subject = Subject {
+    name: "--coalesce country",
+    command: |setup, listen| Ok(setup.gateway_with(listen, &["--coalesce", "country"])),
+    request: profile,
+};
+pub(crate) const ONE_CONNECTION: Subject = Subject {
+    name: "--connections 1",
+    command: |setup, listen| Ok(setup.gateway_with(listen, &["--connections", "1"])),
+    request: profile,
+};
+pub(crate) const WITHOUT_RETRIES: Subject = Subject {
+    name: "--retries 0",
+    command: |setup, listen| Ok(setup.gateway_with(listen, &["--retries", "0"])),
+    request: profile,
+};
+pub(crate) const ONE_THREAD: Subject = Subject {
+    name: "TOKIO_WORKER_THREADS=1",
+    command: |setup, listen| {
+        let mut command = setup.gateway(listen, "off");
+        command.env("TOKIO_WORKER_THREADS", "1");
+        Ok(command)
+    },
+    request: profile,
+};
 pub(crate) const BEFORE: Subject =
     Subject { name: "before", command: |setup, listen| before(setup, &setup.gateway(listen, "off")), request: profile };
 pub(crate) const BEFORE_SAMPLED: Subject = Subject {
@@ -128,6 +152,12 @@ impl Setup {
     fn gateway(&self, listen: &str, log: &str) -> Command {
         let url = |address: &str| format!("http://{address}");
         self.gateway_of(listen, log, &url(&self.user_service), &url(&self.country_service))
+    }
+
+    fn gateway_with(&self, listen: &str, arguments: &[&str]) -> Command {
+        let mut command = self.gateway(listen, "off");
+        command.args(arguments);
+        command
     }
 
     /// The gateway with each backend at so many addresses.
