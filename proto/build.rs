@@ -65,8 +65,23 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         package.spliced(builder).compile_fds(contract)?;
+        let file = format!("{}.rs", package.name);
+        for generated in [out.join(&file), spliced.join(&file)] {
+            use_our_server(&generated)?;
+        }
     }
     Ok(())
+}
+
+/// Lets a generated server answer with `crate::server::Grpc`: tonic's generator has a setting for the codec, but none for
+/// this.
+fn use_our_server(generated: &Path) -> Result<(), Box<dyn Error>> {
+    const TONICS: &str = "tonic::server::Grpc::new(";
+    let code = fs::read_to_string(generated)?;
+    if !code.contains(TONICS) {
+        return Err(format!("{}: tonic no longer generates {TONICS}", generated.display()).into());
+    }
+    Ok(fs::write(generated, code.replace(TONICS, "crate::server::Grpc::new("))?)
 }
 
 /// Returns a builder of code that uses tonic's own types for the error model, and our codec.

@@ -19,10 +19,27 @@ use prost::{
 /// Returns an error if the bytes are not a sequence of protobuf fields.
 pub fn check(mut bytes: &[u8]) -> Result<(), DecodeError> {
     while bytes.has_remaining() {
+        if let Some(rest) = after_short_field(bytes) {
+            bytes = rest;
+            continue;
+        }
         let (tag, wire_type) = decode_key(&mut bytes)?;
         skip_field(wire_type, tag, &mut bytes, DecodeContext::default())?;
     }
     Ok(())
+}
+
+/// Returns what follows the first field if that is a text, bytes or a message of less than 128 bytes, with one of the first
+/// 15 numbers. The elements of a list mostly are: a list of 249 costs a tenth of what prost's own way costs.
+fn after_short_field(bytes: &[u8]) -> Option<&[u8]> {
+    const LENGTH_DELIMITED: u8 = WireType::LengthDelimited as u8;
+    match *bytes {
+        // The number is above the three bits of the type. 0 is none.
+        [key @ 8..0x80, length @ ..0x80, ref rest @ ..] if key & 7 == LENGTH_DELIMITED => {
+            rest.get(usize::from(length)..)
+        }
+        _ => None,
+    }
 }
 
 /// The bytes of an encoded message of type `M`. Cloning it costs a reference count.
@@ -213,6 +230,31 @@ mod tests {
         both.merge(&User { display_name: "Countess".into(), ..User::default() }.encode_to_vec()[..]).unwrap();
         let both = both.to_message().unwrap();
         assert_eq!((both.id.as_str(), both.display_name.as_str()), ("ada", "Countess"));
+    }
+
+    #[test]
+    fn a_field_is_bounded_as_prost_has_it() {
+        /// The definition: prost's own functions, field by field.
+        fn by_prost(mut bytes: &[u8]) -> bool {
+            while bytes.has_remaining() {
+                let skipped = decode_key(&mut bytes)
+                    .and_then(|(tag, kind)| skip_field(kind, tag, &mut bytes, DecodeContext::default()));
+                if skipped.is_err() {
+                    return false;
+                }
+            }
+            true
+        }
+        // Every key of one byte, with lengths up to and beyond what follows.
+        for key in 0..=u8::MAX {
+            for length in [0, 1, 2, 3, 127, 128, 255] {
+                for rest in [&[][..], &[1], &[1, 0], &[10, 0], &[1, 1, 1], &[0; 127], &[10, 1, 0, 10, 1]] {
+                    let bytes = [&[key, length], rest].concat();
+                    assert_eq!(check(&bytes).is_ok(), by_prost(&bytes), "{bytes:?}");
+                }
+            }
+            assert_eq!(check(&[key]).is_ok(), by_prost(&[key]), "{key}");
+        }
     }
 
     #[test]

@@ -9,10 +9,12 @@
 //! * [`codec`]: the codec of the generated code, whose errors have their cause.
 //! * [`encoded`]: a message that is kept as its bytes, so that the gateway can pass a service's reply on without
 //!   decoding it.
+//! * [`server`]: answers the RPCs of the generated servers, unary ones without needless copies.
 //! * [`user_id`]: the form of a user's id, which both gateway and user service check.
 
 pub mod codec;
 pub mod encoded;
+pub mod server;
 pub mod user_id;
 
 pub use encoded::Encoded;
