@@ -62,7 +62,7 @@
 //! * [`outcome`]: each call's own result, with the report.
 //! * [`report`]: the figures, computed from the calls' times.
 //! * `attempts`, `label`: how often a call was sent, and its name in the report.
-//! * `recorder`: the state that running calls share: their times and the stop signal.
+//! * `recorder`: the state that running calls share: their times and the signal `stop`.
 //!
 //! # Cancellation
 //!
@@ -87,6 +87,7 @@ pub mod outcome;
 #[doc(hidden)]
 pub mod recorder;
 pub mod report;
+mod stop;
 pub mod strategy;
 
 pub use as_completed::{AsCompleted, Completed};

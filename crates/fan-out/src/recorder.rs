@@ -5,13 +5,13 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 use futures::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{Span, field};
 
 use crate::{
     label::Label,
     outcome::CallError,
     report::{CallReport, CallState, CallTime, Report},
+    stop::Stop,
     strategy::{FailurePolicy, Strategy},
 };
 
@@ -21,7 +21,7 @@ pub struct Recorder {
     strategy: Strategy,
     policy: FailurePolicy,
     started: Instant,
-    stop: CancellationToken,
+    stop: Stop,
     calls: Mutex<Vec<CallRecord>>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct FanOutGuard {
 
 impl Recorder {
     pub(crate) fn new(strategy: Strategy, policy: FailurePolicy) -> Self {
-        let (started, stop) = (Instant::now(), CancellationToken::new());
+        let (started, stop) = (Instant::now(), Stop::default());
         Self { strategy, policy, started, stop, calls: Mutex::default() }
     }
 
@@ -97,14 +97,14 @@ impl Recorder {
         index: usize,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, CallError<E>> {
-        if self.stop.is_cancelled() {
+        if self.stop.is_set() {
             return Err(self.skip(index));
         }
         let running = self.start(index);
         // A panic is the call's failure. Nothing of the call is used afterwards, so no broken
         // state is visible.
         let future = AssertUnwindSafe(future).catch_unwind();
-        let Some(result) = self.stop.run_until_cancelled(future).await else {
+        let Some(result) = self.stop.unless_set(future).await else {
             return Err(CallError::Cancelled); // dropping `running` records it
         };
         let result = match result {
@@ -113,7 +113,7 @@ impl Recorder {
         };
         running.end(if result.is_ok() { CallState::Ok } else { CallState::Failed });
         if result.is_err() && self.policy == FailurePolicy::FailFast {
-            self.stop.cancel();
+            self.stop.set();
         }
         result
     }
@@ -125,11 +125,11 @@ impl Recorder {
     }
 
     pub(crate) fn stop(&self) {
-        self.stop.cancel();
+        self.stop.set();
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stop.is_cancelled()
+        self.stop.is_set()
     }
 
     /// Returns the current report, in which running calls count as cancelled.

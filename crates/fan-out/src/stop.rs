@@ -1,0 +1,43 @@
+//! Stops calls that run.
+
+use std::{
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use futures::future::{Either, select};
+use tokio::sync::Notify;
+
+/// A signal that is set once, and ends all futures that run under it. Unlike a `CancellationToken`, it is part of what owns it.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    is_set: AtomicBool,
+    set: Notify,
+}
+
+// === impl Stop ===
+
+impl Stop {
+    pub(crate) fn set(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
+        self.set.notify_waiters();
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::SeqCst)
+    }
+
+    /// Runs a future to its end, or drops it as soon as the signal is set, and returns `None`.
+    pub(crate) async fn unless_set<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut set = pin!(self.set.notified());
+        // Registered before the flag is read, so that a signal in between is not missed.
+        set.as_mut().enable();
+        if self.is_set() {
+            return None;
+        }
+        match select(set, pin!(future)).await {
+            Either::Left(((), _)) => None,
+            Either::Right((output, _)) => Some(output),
+        }
+    }
+}
