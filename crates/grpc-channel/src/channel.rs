@@ -18,7 +18,7 @@ use rpc_layers::{
     deadline::{Deadline, GRPC_TIMEOUT, timeout_of},
 };
 use tonic::{Status, body::Body};
-use tower::{Service, ServiceExt as _};
+use tower::Service;
 
 use crate::{
     call::{Call, CallInner, Wanted},
@@ -161,7 +161,7 @@ impl Channel {
 
     fn start(&self, call: CallInner) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
         let backend = Arc::clone(&self.backend);
-        self.stack.clone().oneshot(Call::new(call)).inspect_err(move |failure| backend.count(failure))
+        self.stack.call(Call::new(call)).inspect_err(move |failure| backend.count(failure))
     }
 }
 

@@ -41,8 +41,8 @@
 //! * `balance`: which endpoint an attempt goes to: `balancer` with its `power_of_two`, `replica`, `attempt`.
 //! * `endpoints`: the `set` of them, each `endpoint`'s state, `outlier_detection`, the `resolver`, and the
 //!   `connect_loop` that watches each one's `health`.
-//! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`
-//!   and gRPC's `framing`.
+//! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`,
+//!   `collect`, which reads whole replies, and gRPC's `framing`.
 //! * `call` with its `request_body`, and `reply`: what the stack carries down and up; `observe`: tells each `observer` how a
 //!   call ended; [`error`]: why a call has no reply; `evidence`: what that shows about the backend; `metrics`: what is
 //!   counted; `backoff`, `code_set`, `excerpt`.
@@ -105,6 +105,7 @@ mod endpoints {
 
 /// Connections, and gRPC's framing on them.
 mod transport {
+    mod collect;
     pub(crate) mod connection;
     pub(crate) mod framing;
     pub(crate) mod pool;

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use futures::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use grpc_tls::ClientTls;
 use tokio::sync::Semaphore;
-use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder};
 
 use crate::{
     balance::{
@@ -39,8 +43,34 @@ use crate::{
 /// How many hedges per second there may be besides the share of the calls.
 const HEDGE_FLOOR: u32 = 2;
 
-/// The whole stack of one backend.
-pub(crate) type Stack = BoxCloneSyncService<Call, Reply, Failure>;
+/// The whole stack of one backend. Clones share it: a boxed service of tower's would be cloned for each call, and box each
+/// call's future once more.
+#[derive(Clone)]
+pub(crate) struct Stack(Arc<dyn Start>);
+
+trait Start: Send + Sync {
+    fn start(&self, call: Call) -> BoxFuture<'static, Result<Reply, Failure>>;
+}
+
+// === impl Stack ===
+
+impl Stack {
+    /// Makes a call, which starts when it is first polled.
+    pub(crate) fn call(&self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
+        let stack = Arc::clone(&self.0);
+        future::lazy(move |_| stack.start(call)).flatten()
+    }
+}
+
+impl<S> Start for CallDeadline<S>
+where
+    S: Service<Call, Response = Reply, Error = Failure> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    fn start(&self, call: Call) -> BoxFuture<'static, Result<Reply, Failure>> {
+        Self::start(self, call)
+    }
+}
 
 /// Builds the stack of one backend. From the outside in:
 ///
@@ -85,7 +115,7 @@ pub(crate) fn stack(
         Some(deadline) => Coalesce::on(inner, deadline, metrics.clone()),
         None => Coalesce::off(inner),
     };
-    BoxCloneSyncService::new(CallDeadline::new(inner))
+    Stack(Arc::new(CallDeadline::new(inner)))
 }
 
 /// Returns the budgets of retries and hedges. A service config's throttling is one for both (gRFC A6).

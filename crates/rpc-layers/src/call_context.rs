@@ -5,7 +5,11 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap};
 use opentelemetry::trace::SpanContext;
 
-use crate::{baggage::Baggage, deadline::Deadline, trace::span_context_of};
+use crate::{
+    baggage::Baggage,
+    deadline::Deadline,
+    trace::{AttemptInfo, span_context_of},
+};
 
 /// The deadline, the baggage and the trace parent of a request, for the calls that are made for it.
 ///
@@ -23,12 +27,17 @@ pub struct CallContext {
 #[derive(Debug, Default)]
 struct Shared {
     baggage: Baggage,
-    parent: Option<TraceParent>,
+    /// The span of the request: the parent of calls whose own span is not exported.
+    parent: Option<SpanContext>,
 }
 
-/// The span of the request that calls are made for: the parent of calls whose own span is not exported.
+/// What the extensions of a call have: one value, because each is two allocations.
 #[derive(Clone, Debug)]
-pub(crate) struct TraceParent(pub(crate) SpanContext);
+pub(crate) struct Outgoing {
+    pub(crate) ctx: CallContext,
+    /// `None` also once the call's span has it.
+    pub(crate) attempt: Option<AttemptInfo>,
+}
 
 // === impl CallContext ===
 
@@ -42,15 +51,14 @@ impl CallContext {
 
     /// Takes the context from a request as [`of`](Self::of) does, with this baggage in place of the request's.
     pub fn with_baggage(extensions: &Extensions, baggage: Baggage) -> Self {
-        let parent = span_context_of(&tracing::Span::current()).map(TraceParent);
+        let parent = span_context_of(&tracing::Span::current());
         Self { deadline: extensions.get().copied(), shared: Arc::new(Shared { baggage, parent }) }
     }
 
     /// Returns the context that [`insert_into`](Self::insert_into) inserted into the extensions of a call.
     pub fn from_extensions(extensions: &Extensions) -> Self {
-        let (baggage, parent) = (extensions.get::<Baggage>().cloned(), extensions.get::<TraceParent>().cloned());
-        let shared = Shared { baggage: baggage.unwrap_or_default(), parent };
-        Self { deadline: extensions.get().copied(), shared: Arc::new(shared) }
+        let ctx = extensions.get::<Outgoing>().map(|outgoing| outgoing.ctx.clone()).unwrap_or_default();
+        Self { deadline: deadline_of(extensions), ..ctx }
     }
 
     /// Returns the baggage: the part of the context that can change a reply. Identical calls with equal baggage have
@@ -59,16 +67,24 @@ impl CallContext {
         &self.shared.baggage
     }
 
+    /// Returns the span of the request that the calls are made for.
+    pub(crate) fn parent(&self) -> Option<&SpanContext> {
+        self.shared.parent.as_ref()
+    }
+
     /// Inserts the context into the extensions of a call, where the client's deadline and trace layers read it.
     pub fn insert_into(&self, extensions: &mut Extensions) {
-        if let Some(deadline) = self.deadline {
-            extensions.insert(deadline);
-        }
-        if !self.shared.baggage.is_empty() {
-            extensions.insert(self.shared.baggage.clone());
-        }
-        if let Some(parent) = &self.shared.parent {
-            extensions.insert(parent.clone());
-        }
+        extensions.insert(Outgoing { ctx: self.clone(), attempt: None });
     }
+
+    /// Inserts the context into the extensions of one attempt of a call, which this describes for its span.
+    pub fn insert_attempt_into(&self, attempt: AttemptInfo, extensions: &mut Extensions) {
+        extensions.insert(Outgoing { ctx: self.clone(), attempt: Some(attempt) });
+    }
+}
+
+/// Returns the deadline of a call: one by itself in its extensions, or that of its context.
+pub(crate) fn deadline_of(extensions: &Extensions) -> Option<Deadline> {
+    let of_context = || extensions.get::<Outgoing>()?.ctx.deadline;
+    extensions.get().copied().or_else(of_context)
 }

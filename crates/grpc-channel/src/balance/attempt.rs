@@ -128,8 +128,7 @@ impl Attempt {
         let attempt = AttemptInfo { number: inner.attempts.add(), peer: Some(self.endpoint.address), span };
         let metadata = inner.metadata.as_deref().cloned().unwrap_or_default();
         let mut request = request(&self.origin, inner.method.path_and_query(), metadata, inner.request.clone());
-        inner.ctx.insert_into(request.extensions_mut());
-        request.extensions_mut().insert(attempt);
+        inner.ctx.insert_attempt_into(attempt, request.extensions_mut());
         request
     }
 }

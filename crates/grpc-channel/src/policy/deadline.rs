@@ -37,22 +37,14 @@ impl<S> CallDeadline<S> {
     }
 }
 
-impl<S> Service<Call> for CallDeadline<S>
+impl<S> CallDeadline<S>
 where
     S: Service<Call, Error = Failure> + Clone + Send + 'static,
     S::Response: Send,
     S::Future: Send,
 {
-    type Response = S::Response;
-    type Error = Failure;
-    type Future = BoxFuture<'static, Result<S::Response, Failure>>;
-
-    /// Always ready: waiting for the layers below belongs to the call, because only the call has a deadline.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
+    /// Starts a call: its method's timeout begins now.
+    pub(crate) fn start(&self, call: Call) -> BoxFuture<'static, Result<S::Response, Failure>> {
         let deadline = deadline_of(&call);
         let call = match deadline {
             Some(deadline) if call.inner.ctx.deadline != Some(deadline) => call.with_deadline(deadline),
@@ -72,6 +64,26 @@ where
             answer.unwrap_or_else(|_| Err(late(format!("deadline exceeded: the call had {} ms", had.as_millis()))))
         });
         answer.boxed()
+    }
+}
+
+impl<S> Service<Call> for CallDeadline<S>
+where
+    S: Service<Call, Error = Failure> + Clone + Send + 'static,
+    S::Response: Send,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = Failure;
+    type Future = BoxFuture<'static, Result<S::Response, Failure>>;
+
+    /// Always ready: waiting for the layers below belongs to the call, because only the call has a deadline.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        self.start(call)
     }
 }
 

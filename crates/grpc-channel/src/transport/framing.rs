@@ -4,27 +4,19 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE};
 use prost::Message;
 use tonic::{Code, Status};
 
 use crate::{error::lost, evidence::HttpResponse};
 
 /// What stands before each message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
+pub(crate) const PREFIX: usize = 5;
 
 /// The longest reply to a unary call in bytes, as with tonic.
-const MAX_REPLY: usize = 4 << 20;
+pub(crate) const MAX_REPLY: usize = 4 << 20;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-
-/// The data and trailers of a whole reply.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
-    /// The message with its prefix.
-    pub(crate) data: Option<Bytes>,
-    pub(crate) trailers: Option<HeaderMap>,
-}
 
 /// The messages of a reply that streams.
 #[derive(Debug)]
@@ -42,6 +34,9 @@ pub(crate) struct Deframer {
 /// Encodes a message with its prefix.
 pub(crate) fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
+    if length == 0 {
+        return Bytes::from_static(&[0; PREFIX]);
+    }
     let mut frame = BytesMut::with_capacity(PREFIX + length);
     frame.put_u8(0);
     // Nobody has 4 GiB in a message: protobuf's own limit is 2 GiB.
@@ -75,31 +70,6 @@ pub(crate) fn check_frame(data: &[u8]) -> Result<(), &'static str> {
         [0 | 1, ..] | [] => Err("it ended before its message began"),
         _ => Err("it does not begin with gRPC's prefix"),
     }
-}
-
-/// Reads a reply to its end.
-///
-/// # Errors
-///
-/// Returns the status if the stream breaks, the reply is longer than 4 MiB, or it is not gRPC.
-pub(crate) async fn collect_reply(response: Response<RecvStream>) -> Result<Response<Collected>, Status> {
-    let (head, mut stream) = response.into_parts();
-    check_response(head.status, &head.headers)?;
-    if is_trailers_only(&head.headers) {
-        return Ok(Response::from_parts(head, Collected::default()));
-    }
-    let mut data = Bytes::new();
-    while let Some(chunk) = stream.data().await {
-        let chunk = chunk.map_err(lost)?;
-        let _ = stream.flow_control().release_capacity(chunk.len());
-        if data.len() + chunk.len() > PREFIX + MAX_REPLY {
-            return Err(Status::out_of_range(format!("the reply is longer than {MAX_REPLY} bytes")));
-        }
-        // Most replies are one frame, and stay where they were received.
-        data = if data.is_empty() { chunk } else { joined(data, &chunk) };
-    }
-    let trailers = stream.trailers().await.map_err(lost)?;
-    Ok(Response::from_parts(head, Collected { data: Some(data), trailers }))
 }
 
 /// Returns both in one piece. What was joined before has room to grow, so that a long reply is not copied for each of its

@@ -6,10 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{
-    FutureExt as _, TryFutureExt as _,
-    future::{BoxFuture, ready},
-};
+use futures::future::BoxFuture;
 use h2::RecvStream;
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -21,8 +18,9 @@ use crate::{
     error::lost,
     request_body::RequestBody,
     transport::{
+        collect::{CollectReply, Collected},
         connection::{Connection, StreamWindow},
-        framing::{Collected, check_response, collect_reply, is_trailers_only},
+        framing::{check_response, is_trailers_only},
     },
 };
 
@@ -50,7 +48,7 @@ pub(crate) struct IncomingBody {
 impl Service<Request<RequestBody>> for WholeReplies {
     type Response = Response<Collected>;
     type Error = Status;
-    type Future = BoxFuture<'static, Result<Response<Collected>, Status>>;
+    type Future = CollectReply;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         // A connection that is closed returns the call as unsent.
@@ -58,18 +56,7 @@ impl Service<Request<RequestBody>> for WholeReplies {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        match self.0.send(request) {
-            // The future gets room for reading the reply when there is one: until then thousands may wait.
-            Ok(sent) => match sent.sending {
-                None => sent.response.map_err(lost).and_then(|head| collect_reply(head).boxed()).boxed(),
-                Some(sending) => Box::pin(async move {
-                    let reply = collect_reply(sent.response.await.map_err(lost)?).await;
-                    drop(sending);
-                    reply
-                }),
-            },
-            Err(status) => ready(Err(status)).boxed(),
-        }
+        CollectReply::new(self.0.send(request))
     }
 }
 
@@ -96,24 +83,6 @@ impl Service<Request<RequestBody>> for StreamedReplies {
             let body = IncomingBody { stream, is_data_over: is_over, is_over, _window: window, sending };
             Ok(Response::from_parts(head, body))
         })
-    }
-}
-
-// === impl Collected ===
-
-impl Body for Collected {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(data) = self.data.take() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.data.is_none() && self.trailers.is_none()
     }
 }
 

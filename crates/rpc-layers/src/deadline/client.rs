@@ -8,7 +8,7 @@ mod tests;
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use http::{Request, Response};
@@ -64,9 +64,11 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        // Boxed, because thousands of calls spend most of their time in the next state.
+        // Boxed, because it is rare, and thousands of calls spend most of their time in the next state.
         Waiting { waiting: Option<Box<(S, Request<B>)>> },
         Calling { #[pin] call: F },
+        // The inner service has failed.
+        Failed { status: Option<Status> },
         // Expired before it was made, or finished.
         Ended,
     }
@@ -110,7 +112,7 @@ where
         let state = if limit.is_some_and(|limit| limit.timeout.is_zero()) {
             State::Ended
         } else {
-            State::Waiting { waiting: Some(Box::new((self.inner.clone(), request))) }
+            State::begin(self.inner.clone(), request, limit)
         };
         ClientDeadlineFuture { state, timer: limit.map(|limit| Timer::new(limit.deadline)), limit }
     }
@@ -148,6 +150,15 @@ where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
 {
+    /// Calls the service if it is ready, as nearly all are, and otherwise waits for it when it is polled.
+    fn begin(mut service: S, request: Request<B>, limit: Option<CallLimit>) -> Self {
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Self::Calling { call: send(service, request, limit) },
+            Poll::Ready(Err(error)) => Self::Failed { status: Some(normalise(error.into(), limit)) },
+            Poll::Pending => Self::Waiting { waiting: Some(Box::new((service, request))) },
+        }
+    }
+
     fn poll_call(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -158,21 +169,32 @@ where
                 StateProj::Waiting { waiting } => {
                     let (service, _) = &mut **waiting.as_mut().expect("taken only when the state changes");
                     ready!(service.poll_ready(cx)).map_err(|error| normalise(error.into(), limit))?;
-                    let (mut service, mut request) = *waiting.take().expect("borrowed two lines above");
-                    if let Some(limit) = limit {
-                        request.headers_mut().insert(GRPC_TIMEOUT, grpc_timeout::encode(limit.deadline.remaining()));
-                    }
-                    service.call(request)
+                    let (service, request) = *waiting.take().expect("borrowed two lines above");
+                    send(service, request, limit)
                 }
                 StateProj::Calling { call } => {
                     let reply = ready!(call.poll(cx)).map_err(|error| normalise(error.into(), limit))?;
                     return Poll::Ready(Ok(bound(reply, limit)));
+                }
+                StateProj::Failed { status } => {
+                    return Poll::Ready(Err(status.take().expect("not polled after completion")));
                 }
                 StateProj::Ended => return Poll::Ready(Err(exceeded(limit))),
             };
             self.set(State::Calling { call });
         }
     }
+}
+
+/// Calls a service that is ready, with the time that is left.
+fn send<S, B>(mut service: S, mut request: Request<B>, limit: Option<CallLimit>) -> S::Future
+where
+    S: Service<Request<B>>,
+{
+    if let Some(limit) = limit {
+        request.headers_mut().insert(GRPC_TIMEOUT, grpc_timeout::encode(limit.deadline.remaining()));
+    }
+    service.call(request)
 }
 
 /// Puts the reply's body under the deadline, and corrects the status of a late reply without a body.

@@ -7,7 +7,8 @@ use std::{
 
 use tracing::Span;
 
-/// Describes an attempt for its span. A client puts it into the extensions of the request.
+/// Describes an attempt for its span. A client adds it to the request with the call's context
+/// ([`CallContext::insert_attempt_into`](crate::CallContext::insert_attempt_into)).
 #[derive(Clone, Debug)]
 pub struct AttemptInfo {
     /// 1 for the first attempt, and one more for each retry or hedge.

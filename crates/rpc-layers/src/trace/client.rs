@@ -25,7 +25,7 @@ use super::{
     span_guard::{ClientCall, SpanGuard},
     trace_context::insert_traceparent,
 };
-use crate::{baggage::Baggage, call_context::TraceParent};
+use crate::call_context::{CallContext, Outgoing};
 
 /// Wraps each call in a CLIENT span, and measures its duration.
 ///
@@ -102,28 +102,27 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let attempt = request.extensions_mut().remove::<AttemptInfo>();
+        let outgoing = request.extensions_mut().get_mut::<Outgoing>();
+        let (ctx, attempt) = outgoing.map(|call| (call.ctx.clone(), call.attempt.take())).unwrap_or_default();
         let span = self.server.span(&request, attempt.as_ref());
         if let Some(slot) = attempt.and_then(|attempt| attempt.span) {
             slot.fill(&span);
         }
-        let (baggage, parent) =
-            (request.extensions_mut().remove::<Baggage>(), request.extensions_mut().remove::<TraceParent>());
-        propagate(request.headers_mut(), &span, parent, baggage);
+        propagate(request.headers_mut(), &span, &ctx);
         let guard = SpanGuard::client(span.clone(), self.server.measure(request.uri()));
         let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
         ClientTraceFuture { inner, guard: Some(guard) }
     }
 }
 
-/// Adds the trace context and the baggage to the headers of a call. Uses `parent` if the call's own span is not
-/// exported.
-fn propagate(headers: &mut HeaderMap, span: &Span, parent: Option<TraceParent>, baggage: Option<Baggage>) {
-    if let Some(ids) = span_context_of(span).or_else(|| parent.map(|TraceParent(ids)| ids)) {
-        insert_traceparent(headers, &ids);
+/// Adds the trace context and the baggage to the headers of a call. Its parent is the context's if the call's own span is
+/// not exported.
+fn propagate(headers: &mut HeaderMap, span: &Span, ctx: &CallContext) {
+    if let Some(ids) = span_context_of(span).as_ref().or(ctx.parent()) {
+        insert_traceparent(headers, ids);
     }
-    if let Some(baggage) = baggage {
-        baggage.insert_into(headers);
+    if !ctx.baggage().is_empty() {
+        ctx.baggage().insert_into(headers);
     }
 }
 

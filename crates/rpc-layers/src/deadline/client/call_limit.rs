@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Request;
 
 use super::super::{grpc_timeout, instant::Deadline};
+use crate::call_context::deadline_of;
 
 /// The deadline of a call, and the timeout that it had when it was made, for messages.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ impl CallLimit {
     /// request replaces the deadline. A malformed one is replaced by the deadline, and otherwise left for the peer to
     /// reject.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
-        let deadline = *request.extensions().get::<Deadline>()?;
+        let deadline = deadline_of(request.extensions())?;
         let deadline = match grpc_timeout::from_headers(request.headers()) {
             Ok(Some(shorter)) => deadline.min(Deadline::after(shorter)),
             Ok(None) | Err(_) => deadline,
