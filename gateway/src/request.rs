@@ -70,7 +70,7 @@ impl TryFrom<GetHomeCountryRequest> for ProfileQuery {
 impl ProfileQuery {
     fn new(id: String, strategy: i32, policy: i32) -> Result<Self, Error> {
         let mut check = Check::default();
-        check.user_id("user_id".to_owned(), &id);
+        check.user_id(|| "user_id".to_owned(), &id);
         let options = check.options(strategy, policy);
         check.done(Self { user_id: id, options })
     }
@@ -87,7 +87,7 @@ impl TryFrom<StreamUsersRequest> for UsersQuery {
         match ids.len() {
             1..=MAX_USER_IDS => {
                 for (index, id) in ids.iter().enumerate() {
-                    check.user_id(format!("user_ids[{index}]"), id);
+                    check.user_id(|| format!("user_ids[{index}]"), id);
                 }
             }
             given => check.wrong("user_ids", format!("holds {given} ids: 1 to {MAX_USER_IDS} are allowed")),
@@ -116,9 +116,9 @@ impl Check {
         }
     }
 
-    fn user_id(&mut self, field: String, id: &str) {
+    fn user_id(&mut self, field: impl FnOnce() -> String, id: &str) {
         if let Err(description) = user_id::check(id) {
-            self.wrong(field, description);
+            self.wrong(field(), description);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Adapts RPCs to the domain and back.
 
-use fan_out::{FailurePolicy, Outcome, Results};
+use fan_out::{CallState, FailurePolicy, Outcome, Results};
 use fanout_proto::gateway::v1::{
     FanOutReport, GetHomeCountryRequest, GetProfileRequest, StreamUsersRequest,
     spliced::{GetHomeCountryResponse, GetProfileResponse, gateway_service_server::GatewayService},
@@ -122,8 +122,9 @@ fn settle<R>(outcome: Outcome<R>, policy: FailurePolicy) -> Result<(R, Option<Fa
 where
     R: Results<Error = BackendError>,
 {
-    let errors = outcome.errors();
-    let report = report::to_proto(&outcome.report, |index| errors[index]);
+    let has_failed = outcome.report.calls.iter().any(|call| call.state == CallState::Failed);
+    let errors = if has_failed { outcome.errors() } else { Vec::new() };
+    let report = report::to_proto(&outcome.report, |index| errors.get(index).copied().flatten());
     match outcome.first_failure() {
         Some((index, error)) if policy == FailurePolicy::FailFast => {
             Err(Error::call(outcome.report.calls[index].name.to_string(), error.clone(), report))
