@@ -92,6 +92,7 @@ where
     }
 
     /// Answers a unary call.
+    #[expect(clippy::missing_panics_doc, reason = "a request that was not taken is there")]
     pub async fn unary<S, B>(&mut self, mut service: S, request: http::Request<B>) -> http::Response<Body>
     where
         S: UnaryService<U, Response = T>,
@@ -108,18 +109,14 @@ where
         };
         let (parts, body) = request.into_parts();
         let mut body = Replay { frames: [None, None], rest: body };
-        match body.read(self.max_request).await {
-            Some(message) => {
-                let request = http::Request::from_parts(parts, message);
-                match service.call(tonic::Request::from_http(request)).await {
-                    Ok(response) => reply(response),
-                    Err(status) => status.into_http(),
-                }
-            }
-            None => {
-                let request = http::Request::from_parts(parts, Body::new(body));
-                Box::pin(self.tonic.unary(service, request)).await
-            }
+        let Some(message) = body.read(self.max_request).await else {
+            let request = http::Request::from_parts(parts, Body::new(body));
+            return Box::pin(self.tonic.unary(service, request)).await;
+        };
+        let request = http::Request::from_parts(parts, message);
+        match service.call(tonic::Request::from_http(request)).await {
+            Ok(response) => reply(response),
+            Err(status) => status.into_http(),
         }
     }
 

@@ -30,6 +30,9 @@ impl UnaryService<GetCountryRequest> for Countries {
     }
 }
 
+/// A name, the frames of a request, and its headers.
+type Case<'a> = (&'a str, &'a [&'a [u8]], &'a [(&'static str, &'static str)]);
+
 /// A body of these frames.
 struct Frames(Vec<Frame<Bytes>>);
 
@@ -73,7 +76,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
 async fn every_request_has_the_answer_that_tonic_has_for_it() {
     let (good, empty) = (framed(b"\x0a\x02GB"), framed(b""));
     let two = [&good[..], &good].concat();
-    let cases: &[(&str, &[&[u8]], &[(&str, &str)])] = &[
+    let cases: &[Case<'_>] = &[
         ("one frame", &[&good], &[]),
         ("an error of the handler", &[&empty], &[]),
         ("cut in the prefix", &[&good[..3], &good[3..]], &[]),
