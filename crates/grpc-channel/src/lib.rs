@@ -39,8 +39,8 @@
 //! * `policy`: what happens to the whole call: `deadline`, `coalesce`, `limit`, `breaker`, `retry` and `hedge` with their
 //!   `budget`.
 //! * `balance`: which endpoint an attempt goes to: `balancer` with its `power_of_two`, `replica`, `attempt`.
-//! * `endpoints`: the `set` of them, each `endpoint`'s state, `outlier_detection`, the `resolver`, and the
-//!   `connect_loop` that watches each one's `health`.
+//! * `endpoints`: the `set` of them with a `snapshot` of what follows from their states, each `endpoint`'s state,
+//!   `outlier_detection`, the `resolver`, and the `connect_loop` that watches each one's `health`.
 //! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`,
 //!   `collect`, which reads whole replies, and gRPC's `framing`.
 //! * `call` with its `request_body`, and `reply`: what the stack carries down and up; `observe`: tells each `observer` how a
@@ -101,6 +101,7 @@ mod endpoints {
     pub(crate) mod outlier_detection;
     pub(crate) mod resolver;
     pub(crate) mod set;
+    pub(crate) mod snapshot;
 }
 
 /// Connections, and gRPC's framing on them.

@@ -156,7 +156,7 @@ fn balancer(
         let attempt = Attempt::new(Arc::clone(&endpoint), origin.clone(), reply_check, meter.as_ref());
         Replica::new(Arc::clone(&endpoints), endpoint, attempt, connect_loop)
     };
-    let replicas = Arc::new(Replicas::default());
+    let replicas = Arc::new(Replicas::new(Arc::clone(set)));
     let changed = Arc::clone(&replicas);
     let apply = move |change: Change<'_>| match change {
         Change::Insert(address, target) => changed.insert(connect(address, target)),

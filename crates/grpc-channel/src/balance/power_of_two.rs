@@ -92,6 +92,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_thousand_are_no_more_to_look_at_than_ten() {
+        let mut rng = StdRng::seed_from_u64(7);
+        for len in [10, 1_000] {
+            let looks = std::cell::Cell::new(0);
+            let load = |_| {
+                looks.set(looks.get() + 1);
+                Some(1)
+            };
+            for _ in 0..1_000 {
+                power_of_two(len, load, |n| rng.random_range(0..n)).unwrap();
+            }
+            assert!((2_000..2_300).contains(&looks.get()), "{} looks for 1,000 calls to {len}", looks.get());
+        }
+    }
+
     proptest! {
         #[test]
         fn a_candidate_is_found_if_there_is_one(loads in vec(option::weighted(0.1, 0_u32..5), 0..100), seed: u64) {

@@ -68,6 +68,10 @@ impl Replica {
         self.endpoint.mark
     }
 
+    pub(crate) fn is_ready(&self) -> bool {
+        self.endpoint.is_ready()
+    }
+
     /// Returns the penalty for failures, and the calls that are pending: the former counts first. If the replica may not be
     /// called, returns when to ask again if it does not change before.
     pub(crate) fn load(&self) -> Result<(u32, usize), Option<Instant>> {
@@ -85,6 +89,11 @@ impl Replica {
 // === impl AdmittedCall ===
 
 impl AdmittedCall {
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.outcome.endpoint.address
+    }
+
     /// Sends the call.
     pub(crate) fn send(self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
         observe(self.attempt.send(call), self.outcome)

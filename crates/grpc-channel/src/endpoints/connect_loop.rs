@@ -57,7 +57,7 @@ pub(crate) async fn connect_loop(set: Arc<EndpointSet>, endpoint: Arc<Endpoint>,
         // A peer that limits the age of connections may close one before it is ready, if either is slow.
         let is_expected = was_ready || (was_open && failures == 0);
         let state = if is_expected { ConnectivityState::Connecting } else { ConnectivityState::TransientFailure(why) };
-        let wanted = set.reconnect_wanted();
+        let wanted = endpoint.reconnect_wanted();
         set.set_connectivity(&endpoint, state);
         set.request_resolution();
         if was_ready {

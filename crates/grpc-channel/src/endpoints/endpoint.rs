@@ -11,7 +11,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 
 use crate::{
     endpoints::outlier_detection::{CallHistory, Epoch, OutlierState},
@@ -28,11 +31,13 @@ pub(crate) struct Endpoint {
     pending: AtomicUsize,
     /// Whether a call has succeeded since this was asked last.
     has_replied: AtomicBool,
+    /// Its connect loop is not to wait for the end of its back-off.
+    reconnect: Notify,
     status: Mutex<Status>,
 }
 
 /// Tells the endpoints of a backend apart: one bit of 64, so that a set of them is a number. Only a backend of more
-/// endpoints than that has two with the same.
+/// endpoints than that has two with the same: of 1,000, 15 or 16 share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 
@@ -78,7 +83,7 @@ impl Endpoint {
         };
         let pool = Arc::new(Pool::new(max_connections));
         let (pending, has_replied) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self { address, mark, pool, pending, has_replied, status: Mutex::new(status) }
+        Self { address, mark, pool, pending, has_replied, reconnect: Notify::new(), status: Mutex::new(status) }
     }
 
     pub(crate) fn connectivity(&self) -> ConnectivityState {
@@ -125,14 +130,25 @@ impl Endpoint {
         is_lost
     }
 
-    /// Marks the endpoint as being retried if its last attempt to connect failed at least `age` ago, so that calls wait
-    /// for the next one. Returns whether that is so.
+    /// Connects again at once if the last attempt to connect failed at least `age` ago; calls wait for that. Returns
+    /// whether that is so.
     pub(crate) fn retry_if_failed_for(&self, age: Duration) -> bool {
-        let mut status = self.status.lock();
-        let is_due =
-            matches!(status.connectivity, ConnectivityState::TransientFailure(_)) && status.since.elapsed() >= age;
-        status.is_retried |= is_due;
+        let is_due = {
+            let mut status = self.status.lock();
+            let is_due =
+                matches!(status.connectivity, ConnectivityState::TransientFailure(_)) && status.since.elapsed() >= age;
+            status.is_retried |= is_due;
+            is_due
+        };
+        if is_due {
+            self.reconnect.notify_waiters();
+        }
         is_due
+    }
+
+    /// Completes when the endpoint, which failed or rests, is to connect again before its back-off is over.
+    pub(crate) fn reconnect_wanted(&self) -> Notified<'_> {
+        self.reconnect.notified()
     }
 
     /// Lets the next attempt to connect wait, unless a call waits for it.
@@ -140,9 +156,11 @@ impl Endpoint {
         self.status.lock().is_resting = true;
     }
 
-    /// Ends the endpoint's rest, because a call waits for it. Returns whether there was one.
-    pub(crate) fn end_rest(&self) -> bool {
-        std::mem::take(&mut self.status.lock().is_resting)
+    /// Ends the endpoint's rest, if there is one, because a call waits for it.
+    pub(crate) fn end_rest(&self) {
+        if std::mem::take(&mut self.status.lock().is_resting) {
+            self.reconnect.notify_waiters();
+        }
     }
 
     /// Returns whether a call has succeeded, or failed as it should, since this was called last.
@@ -269,10 +287,12 @@ impl Endpoint {
 // === impl Mark ===
 
 impl Mark {
-    /// Returns one that none of these have, or the last if there is none.
+    /// Returns one that none of these have, or one that as few of them have as any.
     pub(crate) fn unlike(others: impl Iterator<Item = Self>) -> Self {
-        let used = others.fold(0, |used, Self(bit)| used | bit);
-        Self(1 << (!used).trailing_zeros().min(u64::BITS - 1))
+        let mut uses = [0_usize; u64::BITS as usize];
+        others.for_each(|Self(bit)| uses[bit.trailing_zeros() as usize] += 1);
+        let least = (0..uses.len()).min_by_key(|bit| uses[*bit]).unwrap_or_default();
+        Self(1 << least)
     }
 }
 
@@ -310,7 +330,9 @@ mod tests {
             assert!(!marks.contains(&mark));
             marks.push(mark);
         }
-        assert_eq!(Mark::unlike(marks.iter().copied()), marks[63], "the last one, again");
+        assert_eq!(Mark::unlike(marks.iter().copied()), marks[0], "all are used once");
+        let twice = marks.iter().chain(&marks[..5]).copied();
+        assert_eq!(Mark::unlike(twice), marks[5], "the first that is used least");
         let freed = marks.remove(7);
         assert_eq!(Mark::unlike(marks.iter().copied()), freed);
         let tried = Marks::default();

@@ -1,16 +1,25 @@
 //! The endpoints of a backend, and a watch that fires when one changes.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{
-    sync::{Notify, futures::Notified, watch},
+    sync::{Notify, watch},
     time::Instant,
 };
 
 use crate::endpoints::{
     endpoint::{ConnectivityState, Endpoint, Mark},
     outlier_detection::{Epoch, may_eject},
+    snapshot::Snapshot,
 };
 
 /// How long a failed attempt to connect rejects calls. A call that comes later makes the endpoint connect again.
@@ -24,8 +33,10 @@ pub(crate) struct EndpointSet {
     resolution_error: Mutex<Option<String>>,
     max_ejected: f64,
     changed: watch::Sender<()>,
+    /// How often an endpoint has changed.
+    version: AtomicU64,
+    is_any_active: Snapshot<bool>,
     lost: Notify,
-    reconnect: Notify,
 }
 
 // === impl EndpointSet ===
@@ -38,8 +49,9 @@ impl EndpointSet {
             resolution_error: Mutex::default(),
             max_ejected,
             changed: watch::Sender::new(()),
+            version: AtomicU64::new(0),
+            is_any_active: Snapshot::default(),
             lost: Notify::new(),
-            reconnect: Notify::new(),
         }
     }
 
@@ -52,19 +64,19 @@ impl EndpointSet {
             endpoints.insert(address, Arc::clone(&endpoint));
             endpoint
         };
-        self.changed.send_replace(());
+        self.notify(true);
         endpoint
     }
 
     pub(crate) fn remove(&self, address: SocketAddr) {
         self.endpoints().remove(&address);
-        self.changed.send_replace(());
+        self.notify(true);
     }
 
     /// Sets why a name has no address, or `None` if all have one.
     pub(crate) fn set_resolution_error(&self, why: Option<String>) {
         *self.resolution_error.lock() = why;
-        self.changed.send_replace(());
+        self.notify(true);
     }
 
     pub(crate) fn set_connectivity(&self, endpoint: &Endpoint, connectivity: ConnectivityState) {
@@ -85,7 +97,7 @@ impl EndpointSet {
             // The last ready endpoint is lost. Those that failed may have come back since.
             self.reconnect_after(Duration::ZERO);
         }
-        self.changed.send_replace(());
+        self.notify(true);
     }
 
     /// Makes all failed endpoints connect again at once, unless they have just tried. Returns whether it is worth waiting
@@ -97,33 +109,19 @@ impl EndpointSet {
     }
 
     fn reconnect_after(&self, age: Duration) -> bool {
-        let mut any = false;
-        for endpoint in self.endpoints().values() {
-            any |= endpoint.retry_if_failed_for(age);
-        }
-        if any {
-            self.reconnect.notify_waiters();
-        }
-        any
+        // Each tells its own connect loop, and leaves the others alone.
+        self.endpoints().values().filter(|endpoint| endpoint.retry_if_failed_for(age)).count() > 0
     }
 
     /// Lets the next attempt to connect to an endpoint wait, unless a call waits for it, or comes to.
     pub(crate) fn rest(&self, endpoint: &Endpoint) {
         endpoint.rest();
-        self.changed.send_replace(());
+        self.notify(true);
     }
 
     /// Makes all resting endpoints connect, because a call waits for them.
     pub(crate) fn end_rest(&self) {
-        let rested = self.endpoints().values().filter(|endpoint| endpoint.end_rest()).count();
-        if rested > 0 {
-            self.reconnect.notify_waiters();
-        }
-    }
-
-    /// Completes when failed or resting endpoints are to connect again before their back-off is over.
-    pub(crate) fn reconnect_wanted(&self) -> Notified<'_> {
-        self.reconnect.notified()
+        self.endpoints().values().for_each(|endpoint| endpoint.end_rest());
     }
 
     /// Asks the resolver to resolve again soon: an endpoint was lost, and its address may be gone.
@@ -194,11 +192,24 @@ impl EndpointSet {
 
     /// Returns whether an endpoint is ready and not ejected.
     fn is_any_active(&self) -> bool {
-        self.endpoints().values().any(|endpoint| endpoint.is_active())
+        let is_any_active = || self.endpoints().values().any(|endpoint| endpoint.is_active());
+        self.is_any_active.read(self.version(), is_any_active, |is_any_active| *is_any_active)
+    }
+
+    /// Returns a number that is another one after each change of an endpoint.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Says that something has changed of which endpoints know nothing.
+    pub(crate) fn touch(&self) {
+        self.notify(true);
     }
 
     fn notify(&self, changed: bool) {
         if changed {
+            // Those that are notified compare it.
+            self.version.fetch_add(1, Ordering::Release);
             self.changed.send_replace(());
         }
     }

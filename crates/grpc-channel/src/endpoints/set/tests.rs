@@ -1,3 +1,8 @@
+use std::{
+    sync::atomic::AtomicUsize,
+    task::{Context, Wake},
+};
+
 use futures::FutureExt as _;
 
 use super::*;
@@ -30,7 +35,7 @@ fn calls_wait_for_what_connects_and_not_for_what_failed() {
 #[tokio::test(start_paused = true)]
 async fn the_loss_of_the_last_gives_the_others_another_chance() {
     let (set, endpoints) = set(&[failed(), ConnectivityState::Ready, ConnectivityState::Ready]);
-    let wanted = set.reconnect_wanted();
+    let wanted = endpoints[0].reconnect_wanted();
     tokio::pin!(wanted);
     set.set_connectivity(&endpoints[1], failed());
     assert!(wanted.as_mut().now_or_never().is_none(), "there is another one");
@@ -46,7 +51,7 @@ async fn the_loss_of_the_last_gives_the_others_another_chance() {
 #[tokio::test(start_paused = true)]
 async fn calls_wait_for_an_endpoint_whose_loss_they_notice_first() {
     let (set, endpoints) = set(&[ConnectivityState::Ready, failed()]);
-    let wanted = set.reconnect_wanted();
+    let wanted = endpoints[1].reconnect_wanted();
     // It has no connection.
     set.notice_loss(&endpoints[0]);
     assert_eq!(set.admits(&endpoints[0]), Err(None));
@@ -60,7 +65,7 @@ async fn calls_wait_for_an_endpoint_whose_loss_they_notice_first() {
 #[tokio::test(start_paused = true)]
 async fn a_call_has_those_tried_again_that_failed_a_while_ago() {
     let (set, endpoints) = set(&[failed(), failed()]);
-    let wanted = set.reconnect_wanted();
+    let wanted = endpoints[0].reconnect_wanted();
     assert!(!set.reconnect(), "they have just been tried");
     assert!(set.unreachable().is_some());
     tokio::time::advance(FRESH).await;
@@ -117,4 +122,53 @@ async fn half_of_the_replicas_may_be_left_out_and_the_last_one_never() {
     set.set_connectivity(&endpoints[2], failed());
     assert!(set.admits(&endpoints[0]).is_ok());
     assert_eq!(set.admits(&endpoints[1]), Err(None));
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_one_in_a_thousand_wakes_whom_it_concerns() {
+    let (set, endpoints) = set(&vec![ConnectivityState::Ready; 1_000]);
+    let wakes: Vec<_> = endpoints.iter().map(|_| Arc::<Wakes>::default()).collect();
+    let tasks = endpoints.iter().zip(&wakes).map(|(endpoint, wakes)| {
+        let mut wanted = Box::pin(endpoint.reconnect_wanted());
+        assert!(wanted.as_mut().poll(&mut Context::from_waker(&Arc::clone(wakes).into())).is_pending());
+        wanted
+    });
+    let _tasks: Vec<_> = tasks.collect();
+    let woken = || {
+        let woken = wakes.iter().enumerate().filter(|(_, wakes)| wakes.0.load(Ordering::Relaxed) > 0);
+        woken.map(|(index, _)| index).collect::<Vec<_>>()
+    };
+    // Not serving, lost, back, ejected, and well again.
+    for state in [ConnectivityState::NotServing, failed(), ConnectivityState::Connecting, ConnectivityState::Ready] {
+        set.set_connectivity(&endpoints[7], state);
+    }
+    set.notice_loss(&endpoints[8]);
+    while set.admits(&endpoints[9]).is_ok() {
+        let epoch = set.admit(&endpoints[9]).unwrap();
+        set.failed(&endpoints[9], epoch);
+    }
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let probe = set.admit(&endpoints[9]).unwrap();
+    set.succeeded(&endpoints[9], probe);
+    assert!(woken().is_empty(), "{:?}", woken());
+    // Failed ones are tried again if calls want them, and one that rests is.
+    for index in [3, 500] {
+        set.set_connectivity(&endpoints[index], failed());
+    }
+    tokio::time::advance(FRESH).await;
+    assert!(set.reconnect());
+    assert_eq!(woken(), [3, 500]);
+    set.rest(&endpoints[999]);
+    set.end_rest();
+    assert_eq!(woken(), [3, 500, 999]);
 }
