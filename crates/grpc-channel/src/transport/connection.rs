@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use coalesced_io::{CoalescedIo, Flusher};
 use grpc_tls::{ClientTls, HandshakeError, ServerName};
 use h2::{Ping, PingPong, client};
 use http::Request;
@@ -116,15 +117,22 @@ impl Connection {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             match transport.tls.clone() {
-                None => Self::begin(stream, transport).await.map_err(ConnectionError::without_tls),
-                Some((tls, name)) => Self::begin(tls.connect(&name, stream).await?, transport).await,
+                None => {
+                    let io = CoalescedIo::with_read_buffer(stream);
+                    Self::begin(io, transport).await.map_err(ConnectionError::without_tls)
+                }
+                // TLS has a buffer of its own for what it reads.
+                Some((tls, name)) => Self::begin(CoalescedIo::new(tls.connect(&name, stream).await?), transport).await,
             }
         };
         tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(ConnectionError::TimedOut(timeout)))
     }
 
     /// Begins to speak HTTP/2, and waits until the peer has.
-    async fn begin<T>(stream: T, transport: Transport) -> Result<(Self, Driver), ConnectionError>
+    async fn begin<T>(
+        (stream, mut flusher): (CoalescedIo<T>, Flusher<T>),
+        transport: Transport,
+    ) -> Result<(Self, Driver), ConnectionError>
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -140,14 +148,14 @@ impl Connection {
             .enable_push(false)
             .handshake(stream)
             .await?;
-        settings(&mut connection).await?;
+        settings(&mut connection, &mut flusher).await?;
         let max_streams = AtomicUsize::new(connection.max_concurrent_send_streams());
         let state = Arc::new(State { closed: AtomicBool::new(false), max_streams, streaming: AtomicUsize::new(0) });
         let pings = connection.ping_pong().expect("it is taken once");
         let seen = Arc::clone(&state);
         let driver = tokio::spawn(async move {
             let ended = tokio::select! {
-                ended = drive(&mut connection, &seen) => ended.map_err(ConnectionError::from),
+                ended = drive(&mut connection, &mut flusher, &seen) => ended.map_err(ConnectionError::from),
                 silent = keep_alive(pings, transport) => Err(silent),
             };
             seen.closed.store(true, Ordering::Relaxed);
@@ -208,11 +216,14 @@ impl Drop for StreamWindow {
 
 /// Waits for the settings with which the peer begins. They say how many calls it takes at once: without them calls would
 /// wait on this connection for a stream that another one has.
-async fn settings<T>(connection: &mut client::Connection<T, Bytes>) -> Result<(), ConnectionError>
+async fn settings<T>(
+    connection: &mut client::Connection<CoalescedIo<T>, Bytes>,
+    flusher: &mut Flusher<T>,
+) -> Result<(), ConnectionError>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+    poll_fn(|cx| match flusher.poll_turn(cx, |cx| Pin::new(&mut *connection).poll(cx)) {
         Poll::Ready(Ok(())) => Poll::Ready(Err(ConnectionError::Closed)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
         Poll::Pending if connection.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
@@ -222,7 +233,11 @@ where
 }
 
 /// Drives the connection until it ends.
-async fn drive<T>(connection: &mut client::Connection<T, Bytes>, state: &State) -> Result<(), h2::Error>
+async fn drive<T>(
+    connection: &mut client::Connection<CoalescedIo<T>, Bytes>,
+    flusher: &mut Flusher<T>,
+    state: &State,
+) -> Result<(), h2::Error>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -233,7 +248,7 @@ where
             connection.set_target_window_size(wanted);
             window = wanted;
         }
-        let ended = Pin::new(&mut *connection).poll(cx);
+        let ended = flusher.poll_turn(cx, |cx| Pin::new(&mut *connection).poll(cx));
         // The peer says in its settings how many streams it takes, and may change its mind.
         state.max_streams.store(connection.max_concurrent_send_streams(), Ordering::Relaxed);
         ended

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coalesced_io::{CoalescedIo, Flusher};
 use hyper_util::rt::TokioIo;
 use rpc_layers::{Peer, Throttle, peer::PeerCertificate, source};
 use tokio::{
@@ -125,21 +126,22 @@ impl Connection {
         let read = FairRead::new(read, Arc::clone(&self.calls), self.shared.slowed.clone(), move || {
             shared.warn_of_slowed(peer);
         });
-        let io = TokioIo::new(tokio::io::join(PREFACE.chain(read), write));
+        let (io, mut flusher) = CoalescedIo::new(tokio::io::join(PREFACE.chain(read), write));
         let peer = Peer { address: self.peer, connection: next_number(), certificate };
         let service = CallService::new(Arc::clone(&self.shared), peer, Arc::clone(&self.calls));
-        let connection = http2::builder(CallExecutor(Arc::clone(&self.calls))).serve_connection(io, service);
+        let connection =
+            http2::builder(CallExecutor(Arc::clone(&self.calls))).serve_connection(TokioIo::new(io), service);
         let mut connection = pin!(connection);
         let ConnectionLimits { max_age, max_age_grace, .. } = self.shared.limits;
         let grace = tokio::select! {
-            ended = self.counted(connection.as_mut()) => return self.log(ended),
+            ended = self.counted(connection.as_mut(), &mut flusher) => return self.log(ended),
             () = after(max_age.map(|age| jittered(age, rand::random()))) => Some(max_age_grace),
             _ = self.permit.closes() => None,
         };
         // A call may have arrived that nobody has seen: the client is told which of its calls are served.
         connection.as_mut().graceful_shutdown();
         tokio::select! {
-            ended = self.counted(connection) => self.log(ended),
+            ended = self.counted(connection, &mut flusher) => self.log(ended),
             () = idle(self.calls.tasks()) => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
             () = self.given_way() => tracing::debug!(peer = %self.peer, "an idle connection gave way to another one"),
             () = after(grace) => tracing::debug!(peer = %self.peer, "a connection was closed: its time was over"),
@@ -156,11 +158,15 @@ impl Connection {
         }
     }
 
-    /// Counts how often the connection is polled.
-    async fn counted<F: Future>(&self, mut connection: Pin<&mut F>) -> F::Output {
+    /// Polls the connection and counts how often, and writes what it has to write.
+    async fn counted<F: Future, T: AsyncWrite + Unpin>(
+        &self,
+        mut connection: Pin<&mut F>,
+        flusher: &mut Flusher<T>,
+    ) -> F::Output {
         poll_fn(|cx| {
             self.calls.add_poll();
-            connection.as_mut().poll(cx)
+            flusher.poll_turn(cx, |cx| connection.as_mut().poll(cx))
         })
         .await
     }
