@@ -28,9 +28,20 @@ impl<T: AsyncWrite + Unpin> Flusher<T> {
         cx: &mut Context<'_>,
         connection: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
-        self.0.lock().begin_turn();
+        self.begin_turn();
         let polled = connection(cx);
-        self.0.lock().end_turn(cx, polled.is_ready());
+        self.end_turn(cx, polled.is_ready());
         polled
+    }
+
+    /// Begins a turn, as [`Self::poll_turn`] does: what is written from now on stays in the buffer.
+    pub fn begin_turn(&mut self) {
+        self.0.lock().begin_turn();
+    }
+
+    /// Ends a turn, as [`Self::poll_turn`] does. `is_over` is whether the connection has ended. The waker has to be the one
+    /// with which the connection was polled: a stream knows one for its writes.
+    pub fn end_turn(&mut self, cx: &mut Context<'_>, is_over: bool) {
+        self.0.lock().end_turn(cx, is_over);
     }
 }

@@ -8,29 +8,37 @@
 //!
 //! * `acceptor`: accepts connections, and backs off while the process has no file descriptors left.
 //! * `admission`: the limits on open connections, of all peers and of each.
-//! * `call_service`: runs the calls of one connection; `calls`: their tasks.
-//! * `connection`: one connection, from its preface to its end.
+//! * `connection`: one connection, from its preface to its end; `serving`: its calls, all of them in one task, and why;
+//!   `wakeups`: what of it has something to do.
+//! * `call`: one call; `call_service`: what it is passed to; `call_set`: those in flight; `calls`: how many there were.
+//! * `request_body`: reads requests to their end, also if the service does not.
+//! * `reply`: sends replies as fast as they are read; `reply_timeout`: resets calls whose replies their callers do not read.
 //! * `handshake`: the TLS handshake, and peers that do not get through it.
 //! * `preface`: reads the first bytes of a connection.
 //! * `refusal`: what a client is told that is refused.
 //! * `fair_read`: reads from a connection no faster than its calls are run; `read_pace`: how fast that is.
 //! * `http2`: the limits of HTTP/2 on each connection.
-//! * `reply_timeout`: resets calls whose replies their callers do not read.
-//! * `request_body`: reads requests to their end, also if the service does not.
+//! * `keepalive`: finds out whether a peer that says nothing is still there.
 
 mod acceptor;
 mod admission;
+mod call;
 mod call_service;
+mod call_set;
 mod calls;
 mod connection;
 mod fair_read;
 mod handshake;
 mod http2;
+mod keepalive;
 mod preface;
 mod read_pace;
 mod refusal;
+mod reply;
 mod reply_timeout;
 mod request_body;
+mod serving;
+mod wakeups;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

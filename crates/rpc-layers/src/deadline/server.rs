@@ -33,8 +33,8 @@ use super::timer::Timer;
 /// This layer is earlier because its clock is started first; so layers around it have to call it in their own `call`,
 /// not in a future polled later. A thread that is suspended between the two clocks for longer than the time left can
 /// still lose: of 720,000 calls with 1 to 5 ms to live, on two busy cores, 10 were answered CANCELLED. A caller behind
-/// [`ClientDeadlineLayer`](super::ClientDeadlineLayer) reads that as `DEADLINE_EXCEEDED` too. Routes that are served with
-/// hyper in place of that server, as the crate `service-kit` does it, have no such timer.
+/// [`ClientDeadlineLayer`](super::ClientDeadlineLayer) reads that as `DEADLINE_EXCEEDED` too. Services that are served on
+/// h2 in place of that server, as the crate `service-kit` does it, have no such timer.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerDeadlineLayer {
     own_limit: Option<Duration>,

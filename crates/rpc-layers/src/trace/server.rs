@@ -206,5 +206,5 @@ where
 /// Returns whether the reply only reports that the connection ended before the request's message was read, which tonic
 /// reports as UNKNOWN, as if it were this server's failure.
 fn is_connection_error<R>(response: &Response<R>) -> bool {
-    response.extensions().get::<Status>().is_some_and(|status| source::find::<hyper::Error>(status).is_some())
+    response.extensions().get::<Status>().is_some_and(|status| source::find::<h2::Error>(status).is_some())
 }

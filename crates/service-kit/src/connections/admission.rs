@@ -131,9 +131,7 @@ impl Drop for ConnectionPermit {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
-
-    use super::*;
+    use super::{super::calls::CallInFlight, *};
 
     fn admission(max: usize, max_per_peer: usize) -> Admission {
         let limits = ConnectionLimits { max, max_per_peer, ..ConnectionLimits::default() };
@@ -144,11 +142,15 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Connects, and makes a call that does not end.
-    fn busy(admission: &Admission, address: &str) -> Option<ConnectionPermit> {
+    /// Connects, and makes a call that does not end before the connection does.
+    fn busy(admission: &Admission, address: &str) -> Option<(CallInFlight, ConnectionPermit)> {
         let permit = admission.admit(ip(address))?;
-        permit.calls().spawn(pending());
-        Some(permit)
+        Some((permit.calls().begin(), permit))
+    }
+
+    /// Makes a call that ends at once.
+    fn call(permit: &ConnectionPermit) {
+        permit.calls().begin().start();
     }
 
     #[tokio::test]
@@ -178,8 +180,8 @@ mod tests {
         let admission = admission(4, 4);
         let open: Vec<_> = (0..4).map(|_| admission.admit(ip("::1")).unwrap()).collect();
         let gone = || open.iter().map(|permit| permit.closes.is_cancelled()).collect::<Vec<_>>();
-        drop(open[0].calls().start_one());
-        open[1].calls().spawn(pending());
+        call(&open[0]);
+        let _busy = open[1].calls().begin();
         let _new = busy(&admission, "::1").unwrap();
         assert_eq!(gone(), [false, false, true, false]);
         let _new = busy(&admission, "::1").unwrap();
@@ -208,7 +210,7 @@ mod tests {
         let busy: Vec<_> = (0..3).map(|_| busy(&admission, "192.0.2.1").unwrap()).collect();
         let idle = admission.admit(ip("192.0.2.2")).unwrap();
         let _new = admission.admit(ip("192.0.2.3")).expect("there is an idle one");
-        assert!(idle.closes.is_cancelled() && !busy.iter().any(|permit| permit.closes.is_cancelled()));
+        assert!(idle.closes.is_cancelled() && !busy.iter().any(|(_, permit)| permit.closes.is_cancelled()));
     }
 
     #[tokio::test]
@@ -216,13 +218,13 @@ mod tests {
         let admission = admission(3, 3);
         let open: Vec<_> = (0..3).map(|_| admission.admit(ip("::1")).unwrap()).collect();
         for last in [1, 2, 0, 2] {
-            drop(open[last].calls().start_one());
+            call(&open[last]);
         }
         let gone = || open.iter().map(|permit| permit.closes.is_cancelled()).collect::<Vec<_>>();
         let _new = busy(&admission, "::1").unwrap();
         assert_eq!(gone(), [false, true, false]);
         // It was found with the first one, and has had a call since.
-        drop(open[0].calls().start_one());
+        call(&open[0]);
         let _new = busy(&admission, "::1").unwrap();
         assert_eq!(gone(), [false, true, true]);
     }

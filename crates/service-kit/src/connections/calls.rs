@@ -1,33 +1,32 @@
-//! The calls of one connection: their tasks, and what the connection has done for them.
+//! What the calls of one connection are and were, counted.
 
 use std::{
-    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use futures::poll;
-use hyper::rt::Executor;
-use tokio_util::task::TaskTracker;
-
-use super::reply_timeout::reset_when_expired;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// The calls of one connection.
 #[derive(Debug)]
 pub(super) struct Calls {
-    tasks: TaskTracker,
+    in_flight: TaskTracker,
     begun: Instant,
     /// When a call has ended for the last time, in nanoseconds since it began.
     ended: AtomicU64,
+    /// When something was read from the connection, likewise.
+    read: AtomicU64,
     started: AtomicU64,
     refused: AtomicU64,
     reset: AtomicU64,
     received: AtomicU64,
-    /// How often the connection was polled.
+    /// How often the transport was polled.
     polls: AtomicUsize,
+    /// Whether other connections are to have their turn.
+    yields: AtomicBool,
 }
 
 /// What the calls of a connection were, since it began.
@@ -43,24 +42,25 @@ pub(super) struct Work {
     pub(super) received: u64,
 }
 
-/// A call that has started, and ends when this is dropped.
+/// A call in flight: until this is dropped. It counts as one that was reset unless it has started.
 #[derive(Debug)]
-pub(super) struct StartedCall<'a>(&'a Calls);
-
-/// Runs each call of a connection in a task of its own.
-#[derive(Clone, Debug)]
-pub(super) struct CallExecutor(pub(super) Arc<Calls>);
+pub(super) struct CallInFlight {
+    calls: Arc<Calls>,
+    is_started: bool,
+    _token: TaskTrackerToken,
+}
 
 // === impl Calls ===
 
 impl Calls {
-    /// Returns how many calls have a task.
+    /// Returns how many calls are in flight.
     pub(super) fn len(&self) -> usize {
-        self.tasks.len()
+        self.in_flight.len()
     }
 
-    pub(super) fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    /// Tracks the calls in flight.
+    pub(super) fn tracker(&self) -> &TaskTracker {
+        &self.in_flight
     }
 
     pub(super) fn work(&self) -> Work {
@@ -78,10 +78,9 @@ impl Calls {
         self.work().started > 0
     }
 
-    /// Counts a call that starts.
-    pub(super) fn start_one(&self) -> StartedCall<'_> {
-        self.started.fetch_add(1, Ordering::Relaxed);
-        StartedCall(self)
+    /// Counts a call that has been accepted, and has yet to start.
+    pub(super) fn begin(self: &Arc<Self>) -> CallInFlight {
+        CallInFlight { calls: Arc::clone(self), is_started: false, _token: self.in_flight.token() }
     }
 
     /// Returns since when there is no call in flight, if that is so: since the last one, or since the connection began.
@@ -90,13 +89,8 @@ impl Calls {
         (self.len() == 0).then(|| self.begun + ended)
     }
 
-    /// Counts a call that has started, and is refused.
-    pub(super) fn refuse_one(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Counts a call that was reset before it could start.
-    fn reset_one(&self) {
+    pub(super) fn reset_one(&self) {
         self.reset.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -105,7 +99,7 @@ impl Calls {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts a poll of the connection.
+    /// Counts a poll of the transport.
     pub(super) fn add_poll(&self) {
         self.polls.fetch_add(1, Ordering::Relaxed);
     }
@@ -114,53 +108,71 @@ impl Calls {
         self.polls.load(Ordering::Relaxed)
     }
 
-    #[cfg(test)]
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
-        self.tasks.spawn(task)
+    /// Says that something was read from the connection.
+    pub(super) fn read_at(&self, now: Instant) {
+        self.read.store(self.since_begun(now), Ordering::Relaxed);
+    }
+
+    /// Returns how long nothing has been read from the connection.
+    pub(super) fn silent(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_nanos(self.read.load(Ordering::Relaxed)))
+    }
+
+    /// Says that other connections are to have their turn before more is read.
+    pub(super) fn yield_to_others(&self) {
+        self.yields.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether other connections are to have their turn, once.
+    pub(super) fn take_yield(&self) -> bool {
+        self.yields.load(Ordering::Relaxed) && self.yields.swap(false, Ordering::Relaxed)
+    }
+
+    fn since_begun(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
 impl Default for Calls {
     fn default() -> Self {
         Self {
-            tasks: TaskTracker::new(),
+            in_flight: TaskTracker::new(),
             begun: Instant::now(),
             ended: AtomicU64::new(0),
+            read: AtomicU64::new(0),
             started: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             reset: AtomicU64::new(0),
             received: AtomicU64::new(0),
             polls: AtomicUsize::new(0),
+            yields: AtomicBool::new(false),
         }
     }
 }
 
-// === impl StartedCall ===
+// === impl CallInFlight ===
 
-impl Drop for StartedCall<'_> {
-    fn drop(&mut self) {
-        let ended = u64::try_from(self.0.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.ended.store(ended, Ordering::Relaxed);
+impl CallInFlight {
+    /// Counts the call as one that has started, unless it is counted.
+    pub(super) fn start(&mut self) {
+        if !self.is_started {
+            self.is_started = true;
+            self.calls.started.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts the call as one that is refused.
+    pub(super) fn refuse(&self) {
+        self.calls.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-// === impl CallExecutor ===
-
-impl<F> Executor<F> for CallExecutor
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, call: F) {
-        let calls = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            let mut call = pin!(call);
-            // A call waits to be polled again, see `CallService`. hyper then looks whether its caller has reset it.
-            if poll!(call.as_mut()).is_pending() {
-                let _started = calls.start_one();
-                reset_when_expired(call).await;
-            } else {
-                calls.reset_one();
-            }
-        });
+impl Drop for CallInFlight {
+    fn drop(&mut self) {
+        if self.is_started {
+            self.calls.ended.store(self.calls.since_begun(Instant::now()), Ordering::Relaxed);
+        } else {
+            self.calls.reset_one();
+        }
     }
 }

@@ -1,9 +1,8 @@
 //! One connection, from its preface to its end.
 
 use std::{
-    future::{pending, poll_fn},
+    future::pending,
     net::SocketAddr,
-    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coalesced_io::{CoalescedIo, Flusher};
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use coalesced_io::CoalescedIo;
 use rpc_layers::{Peer, Throttle, peer::PeerCertificate, source};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
@@ -25,11 +24,13 @@ use super::{
     ConnectionLimits,
     admission::{Closing, ConnectionPermit},
     call_service::CallService,
-    calls::{CallExecutor, Calls},
+    calls::Calls,
     fair_read::{FairRead, Slowed},
     handshake::Handshake,
-    http2,
+    http2::{self, ConnectionError},
+    keepalive::KeepaliveLimits,
     preface::{PREFACE, PrefaceError, read_preface},
+    serving::Serving,
 };
 use crate::routes::Routes;
 
@@ -126,23 +127,34 @@ impl Connection {
         let read = FairRead::new(read, Arc::clone(&self.calls), self.shared.slowed.clone(), move || {
             shared.warn_of_slowed(peer);
         });
-        let (io, mut flusher) = CoalescedIo::new(tokio::io::join(PREFACE.chain(read), write));
+        let (io, flusher) = CoalescedIo::new(tokio::io::join(PREFACE.chain(read), write));
+        let handshake = tokio::select! {
+            biased;
+            handshake = timeout(PREFACE_TIMEOUT, http2::builder().handshake::<_, Bytes>(io)) => handshake,
+            _ = self.permit.closes() => return,
+        };
+        let transport = match handshake {
+            Ok(Ok(transport)) => transport,
+            Ok(Err(error)) => return self.log(Err(error.into())),
+            Err(_) => return tracing::debug!(peer = %self.peer, "a connection was closed: its peer reads nothing"),
+        };
         let peer = Peer { address: self.peer, connection: next_number(), certificate };
         let service = CallService::new(Arc::clone(&self.shared), peer, Arc::clone(&self.calls));
-        let connection =
-            http2::builder(CallExecutor(Arc::clone(&self.calls))).serve_connection(TokioIo::new(io), service);
-        let mut connection = pin!(connection);
+        let keepalive = KeepaliveLimits::default();
+        let mut serving = Serving::new(transport, flusher, keepalive, service, Arc::clone(&self.calls));
         let ConnectionLimits { max_age, max_age_grace, .. } = self.shared.limits;
         let grace = tokio::select! {
-            ended = self.counted(connection.as_mut(), &mut flusher) => return self.log(ended),
+            biased;
+            ended = &mut serving => return self.log(ended),
             () = after(max_age.map(|age| jittered(age, rand::random()))) => Some(max_age_grace),
             _ = self.permit.closes() => None,
         };
         // A call may have arrived that nobody has seen: the client is told which of its calls are served.
-        connection.as_mut().graceful_shutdown();
+        serving.graceful_shutdown();
         tokio::select! {
-            ended = self.counted(connection, &mut flusher) => self.log(ended),
-            () = idle(self.calls.tasks()) => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
+            biased;
+            ended = &mut serving => self.log(ended),
+            () = idle(self.calls.tracker()) => tracing::debug!(peer = %self.peer, "an idle connection was closed"),
             () = self.given_way() => tracing::debug!(peer = %self.peer, "an idle connection gave way to another one"),
             () = after(grace) => tracing::debug!(peer = %self.peer, "a connection was closed: its time was over"),
         }
@@ -158,19 +170,6 @@ impl Connection {
         }
     }
 
-    /// Polls the connection and counts how often, and writes what it has to write.
-    async fn counted<F: Future, T: AsyncWrite + Unpin>(
-        &self,
-        mut connection: Pin<&mut F>,
-        flusher: &mut Flusher<T>,
-    ) -> F::Output {
-        poll_fn(|cx| {
-            self.calls.add_poll();
-            flusher.poll_turn(cx, |cx| connection.as_mut().poll(cx))
-        })
-        .await
-    }
-
     /// Logs why the connection has no preface.
     fn log_preface(&self, error: &PrefaceError) {
         if matches!(error, PrefaceError::Tls)
@@ -182,9 +181,9 @@ impl Connection {
     }
 
     /// Logs how the connection ended.
-    fn log(&self, ended: hyper::Result<()>) {
+    fn log(&self, ended: Result<(), ConnectionError>) {
         let Err(error) = ended else { return };
-        if http2::is_abuse(&error)
+        if error.is_abuse()
             && let Some(others) = self.shared.abuse.allow(Instant::now())
         {
             let reason = source::root(&error);

@@ -18,9 +18,9 @@ use tokio::{
 
 use super::{calls::Calls, read_pace::ReadPace};
 
-/// How many calls of a connection may have a task. A call that its caller has reset has one until it runs next, and is no
+/// How many calls of a connection may be in flight. A call that its caller has reset is until it is polled next, and is no
 /// longer among those that HTTP/2 limits.
-const MAX_TASKS: usize = 2048;
+const MAX_IN_FLIGHT: usize = 2048;
 
 /// A connection that was paused for so long in all is worth a warning. A burst of an honest caller is not: thousands of calls
 /// that are refused or cancelled at once cost more than they earn too.
@@ -110,6 +110,7 @@ impl<R: AsyncRead + Unpin, W: FnOnce()> FairRead<R, W> {
             self.pause = None;
         }
         if self.yielded_in == Some(self.calls.polls()) {
+            self.calls.yield_to_others();
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -144,7 +145,7 @@ impl<R: AsyncRead + Unpin, W: FnOnce() + Unpin> AsyncRead for FairRead<R, W> {
         ready!(this.poll_turn(cx));
         let now = Instant::now();
         this.settle(now);
-        if this.pace.is_turn_over() || this.calls.len() >= MAX_TASKS {
+        if this.pace.is_turn_over() || this.calls.len() >= MAX_IN_FLIGHT {
             this.end_turn(now);
             ready!(this.poll_turn(cx));
         }
@@ -155,18 +156,16 @@ impl<R: AsyncRead + Unpin, W: FnOnce() + Unpin> AsyncRead for FairRead<R, W> {
             this.pace.begin_turn();
         }
         ready!(read)?;
-        this.last = Some((Instant::now(), buffer.filled().len() - before, this.calls.polls()));
+        let now = Instant::now();
+        this.calls.read_at(now);
+        this.last = Some((now, buffer.filled().len() - before, this.calls.polls()));
         Poll::Ready(Ok(()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::{pending, poll_fn},
-        pin::pin,
-        task::Waker,
-    };
+    use std::{future::poll_fn, pin::pin, task::Waker};
 
     use futures::poll;
 
@@ -227,13 +226,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_waits_while_too_many_calls_have_a_task() {
+    async fn it_waits_while_too_many_calls_are_in_flight() {
         let calls = Arc::<Calls>::default();
-        let tasks: Vec<_> = (0..MAX_TASKS).map(|_| calls.spawn(pending::<()>())).collect();
+        let mut in_flight: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| calls.begin()).collect();
         let mut reader = FairRead::new(&b"x"[..], Arc::clone(&calls), Slowed::default(), || {});
         let mut buffer = [0];
         assert!(poll!(pin!(poll_fn(|cx| poll_read(&mut reader, cx, &mut buffer)))).is_pending());
-        tasks[0].abort();
+        in_flight.pop();
         poll_fn(|cx| poll_read(&mut reader, cx, &mut buffer)).await;
         assert_eq!(buffer, *b"x");
     }

@@ -1,14 +1,6 @@
-//! The limits of HTTP/2 on each connection.
+//! The limits of HTTP/2 on each connection, and how one fails.
 
-use std::time::Duration;
-
-use h2::Reason;
-use hyper::server::conn::http2::Builder;
-use hyper_util::rt::TokioTimer;
-use rpc_layers::source;
-
-/// How long a connection may be idle before the server sends a ping to find out whether the peer is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+use h2::{Reason, server::Builder};
 
 /// How many calls of one connection may be in flight. The client queues others.
 const MAX_STREAMS: u32 = 1024;
@@ -27,23 +19,50 @@ const MAX_LOCAL_ERROR_RESETS: usize = 1024;
 /// The flow-control window of a connection, in bytes: how much of unread requests one peer may have in our memory.
 ///
 /// h2 closes a connection with too many small frames that are not read yet: one for each 512 bytes of this window. A burst
-/// of calls is as many frames, until their tasks run.
+/// of calls is as many frames, until they run.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// Returns the settings of a connection whose calls run on this executor.
-pub(super) fn builder<E: Clone>(executor: E) -> Builder<E> {
-    let mut http2 = Builder::new(executor);
+/// The flow-control window of a call, in bytes.
+const STREAM_WINDOW: u32 = 1 << 20;
+
+/// The largest frame that a peer may send, in bytes.
+const MAX_FRAME: u32 = 16 << 10;
+
+/// The longest headers of a request, in bytes, as HTTP/2 counts them. h2 answers longer ones with the HTTP status 431.
+const MAX_HEADERS: u32 = 16 << 10;
+
+/// How much of a reply may wait to be written, in bytes.
+const MAX_SEND_BUFFER: usize = 400 << 10;
+
+/// Why a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectionError {
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+    #[error("its peer did not answer a ping")]
+    Unanswered,
+}
+
+/// Returns the settings of a connection.
+pub(super) fn builder() -> Builder {
+    let mut http2 = Builder::new();
     http2
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESETS)
-        .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESETS)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESETS))
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
+        .max_frame_size(MAX_FRAME)
+        .max_header_list_size(MAX_HEADERS)
+        .max_send_buffer_size(MAX_SEND_BUFFER);
     http2
 }
 
-/// Returns whether a connection ended because its peer exceeded one of h2's limits.
-pub(super) fn is_abuse(error: &hyper::Error) -> bool {
-    source::find::<h2::Error>(error).is_some_and(|h2| h2.is_library() && h2.reason() == Some(Reason::ENHANCE_YOUR_CALM))
+// === impl ConnectionError ===
+
+impl ConnectionError {
+    /// Returns whether a connection ended because its peer exceeded one of h2's limits.
+    pub(super) fn is_abuse(&self) -> bool {
+        matches!(self, Self::Http2(h2) if h2.is_library() && h2.reason() == Some(Reason::ENHANCE_YOUR_CALM))
+    }
 }

@@ -1,7 +1,7 @@
 //! Resets calls whose replies their callers do not read.
 //!
-//! hyper does not poll the body of a reply while the caller's flow-control window is empty: no deadline in a layer ends
-//! then, and whatever the body holds stays. So the task of the call has a timer, outside of hyper.
+//! The body of a reply is not polled while the caller's flow-control window is empty: no deadline in a layer ends then, and
+//! whatever the body holds stays. So a call that waits for room has a timer, see `reply`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,67 +23,55 @@ use tower::{Layer, Service};
 const GRACE: Duration = Duration::from_secs(2);
 
 tokio::task_local! {
-    /// When the call of this task is reset.
-    static EXPIRY: Expiry;
+    /// When the call that is being polled is reset.
+    static EXPIRY: Setting;
 }
 
-/// When a call is reset: never, unless it is set.
+/// When a call is reset if its reply waits for room: never, unless it is set.
 #[derive(Debug, Default)]
-struct Expiry {
+pub(super) struct Expiry {
+    at: Option<Instant>,
+    drain: Option<CancellationToken>,
+}
+
+/// What is set of an [`Expiry`] while its call is polled.
+#[derive(Debug, Default)]
+struct Setting {
     at: Cell<Option<Instant>>,
     drain: RefCell<Option<CancellationToken>>,
 }
 
 /// Ends when a call is to be reset.
-type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Drops a call, which resets it at its caller, as [`ReplyTimeoutLayer`] says.
-pub(super) async fn reset_when_expired(call: impl Future) {
-    let call = Expiring { call, timer: None };
-    if EXPIRY.scope(Expiry::default(), call).await.is_none() {
-        tracing::debug!("a call was reset: its caller did not read the reply");
-    }
-}
-
-/// Resets the call of this task also if its reply has not been read a moment after the drain has started. For replies
-/// that end then: one whose caller does not read would hold the drain.
+/// Resets the call that is being polled also if its reply has not been read a moment after the drain has started. For
+/// replies that end then: one whose caller does not read would hold the drain.
 pub(crate) fn end_with_drain(drain: &CancellationToken) {
-    // Fails outside of a connection's task, as in a test of the service alone.
+    // Fails outside of a connection, as in a test of the service alone.
     let _ = EXPIRY.try_with(|expiry| expiry.drain.replace(Some(drain.clone())));
-}
-
-pin_project! {
-    /// A call with its timer. Its output is `None` if the time is over.
-    struct Expiring<F> {
-        #[pin]
-        call: F,
-        timer: Option<Timer>,
-    }
-}
-
-impl<F: Future> Future for Expiring<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let this = self.project();
-        if let Poll::Ready(output) = this.call.poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        if this.timer.is_none() {
-            *this.timer = EXPIRY.with(Expiry::timer);
-        }
-        let Some(timer) = this.timer else { return Poll::Pending };
-        timer.as_mut().poll(cx).map(|()| None)
-    }
 }
 
 // === impl Expiry ===
 
 impl Expiry {
+    /// Polls a call, which may set its expiry meanwhile.
+    pub(super) fn set_during<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        EXPIRY.sync_scope(Setting::default(), || {
+            let polled = poll();
+            EXPIRY.with(|set| {
+                self.at = set.at.take().or(self.at);
+                if let Some(drain) = set.drain.take() {
+                    self.drain = Some(drain);
+                }
+            });
+            polled
+        })
+    }
+
     /// Returns a timer for what is set.
-    fn timer(&self) -> Option<Timer> {
-        let at = self.at.get();
-        let Some(drain) = self.drain.take() else { return Some(Box::pin(sleep_until(at?))) };
+    pub(super) fn timer(&self) -> Option<Timer> {
+        let at = self.at;
+        let Some(drain) = self.drain.clone() else { return Some(Box::pin(sleep_until(at?))) };
         Some(Box::pin(async move {
             let drained = async {
                 drain.cancelled().await;
@@ -122,7 +110,7 @@ pin_project! {
     pub(crate) struct ReplyTimeoutFuture<F> {
         #[pin]
         inner: F,
-        // `None` when the task knows it.
+        // `None` when the call knows it.
         expiry: Option<Instant>,
     }
 }
@@ -179,7 +167,7 @@ impl<F: Future> Future for ReplyTimeoutFuture<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         if let Some(expiry) = this.expiry.take() {
-            // Fails outside of a connection's task, as in a test of the service alone.
+            // Fails outside of a connection, as in a test of the service alone.
             let _ = EXPIRY.try_with(|at| at.at.set(Some(expiry)));
         }
         this.inner.poll(cx)
@@ -188,13 +176,13 @@ impl<F: Future> Future for ReplyTimeoutFuture<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::{future::ready, pin::pin, task::Waker};
 
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
 
-    /// Runs a call that answers at once, and whose reply is never read. Returns how long it lasts.
+    /// Makes a call that is answered at once. Returns after what time it is reset if its reply is not read.
     async fn unread(headers: &[(&str, &str)]) -> Duration {
         let mut request = Request::builder();
         for (name, value) in headers {
@@ -202,13 +190,11 @@ mod tests {
         }
         let request = request.body(Body::empty()).unwrap();
         let service = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(()))));
-        let service = ReplyTimeoutLayer::new(Duration::from_secs(30)).layer(service);
-        let begun = Instant::now();
-        reset_when_expired(async {
-            service.oneshot(request).await.unwrap();
-            pending::<()>().await;
-        })
-        .await;
+        let mut call = pin!(ReplyTimeoutLayer::new(Duration::from_secs(30)).layer(service).oneshot(request));
+        let (mut expiry, begun) = (Expiry::default(), Instant::now());
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(expiry.set_during(|| call.as_mut().poll(cx)).is_ready());
+        expiry.timer().unwrap().await;
         begun.elapsed()
     }
 
@@ -222,22 +208,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_unread_reply_that_ends_with_the_drain_is_given_up_after_it() {
         let (drain, begun) = (CancellationToken::new(), Instant::now());
-        let starts = drain.clone();
+        let mut expiry = Expiry::default();
+        expiry.set_during(|| end_with_drain(&drain));
+        expiry.set_during(|| {});
         tokio::spawn(async move {
             sleep(Duration::from_mins(1)).await;
-            starts.cancel();
+            drain.cancel();
         });
-        reset_when_expired(async {
-            end_with_drain(&drain);
-            pending::<()>().await;
-        })
-        .await;
+        expiry.timer().unwrap().await;
         assert_eq!(begun.elapsed(), Duration::from_mins(1) + GRACE);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_call_without_the_layer_has_no_limit() {
-        let endless = reset_when_expired(pending::<()>());
-        tokio::time::timeout(Duration::from_hours(24), endless).await.unwrap_err();
+    #[test]
+    fn a_call_without_the_layer_has_no_limit() {
+        assert!(Expiry::default().timer().is_none());
     }
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
+use h2::{Reason, RecvStream};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::{runtime::Handle, time::timeout};
 
 use super::calls::Calls;
@@ -28,45 +28,49 @@ const MAX_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct RequestBody {
     /// `None` if it was read to its end.
-    inner: Option<Incoming>,
+    stream: Option<RecvStream>,
     calls: Arc<Calls>,
 }
 
 // === impl RequestBody ===
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, calls: Arc<Calls>) -> Self {
-        Self { inner: Some(inner), calls }
+    pub(super) fn new(stream: RecvStream, calls: Arc<Calls>) -> Self {
+        Self { stream: Some(stream), calls }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = h2::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(inner).poll_frame(cx));
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let frame = match ready!(poll_data(stream, cx)) {
+            Some(data) => Some(data.map(Frame::data)),
+            None => ready!(stream.poll_trailers(cx)).map(|trailers| trailers.map(Frame::trailers)).transpose(),
+        };
         match &frame {
             Some(Ok(frame)) => self.calls.receive(frame.data_ref().map_or(0, Bytes::len)),
-            Some(Err(_)) | None => self.inner = None,
+            Some(Err(_)) | None => self.stream = None,
         }
-        Poll::Ready(frame)
+        // A peer that resets a call like that has said all there is.
+        Poll::Ready(frame.filter(|frame| !matches!(frame, Err(error) if error.reason() == Some(Reason::NO_ERROR))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let Some(inner) = self.inner.take().filter(|inner| !inner.is_end_stream()) else { return };
-        let mut rest = Rest { inner, bytes: 0 };
+        let Some(stream) = self.stream.take().filter(|stream| !stream.is_end_stream()) else { return };
+        let mut rest = Rest { stream, bytes: 0 };
         // Most have arrived, or were reset by their caller.
         if Pin::new(&mut rest).poll(&mut Context::from_waker(Waker::noop())).is_pending()
             && let Ok(runtime) = Handle::try_current()
@@ -76,9 +80,19 @@ impl Drop for RequestBody {
     }
 }
 
+/// Receives data, and makes room for more of it.
+fn poll_data(stream: &mut RecvStream, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    let data = ready!(stream.poll_data(cx));
+    if let Some(Ok(data)) = &data {
+        // Fails for a stream that has ended, which needs no room.
+        let _ = stream.flow_control().release_capacity(data.len());
+    }
+    Poll::Ready(data)
+}
+
 /// Reads the rest of a body. Ends with it, or when it is too large.
 struct Rest {
-    inner: Incoming,
+    stream: RecvStream,
     bytes: usize,
 }
 
@@ -86,12 +100,13 @@ impl Future for Rest {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(Ok(frame)) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-            self.bytes += frame.data_ref().map_or(0, Bytes::len);
+        while let Some(Ok(data)) = ready!(poll_data(&mut self.stream, cx)) {
+            self.bytes += data.len();
             if self.bytes > MAX_BYTES {
-                break;
+                return Poll::Ready(());
             }
         }
-        Poll::Ready(())
+        // Trailers have no length to speak of.
+        self.stream.poll_trailers(cx).map(|_| ())
     }
 }
