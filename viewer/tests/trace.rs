@@ -136,6 +136,24 @@ async fn a_large_resource_is_shown_once_for_all_its_spans_and_a_few_times_for_ma
 }
 
 #[tokio::test]
+async fn spans_of_a_service_with_an_endless_name_are_rejected() {
+    let viewer = Viewer::start().await;
+    for (bytes, reply) in [
+        (1024, json!({})),
+        (
+            1025,
+            json!({"partialSuccess": {
+                "rejectedSpans": "1",
+                "errorMessage": "the resource or the scope of a span: the name of its service has 1025 bytes (limit 1024)",
+            }}),
+        ),
+    ] {
+        let json = otlp_json(&trace_id(1), &"x".repeat(bytes), &[(1, 0, "get", 0, 5)]);
+        assert_eq!(viewer.post_traces("application/json", json.as_bytes()).await.json(), reply);
+    }
+}
+
+#[tokio::test]
 async fn spans_with_one_id_keep_their_own_attributes() {
     let viewer = Viewer::start().await;
     let send = async |service: &str, kind: u64, duration: u64| {

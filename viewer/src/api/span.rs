@@ -11,7 +11,10 @@ use prost::Message;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::store::source::{UNKNOWN_SERVICE, service_name};
+use crate::{
+    api::traces::shortened,
+    store::source::{UNKNOWN_SERVICE, service_name},
+};
 
 /// The largest integer that JavaScript has without loss. Larger ones are texts.
 const MAX_SAFE: u64 = (1 << 53) - 1;
@@ -104,7 +107,7 @@ impl SpanDocument {
         Self {
             span_id: span.span_id.to_string(),
             parent_span_id: parent,
-            service: span.service.to_string(),
+            service: shortened(&span.service),
             name: span.name.to_string(),
             kind: span.kind.as_str(),
             start_offset: offset,

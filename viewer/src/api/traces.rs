@@ -22,6 +22,10 @@ const MAX_ANALYSED: usize = 20_000;
 /// How many services of a trace are named.
 const MAX_SERVICES: usize = 64;
 
+/// How many bytes of a service's name are shown, and of an operation's in a list. In a file both may have megabytes; an
+/// operation may anywhere, and 256 summaries may wait for a reader of events.
+const MAX_NAME: usize = 1 << 10;
+
 /// Which traces to list.
 #[derive(Debug)]
 pub(super) struct ListQuery {
@@ -89,6 +93,12 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Returns the beginning of a name that is very long.
+pub(super) fn shortened(name: &str) -> String {
+    let shown = &name[..name.floor_char_boundary(MAX_NAME)];
+    if shown.len() < name.len() { format!("{shown}…") } else { name.to_owned() }
+}
+
 // === impl ListQuery ===
 
 impl ListQuery {
@@ -109,6 +119,14 @@ impl ListQuery {
     }
 }
 
+// === impl Root ===
+
+impl Root {
+    fn new(service: &str, name: &str) -> Self {
+        Self { service: shortened(service), name: shortened(name) }
+    }
+}
+
 // === impl Summary ===
 
 impl Summary {
@@ -116,22 +134,22 @@ impl Summary {
     pub(crate) fn new(snapshot: &Snapshot, brief: &Brief) -> Self {
         let overview = &snapshot.overview;
         let (service, name) = snapshot.root();
-        let services = overview.services.iter().map(ToString::to_string).collect();
-        Self::with(&snapshot.id, Root { service: service.to_string(), name }, overview.spans, services, brief)
+        let services = overview.services.iter().map(|service| shortened(service)).collect();
+        Self::with(&snapshot.id, Root::new(&service, &name), overview.spans, services, brief)
     }
 
     /// Returns the summary of a trace that was just analysed.
     pub(crate) fn of(analysed: &Analysed) -> Self {
         let trace = &analysed.trace;
         let root = trace.root().map(|root| trace.span(root));
-        let root = root.map(|root| Root { service: root.service.to_string(), name: root.name.to_string() });
-        let mut services: Vec<String> = Vec::new();
+        let root = root.map_or(Root::new("", ""), |root| Root::new(&root.service, &root.name));
+        let mut services: Vec<&str> = Vec::new();
         for span in trace.spans() {
-            if services.len() < MAX_SERVICES && !services.iter().any(|service| **service == *span.service) {
-                services.push(span.service.to_string());
+            if services.len() < MAX_SERVICES && !services.contains(&&*span.service) {
+                services.push(&span.service);
             }
         }
-        let root = root.unwrap_or(Root { service: String::new(), name: String::new() });
+        let services = services.into_iter().map(shortened).collect();
         Self::with(&trace.id().0, root, trace.spans().len(), services, &analysed.brief())
     }
 
@@ -152,5 +170,17 @@ impl Summary {
             certainty: brief.certainty,
             complete: brief.complete,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_very_long_names_are_shortened() {
+        let longest = "ä".repeat(MAX_NAME / 2);
+        assert_eq!(shortened(&longest), longest);
+        assert_eq!(shortened(&format!("x{longest}")), format!("x{}…", "ä".repeat(MAX_NAME / 2 - 1)));
     }
 }

@@ -21,13 +21,16 @@ use crate::{
     store::{
         chunk::{Chunk, Head},
         identities::Identities,
-        source::{SharedSource, Source, Sources},
+        source::{SharedSource, Source, Sources, service_name},
     },
 };
 
 /// How many names of a request's spans are remembered, and how long they may be.
 const MAX_NAMES: usize = 10_000;
 pub(crate) const MAX_NAME: usize = 256;
+
+/// How many bytes the name of a service may have. All its spans are shown with it, and compared by it.
+const MAX_SERVICE: usize = 1 << 10;
 
 /// Why bytes are not a request.
 #[derive(Debug, thiserror::Error)]
@@ -117,9 +120,13 @@ pub(crate) fn decode(bytes: Bytes, sources: &Sources, hasher: &RandomState) -> R
 impl Reader<'_> {
     fn resource_spans(&mut self, bytes: &Bytes) -> Result<(), BatchError> {
         self.message()?;
-        let shared = Shared::read(bytes, Message::Resource)?;
+        let mut shared = Shared::read(bytes, Message::Resource)?;
         let resource =
             if shared.excess.is_none() { Resource::decode(shared.bytes.clone())? } else { Resource::default() };
+        let name = service_name(&resource).len();
+        if name > MAX_SERVICE {
+            shared.excess = Some(format!("the name of its service has {name} bytes (limit {MAX_SERVICE})"));
+        }
         for field in Fields::new(bytes.clone(), 3) {
             if let Field { number: 2, bytes: Some(bytes) } = field? {
                 self.scope_spans(&bytes, &shared, &resource)?;
