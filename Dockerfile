@@ -4,7 +4,7 @@
 ARG RUST_VERSION=1.95
 ARG DEBIAN=bookworm
 
-# === The manifests, and an empty file for each library, program and build script
+# === The manifests, and an empty file for each library, program, build script and bench
 
 FROM rust:${RUST_VERSION}-${DEBIAN} AS manifests
 WORKDIR /context
@@ -16,6 +16,9 @@ RUN mkdir /manifests \
  && for crate in $(find . -mindepth 2 -name Cargo.toml -printf '%h '); do \
       mkdir -p "$crate/src" && : >"$crate/src/lib.rs" && echo 'fn main() {}' >"$crate/src/main.rs"; \
       if [ -f "/context/$crate/build.rs" ]; then cp "$crate/src/main.rs" "$crate/build.rs"; fi; \
+      for bench in $(cd "/context/$crate" && find benches -name '*.rs' 2>/dev/null); do \
+        mkdir -p "$crate/benches" && cp "$crate/src/main.rs" "$crate/$bench"; \
+      done; \
     done
 
 # === The dependencies: built again only if a manifest changes
