@@ -181,9 +181,11 @@ fn little(in_flight: usize, spent: Duration, elapsed: Duration) -> Result<(), Bo
     #[expect(clippy::cast_precision_loss, reason = "a number of callers")]
     let off = (found / in_flight as f64 - 1.0) * 100.0;
     if off.abs() > MARGIN {
-        return Err(
-            format!("{found:.0} requests were in flight on average, in place of {in_flight}: {off:+.0} %").into()
-        );
+        return Err(format!(
+            "{found:.1} requests were in flight on average, in place of {in_flight}: {off:+.0} %; the load may lack \
+             processor time"
+        )
+        .into());
     }
     Ok(())
 }
@@ -273,7 +275,7 @@ mod tests {
         assert!(little(10, seconds(20), seconds(2)).is_ok() && little(10, seconds(17), seconds(2)).is_ok());
         // 10,000 requests of which a sixth had replies within the time.
         let error = little(10_000, seconds(1_339), seconds(1)).unwrap_err().to_string();
-        assert!(error.contains("1339") && error.contains("-87 %"), "{error}");
+        assert!(error.contains("1339.0") && error.contains("-87 %"), "{error}");
         assert!(little(10, seconds(25), seconds(2)).is_err());
     }
 
