@@ -1,4 +1,4 @@
-//! Runs the calls of one connection.
+//! What the calls of a connection are passed to.
 
 use std::sync::Arc;
 
