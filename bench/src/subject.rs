@@ -70,12 +70,8 @@ pub(crate) const WITHOUT_RETRIES: Subject = Subject {
     request: profile,
 };
 pub(crate) const ONE_THREAD: Subject = Subject {
-    name: "TOKIO_WORKER_THREADS=1",
-    command: |setup, listen| {
-        let mut command = setup.gateway(listen, "off");
-        command.env("TOKIO_WORKER_THREADS", "1");
-        Ok(command)
-    },
+    name: "--threads 1",
+    command: |setup, listen| Ok(setup.gateway_with(listen, &["--threads", "1"])),
     request: profile,
 };
 pub(crate) const BEFORE: Subject =

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use service_kit::process::block_on;
 
 use crate::{
     analyze::{AnalyzeArgs, AnalyzeError, analyze},
@@ -97,25 +98,30 @@ impl Cli {
         }
     }
 
-    /// Runs the command.
+    /// Runs the command: a service in a runtime of its own settings, and others that wait for something in one with a thread
+    /// for each processor.
     ///
     /// # Errors
     ///
     /// Returns an error if the command could not do its work: see [`Error`].
-    pub async fn run(self) -> Result<Completion, Error> {
+    ///
+    /// # Panics
+    ///
+    /// Panics if the operating system provides no threads for the runtime, or inside another one.
+    pub fn run(self) -> Result<Completion, Error> {
         match self.command {
-            Command::Up(args) => Ok(up(&args).await.map(|()| Completion::Success)?),
-            Command::Service(service) => Ok(Completion::Service(service.run().await)),
-            Command::Compare(args) => Ok(compare(&args).await?),
+            Command::Up(args) => Ok(block_on(up(&args)).map(|()| Completion::Success)?),
+            Command::Service(service) => Ok(Completion::Service(service.run())),
+            Command::Compare(args) => Ok(block_on(compare(&args))?),
             Command::Completions(args) => {
                 completions(&args).map_err(ClientError::Output)?;
                 Ok(Completion::Success)
             }
             Command::Analyze(args) => Ok(analyze(&args)?),
             Command::Certs(args) => Ok(certs(&args).map(|()| Completion::Success)?),
-            Command::Call(args) => Ok(call(&args).await?),
-            Command::Load(args) => Ok(load(&args).await?),
-            Command::View(args) => Ok(view(&args).await.map(|()| Completion::Success)?),
+            Command::Call(args) => Ok(block_on(call(&args))?),
+            Command::Load(args) => Ok(block_on(load(&args))?),
+            Command::View(args) => Ok(block_on(view(&args)).map(|()| Completion::Success)?),
             Command::Key(args) => Ok(key(&args)?),
         }
     }

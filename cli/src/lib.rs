@@ -39,8 +39,6 @@ pub mod view;
 
 use std::process::ExitCode;
 
-use service_kit::process;
-
 /// The program's `main`: reads the command line and runs the command.
 ///
 /// # Panics
@@ -49,7 +47,7 @@ use service_kit::process;
 pub fn main() -> ExitCode {
     parent_process::end_with_parent();
     let cli = usage::parse();
-    process::block_on(cli.run()).map_or_else(
+    cli.run().map_or_else(
         |error| {
             eprintln!("fanout: {error}");
             error.exit_code()

@@ -15,7 +15,6 @@ pub mod ports;
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use fault_injection::Distribution;
-use futures::future::LocalBoxFuture;
 use service_kit::{Settings, command_line, process};
 
 /// All services. Those that export metrics on consecutive ports do so in this order.
@@ -26,7 +25,7 @@ pub static SERVICES: &[Service] = &[
 ];
 
 /// Runs a service with these arguments, of which the first is the program's name.
-type Run = fn(Vec<OsString>) -> LocalBoxFuture<'static, ExitCode>;
+type Run = fn(Vec<OsString>) -> ExitCode;
 
 /// Returns the arguments that a service gets in addition to those that all services get.
 type Args = fn(&LaunchContext<'_>) -> Vec<String>;
@@ -76,13 +75,9 @@ const fn service<S: Settings + 'static>(kind: Kind) -> Service {
         port: S::PORT,
         kind,
         command: command_line::command::<S>,
-        run: run::<S>,
+        run: process::run::<S, Vec<OsString>>,
         args: backend_args,
     }
-}
-
-fn run<S: Settings + 'static>(args: Vec<OsString>) -> LocalBoxFuture<'static, ExitCode> {
-    Box::pin(process::run::<S>(args))
 }
 
 fn gateway_args(context: &LaunchContext<'_>) -> Vec<String> {
@@ -127,8 +122,12 @@ impl Service {
     }
 
     /// Runs the service until it ends, with these arguments after the program's name.
-    pub async fn run(&self, args: Vec<OsString>) -> ExitCode {
-        (self.run)(std::iter::once(self.name.into()).chain(args).collect()).await
+    ///
+    /// # Panics
+    ///
+    /// Panics inside a runtime.
+    pub fn run(&self, args: Vec<OsString>) -> ExitCode {
+        (self.run)(std::iter::once(self.name.into()).chain(args).collect())
     }
 
     /// Returns the service's own arguments when it is started together with the others.

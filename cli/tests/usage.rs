@@ -219,6 +219,10 @@ const ERRORS: &[(&[&str], &str)] = &[
          expected a time with its unit, such as 500ms, 30s or 2m",
     ),
     (
+        &["gateway", "--threads", "0"],
+        "gateway: invalid value '0' for '--threads <N>' or GATEWAY_THREADS: expected a whole number from 1 to 1024",
+    ),
+    (
         &["gateway", "--max-share", "25"],
         "gateway: invalid value '25' for '--max-share <PERCENT>' or GATEWAY_MAX_SHARE: \
          expected a whole percentage from 1% to 100%, such as 25%",

@@ -144,6 +144,11 @@ impl Service {
         self.usage().processor_time().unwrap().total().as_secs_f64()
     }
 
+    /// Returns how many threads of its runtime run tasks.
+    pub fn workers(&self) -> usize {
+        self.usage().thread_names().unwrap().iter().filter(|name| *name == "tokio-rt-worker").count()
+    }
+
     fn usage(&self) -> ProcessUsage {
         ProcessUsage::of(self.process.pid().as_raw_nonzero().get().unsigned_abs())
     }

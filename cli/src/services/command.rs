@@ -20,8 +20,12 @@ pub struct ServiceCommand {
 
 impl ServiceCommand {
     /// Runs the service until it ends.
-    pub async fn run(self) -> ExitCode {
-        self.service.run(self.args).await
+    ///
+    /// # Panics
+    ///
+    /// Panics inside a runtime.
+    pub fn run(self) -> ExitCode {
+        self.service.run(self.args)
     }
 }
 

@@ -81,6 +81,24 @@ impl ProcessUsage {
         number(&text, name).ok_or_else(|| io::Error::other(format!("/proc/PID/status has no {name}")))
     }
 
+    /// Returns the names of its threads. The kernel cuts them to 15 bytes.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the process has ended, or if there is no `/proc`.
+    pub fn thread_names(self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for thread in fs::read_dir(self.file("task"))? {
+            match fs::read_to_string(thread?.path().join("comm")) {
+                Ok(name) => names.push(name.trim_end().to_owned()),
+                // It has ended meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(names)
+    }
+
     fn file(self, name: &str) -> String {
         format!("/proc/{}/{name}", self.pid)
     }

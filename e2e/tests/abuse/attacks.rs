@@ -28,6 +28,10 @@ const ATTACKS: &[Attack] = &[
     attack("streams of reflection and health", 50_000, |aim| Box::pin(floods::admin_streams(aim)))
         .with_warnings(2)
         .with_cores(1.0),
+    attack("streams of reflection and health, 100 KB in a second", 1_500, |aim| {
+        Box::pin(floods::admin_streams_slowly(aim))
+    })
+    .with_cores(0.15),
     attack("large baggage", 2_000, |aim| Box::pin(floods::large_baggage(aim))),
     attack("faults that callers ask for", 2_000, |aim| Box::pin(floods::injected_faults(aim))),
     attack("text for the log", 500, |aim| Box::pin(floods::text_for_the_log(aim))),

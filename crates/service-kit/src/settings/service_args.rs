@@ -14,6 +14,9 @@ use crate::serve::ServerLimits;
 /// The largest limit on requests in flight: far more than fit into memory.
 const MAX_IN_FLIGHT: usize = 1_000_000;
 
+/// The most threads: more than any machine has processors.
+const MAX_THREADS: usize = 1024;
+
 /// The flags of every service.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServiceArgs {
@@ -35,6 +38,9 @@ pub struct ServiceArgs {
     /// How much of that one connection, address or identity may have when others need it; alone it may have everything
     #[arg(long, default_value = "25%", value_parser = percentage, value_name = "PERCENT")]
     pub max_share: u8,
+    /// How many threads run requests [default: as many as the process has processors]
+    #[arg(long, value_parser = whole_number::<usize>(1, MAX_THREADS), value_name = "N")]
+    pub threads: Option<usize>,
     /// Let callers read the contract by gRPC server reflection, as grpcurl does
     #[arg(long)]
     pub reflection: bool,

@@ -70,6 +70,23 @@ pub(super) async fn admin_streams(aim: &Aim) {
     flood(aim, 5_000, |stream| headers(stream, path(stream / 2))).await;
 }
 
+/// The same at 100 KB in a second, as fast as somebody far away may be.
+pub(super) async fn admin_streams_slowly(aim: &Aim) {
+    const CALLS: u32 = 100;
+    let path = |index: u32| if index.is_multiple_of(2) { REFLECTION } else { WATCH };
+    let mut attacker = aim.connect(&[]).await;
+    for batch in 0.. {
+        let calls: Vec<_> =
+            (CALLS * batch..CALLS * (batch + 1)).flat_map(|index| headers(stream(index), path(index))).collect();
+        if !attacker.send(&calls).await {
+            break;
+        }
+        aim.add_sent(CALLS as usize);
+        sleep(Duration::from_secs(1) * u32::try_from(calls.len()).unwrap() / 100_000).await;
+    }
+    aim.note_closed(attacker).await;
+}
+
 /// Sends this many of these calls each tenth of a second.
 async fn send_steadily(aim: &Aim, calls: u32, call: impl Fn(u32) -> Vec<u8>) {
     let mut attacker = aim.connect(&[]).await;
