@@ -30,7 +30,7 @@ async fn a_gateway_with_one_thread_serves_many_at_the_same_time() {
         let mut client = client.clone();
         async move {
             let request = GetProfileRequest { user_id: "ada".to_owned(), ..GetProfileRequest::default() };
-            client.get_profile(request).await.map(|reply| reply.into_inner().countries.len())
+            client.get_profile(request).await.map(|reply| reply.into_inner().country_list.unwrap().countries.len())
         }
     });
     for countries in join_all(profiles).await {

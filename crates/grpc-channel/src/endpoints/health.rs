@@ -33,8 +33,8 @@ pub(crate) enum Health {
 enum Watch {
     Start(Connection, Uri),
     Open(Messages),
-    /// The server has no health service: it serves while it is connected.
-    Unimplemented,
+    /// The server does not tell: it serves while it is connected.
+    Unknown,
     Ended,
 }
 
@@ -47,16 +47,22 @@ pub(crate) fn health(connection: Connection, origin: Uri) -> impl Stream<Item = 
                 Err(status) => Err(status),
             },
             Watch::Open(messages) => next(messages).await,
-            Watch::Unimplemented => std::future::pending().await,
+            Watch::Unknown => std::future::pending().await,
             Watch::Ended => return None,
         };
         Some(match next {
             Ok((true, messages)) => (Health::Serving, Watch::Open(messages)),
             Ok((false, messages)) => (Health::NotServing, Watch::Open(messages)),
-            Err(status) if status.code() == Code::Unimplemented => (Health::Serving, Watch::Unimplemented),
+            Err(status) if tells_nothing(&status) => (Health::Serving, Watch::Unknown),
             Err(status) => (Health::Ended(why_ended(&status)), Watch::Ended),
         })
     })
+}
+
+/// Returns whether the server does not tell its health: it has no health service, or too many watch it. Others could keep
+/// everybody out if a server without room for one more were taken for one that does not serve.
+fn tells_nothing(status: &Status) -> bool {
+    matches!(status.code(), Code::Unimplemented | Code::ResourceExhausted)
 }
 
 /// Returns why the server ended the stream: in its own words if it refuses the connection, which it says with GOAWAY.
