@@ -27,7 +27,8 @@ impl Stop {
         self.is_set.load(Ordering::SeqCst)
     }
 
-    /// Runs a future to its end, or drops it as soon as the signal is set, and returns `None`.
+    /// Runs a future to its end, or drops it as soon as the signal is set, and returns `None`. A future that ends at the same
+    /// moment has its output: a call whose deadline passes with another one's has failed by that.
     pub(crate) async fn unless_set<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut set = pin!(self.set.notified());
         // Registered before the flag is read, so that a signal in between is not missed.
@@ -35,9 +36,9 @@ impl Stop {
         if self.is_set() {
             return None;
         }
-        match select(set, pin!(future)).await {
-            Either::Left(((), _)) => None,
-            Either::Right((output, _)) => Some(output),
+        match select(pin!(future), set).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(((), _)) => None,
         }
     }
 }

@@ -42,11 +42,20 @@ impl Call {
     fn poll_to_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Hundreds of thousands of calls that are reset at once (CVE-2023-44487) would otherwise be begun, with a span and
         // calls to others.
-        if self.state.poll_reset(cx).is_ready() {
-            self.state = State::Ended;
+        if !self.in_flight.is_started() {
+            if self.state.poll_reset(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.in_flight.start();
+        }
+        // First of all the handler: one that waits for the rest of its request learns that there will be none.
+        if self.poll_handler(cx).is_ready() {
             return Poll::Ready(());
         }
-        self.in_flight.start();
+        self.state.poll_reset(cx)
+    }
+
+    fn poll_handler(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let State::Answering { answer, .. } = &mut self.state {
             let Ok(response) = ready!(self.expiry.set_during(|| answer.as_mut().poll(cx)));
             if is_refusal(&response) {
@@ -57,7 +66,6 @@ impl Call {
         if let State::Sending(reply) = &mut self.state {
             ready!(reply.poll_send(&self.expiry, cx));
         }
-        self.state = State::Ended;
         Poll::Ready(())
     }
 }

@@ -153,12 +153,14 @@ impl Default for Calls {
 // === impl CallInFlight ===
 
 impl CallInFlight {
-    /// Counts the call as one that has started, unless it is counted.
+    pub(super) fn is_started(&self) -> bool {
+        self.is_started
+    }
+
+    /// Counts the call as one that has started.
     pub(super) fn start(&mut self) {
-        if !self.is_started {
-            self.is_started = true;
-            self.calls.started.fetch_add(1, Ordering::Relaxed);
-        }
+        self.is_started = true;
+        self.calls.started.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts the call as one that is refused.

@@ -132,6 +132,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Serving<T> {
         }
     }
 
+    /// Polls the calls once more whose connection has ended: handlers that wait for the rest of their requests learn it.
+    fn poll_ended_calls(&mut self) {
+        for _ in 0..self.wakeups.calls() {
+            self.running.poll_one();
+        }
+    }
+
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let mut polls = 0;
         self.wakeups.begin(cx.waker());
@@ -139,6 +146,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Serving<T> {
             if self.wakeups.take_transport()
                 && let Poll::Ready(ended) = self.poll_transport()
             {
+                self.poll_ended_calls();
                 return Poll::Ready(ended);
             }
             if self.poll_calls(&mut polls) || self.calls.take_yield() {

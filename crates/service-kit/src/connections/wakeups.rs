@@ -74,6 +74,11 @@ impl Wakeups {
         self.calls.lock().pop_front()
     }
 
+    /// Returns how many calls have something to do, or had until they ended.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.lock().len()
+    }
+
     /// Gives back memory that a burst of calls has left.
     pub(super) fn shrink(&self) {
         self.calls.lock().shrink_to_fit();
