@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from fanout_up import BINARY
@@ -26,9 +27,9 @@ def printed_command(shown, program):
     return command
 
 
-def run(command, buf):
-    """What a person gets who pastes the command into a shell."""
-    environment = os.environ | {"PATH": f"{os.path.dirname(buf)}:{os.environ['PATH']}"}
+def run(command, directory):
+    """What a person gets who pastes the command into a shell, with the program of this directory."""
+    environment = os.environ | {"PATH": f"{directory}:{os.environ['PATH']}"}
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -42,8 +43,20 @@ def without_report(reply):
 @pytest.mark.parametrize("method", ["profile", "home-country"])
 def test_the_printed_buf_command_makes_the_same_request(call, buf, method):
     request = [method, "ada", "--strategy", "sequential", "--delay", "user=10ms,country=20ms"]
-    reply = run(printed_command(call(*request), "buf curl"), buf)
-    assert without_report(reply) == without_report(json.loads(call(*request, "--json")))
+    reply = run(printed_command(call(*request), "buf curl"), os.path.dirname(buf))
+    check_reply(reply, json.loads(call(*request, "--json")))
+
+
+@pytest.mark.parametrize("method", ["profile", "home-country"])
+def test_the_printed_grpcurl_command_makes_the_same_request(call, method):
+    request = [method, "ada", "--strategy", "sequential", "--delay", "user=10ms,country=20ms", "--timeout", "5s"]
+    # It is installed beside Python.
+    reply = run(printed_command(call(*request), "grpcurl"), os.path.dirname(sys.executable))
+    check_reply(reply, json.loads(call(*request, "--json")))
+
+
+def check_reply(reply, expected):
+    assert without_report(reply) == without_report(expected)
     assert reply["report"]["strategy"] == "STRATEGY_SEQUENTIAL"
     took = [float(call["duration"].removesuffix("s")) for call in reply["report"]["calls"]]
     assert all(0.01 <= seconds < 0.3 for seconds in took), f"both delays arrive: {took}"
