@@ -42,3 +42,26 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_future_that_ends_as_the_signal_is_set_has_its_output() {
+        let stop = Stop::default();
+        let ends = async { stop.set() };
+        assert_eq!(stop.unless_set(ends).await, Some(()));
+        assert_eq!(stop.unless_set(ready(())).await, None, "it does not begin");
+    }
+
+    #[tokio::test]
+    async fn the_signal_ends_all_that_run() {
+        let stop = Stop::default();
+        let runs = || stop.unless_set(pending::<()>());
+        let (first, second, ()) = tokio::join!(runs(), runs(), async { stop.set() });
+        assert_eq!((first, second), (None, None));
+    }
+}
