@@ -106,6 +106,7 @@ impl Reading {
                 break;
             };
             let chunk = chunk.map_err(lost)?;
+            // Fails for a stream that has ended, which needs no room.
             let _ = self.stream.flow_control().release_capacity(chunk.len());
             if self.data.len() + chunk.len() > PREFIX + MAX_REPLY {
                 return Poll::Ready(Err(Status::out_of_range(format!("the reply is longer than {MAX_REPLY} bytes"))));
