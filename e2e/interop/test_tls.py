@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -10,6 +11,8 @@ from fanout_up import BINARY, START, Up
 from reflected_client import GATEWAY, USERS, ReflectedClient, open_channel, open_secure_channel
 
 GET_PROFILE = f"{GATEWAY}/GetProfile"
+# It is installed beside Python.
+GRPCURL = Path(sys.executable).parent / "grpcurl"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +121,7 @@ def test_the_printed_commands_have_the_flags_of_tls(buf, up, certs):
     printed = done.stdout.partition("The same with other clients:\n")[2].replace("\\\n", " ")
     grpcurl, curl = (next(line for line in printed.splitlines() if name in line) for name in ("grpcurl", "buf curl"))
     assert f"-cacert {certs}/ca.pem" in grpcurl and "-plaintext" not in grpcurl
-    pasted = subprocess.run(curl.replace("buf", str(buf), 1), shell=True, capture_output=True, text=True, timeout=30)
-    assert pasted.returncode == 0, pasted.stderr
-    assert json.loads(pasted.stdout)["user"]["id"] == "ada"
+    for command in (curl.replace("buf", str(buf), 1), grpcurl.replace("grpcurl", str(GRPCURL), 1)):
+        pasted = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=30)
+        assert pasted.returncode == 0, pasted.stderr
+        assert json.loads(pasted.stdout)["user"]["id"] == "ada"
