@@ -31,6 +31,7 @@ pub mod deadline;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod header_value;
 pub mod identity;
 pub mod limit;
 pub mod peer;

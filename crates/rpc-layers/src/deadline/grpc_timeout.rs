@@ -7,6 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::header_value::used_once;
+
 /// The header with the time that the caller allows for the reply.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -69,7 +71,9 @@ pub(crate) fn encode(left: Duration) -> HeaderValue {
         })
         .unwrap_or((MAX_VALUE, b'H'));
     let mut text = [0; 9];
-    HeaderValue::from_bytes(write_digits(value, unit, &mut text)).expect("digits and a letter make a valid header")
+    used_once(
+        HeaderValue::from_bytes(write_digits(value, unit, &mut text)).expect("digits and a letter make a valid header"),
+    )
 }
 
 fn try_parse(value: &[u8]) -> Option<Duration> {

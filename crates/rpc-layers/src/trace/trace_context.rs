@@ -6,6 +6,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::SpanContext;
 
+use crate::header_value::used_once;
+
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
@@ -33,7 +35,7 @@ fn value(ids: &SpanContext) -> HeaderValue {
     write_hex(&ids.trace_id().to_bytes(), &mut text[3..35]);
     write_hex(&ids.span_id().to_bytes(), &mut text[36..52]);
     write_hex(&[ids.trace_flags().to_u8()], &mut text[53..LENGTH]);
-    HeaderValue::from_bytes(&text).expect("they are digits and hyphens")
+    used_once(HeaderValue::from_bytes(&text).expect("they are digits and hyphens"))
 }
 
 fn write_hex(bytes: &[u8], digits: &mut [u8]) {
