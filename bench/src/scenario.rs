@@ -4,8 +4,8 @@ use clap::ValueEnum;
 
 use crate::subject::{
     BEFORE, BEFORE_EXPORTED, BEFORE_SAMPLED, COALESCED, CPP, ENVOY_COUNTRIES, ENVOY_USER, EXPORTED, FANOUT,
-    FANOUT_STREAM, FASTAPI, GRPC_AIO, LOGGED, NODE, ONE_CONNECTION, ONE_THREAD, PLAIN_TONIC, REPLICAS, SAMPLED,
-    Subject, WITHOUT_RETRIES,
+    FANOUT_STREAM, FASTAPI, GRPC_AIO, LOGGED, NODE, ONE_CONNECTION, ONE_CORE, ONE_THREAD, PLAIN_TONIC, REPLICAS,
+    SAMPLED, Subject, TWO_CORES, WITHOUT_RETRIES,
 };
 
 /// Two builds of the gateway, in the same settings.
@@ -20,6 +20,8 @@ pub(crate) enum Scenario {
     Telemetry,
     /// The gateway with other settings, against its defaults
     Tuning,
+    /// How much more two processors do than one
+    Cores,
     /// The cost of a request against the number of requests in flight
     InFlight,
     /// The cost of a call against the number of calls of a request
@@ -56,6 +58,7 @@ impl Scenario {
             Self::Peers => vec![PLAIN_TONIC, FANOUT, ENVOY_COUNTRIES, ENVOY_USER, CPP, NODE, GRPC_AIO, FASTAPI],
             Self::Telemetry => vec![FANOUT, LOGGED, SAMPLED, EXPORTED],
             Self::Tuning => vec![FANOUT, ONE_THREAD, COALESCED, ONE_CONNECTION, WITHOUT_RETRIES],
+            Self::Cores => vec![ONE_CORE, TWO_CORES],
             Self::InFlight => vec![ENVOY_COUNTRIES, FANOUT, PLAIN_TONIC],
             Self::Width => vec![FANOUT_STREAM],
             Self::Replicas => REPLICAS.map(|(_, subject)| subject).to_vec(),
@@ -85,7 +88,7 @@ impl Scenario {
             |in_flight: &[usize]| in_flight.iter().map(|in_flight| Point { in_flight: *in_flight, width: 2 }).collect();
         match self {
             Self::Peers | Self::Before | Self::Syscalls | Self::Tuning | Self::Replicas => points(&[1, 128]),
-            Self::Telemetry => points(&[128]),
+            Self::Telemetry | Self::Cores => points(&[128]),
             Self::InFlight => points(&[1, 8, 128, 1_000, 10_000]),
             Self::Width => [1, 10, 100, 1_000].map(|width| Point { in_flight: 4, width }).to_vec(),
             Self::Memory | Self::Cost => Vec::new(),

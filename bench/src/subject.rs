@@ -74,6 +74,18 @@ pub(crate) const ONE_THREAD: Subject = Subject {
     command: |setup, listen| Ok(setup.gateway_with(listen, &["--threads", "1"])),
     request: profile,
 };
+/// One thread, bound to the first processor.
+pub(crate) const ONE_CORE: Subject = Subject {
+    name: "one core",
+    command: |setup, listen| Ok(bound(&setup.gateway_with(listen, &["--threads", "1"]), "0")),
+    request: profile,
+};
+/// A thread for each of two processors, which are these.
+pub(crate) const TWO_CORES: Subject = Subject {
+    name: "two cores",
+    command: |setup, listen| Ok(bound(&setup.gateway_with(listen, &["--threads", "2"]), "0,1")),
+    request: profile,
+};
 pub(crate) const BEFORE: Subject =
     Subject { name: "before", command: |setup, listen| before(setup, &setup.gateway(listen, "off")), request: profile };
 pub(crate) const BEFORE_SAMPLED: Subject = Subject {
@@ -205,15 +217,26 @@ impl Setup {
 /// The same command with the other build.
 fn before(setup: &Setup, command: &Command) -> io::Result<Command> {
     let program = setup.before.as_ref().ok_or_else(|| io::Error::other("--before names no other build"))?;
-    let mut other = Command::new(program);
-    other.args(command.get_args());
+    Ok(by(Command::new(program), command))
+}
+
+/// The same command on these processors.
+fn bound(command: &Command, processors: &str) -> Command {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--cpu-list", processors]).arg(command.get_program());
+    by(taskset, command)
+}
+
+/// Gives a program the arguments and the variables of a command.
+fn by(mut program: Command, command: &Command) -> Command {
+    program.args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => other.env(name, value),
-            None => other.env_remove(name),
+            Some(value) => program.env(name, value),
+            None => program.env_remove(name),
         };
     }
-    Ok(other)
+    program
 }
 
 fn plain_tonic(setup: &Setup, listen: &str) -> io::Result<Command> {

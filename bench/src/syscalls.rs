@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What is shown of its own, by the names that both tools have.
-const NAMED: [&str; 5] = ["writev", "recvfrom", "epoll_wait", "futex", "write"];
+const NAMED: [&str; 6] = ["sendto", "writev", "recvfrom", "epoll_wait", "futex", "write"];
 
 /// What was counted of a subject.
 #[derive(Clone, Debug, Serialize)]
@@ -277,11 +277,11 @@ mod tests {
 
     #[test]
     fn both_tools_are_read() {
-        let expected = Counts { all: 345, named: [0, 0, 200, 12, 0] };
+        let expected = Counts { all: 345, named: [7, 0, 0, 200, 12, 0] };
         let perf = "# started on a day\n\n345,,raw_syscalls:sys_enter,1,100.00,,\n0,,syscalls:sys_enter_writev,1,100.00,,\n\
-                    200,,syscalls:sys_enter_epoll_wait,1,100.00,,\n12,,syscalls:sys_enter_futex,1,100.00,,\n";
+                    200,,syscalls:sys_enter_epoll_wait,1,100.00,,\n7,,syscalls:sys_enter_sendto,1,100.00,,\n12,,syscalls:sys_enter_futex,1,100.00,,\n";
         assert_eq!(Tool::Perf.counts(perf), Some(expected.clone()));
-        let strace = "    calls syscall\n--------- ----------------\n      200 epoll_wait\n       12 futex\n      133 read\n\
+        let strace = "    calls syscall\n--------- ----------------\n      200 epoll_wait\n       12 futex\n        7 sendto\n      126 read\n\
                       --------- ----------------\n      345 total\n";
         assert_eq!(Tool::Strace.counts(strace), Some(expected));
         assert_eq!(Tool::Perf.counts("<not supported>,,raw_syscalls:sys_enter,0,100.00,,\n"), None);

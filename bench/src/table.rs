@@ -10,7 +10,21 @@ use crate::{
 pub(crate) fn markdown(scenario: Scenario, rows: &[Row], effort: Effort) -> String {
     let rows: Vec<_> = rows.iter().filter(|row| row.scenario == scenario.name()).collect();
     let lines = if scenario == Scenario::Width { by_width(&rows) } else { by_subject(&rows) };
-    format!("{}\n\n{}\n", lines.join("\n"), how(&rows, effort))
+    let growth = if scenario == Scenario::Cores { growth(&rows) } else { String::new() };
+    format!("{}\n\n{growth}{}\n", lines.join("\n"), how(&rows, effort))
+}
+
+/// Says how much more two processors do than one: twice as much as long as a request costs as much on them.
+fn growth(rows: &[&Row]) -> String {
+    let Some(Spread { median, min, max }) = rows.iter().find_map(|row| row.processor_ratio) else {
+        return String::new();
+    };
+    // Where a request costs most, two do least.
+    let times = Spread { median: 2.0 / median, min: 2.0 / max, max: 2.0 / min };
+    format!(
+        "Two cores do {} times what one does: twice as much, divided by what a request costs more on them.\n\n",
+        spread(times, 2)
+    )
 }
 
 fn by_subject(rows: &[&Row]) -> Vec<String> {
