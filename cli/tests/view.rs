@@ -154,7 +154,9 @@ fn a_request_of_the_panel_is_a_trace_that_says_the_same() {
     assert!(ms(&sequential["wall"]) >= 600 && !overlaps(sequential), "{sequential}");
     assert!(ms(&concurrent["wall"]) >= 300 && overlaps(concurrent), "{concurrent}");
     assert!(ms(&sequential["avoidable"]) >= 290 && sequential["saved"] == 0, "{sequential}");
-    assert!(ms(&concurrent["saved"]) > 0 && concurrent["avoidable"] == 0, "{concurrent}");
+    // All that could still be saved is the time until the second one began, which a busy machine makes longer.
+    let second_began = concurrent["calls"][1]["start_offset"].as_u64();
+    assert!(ms(&concurrent["saved"]) > 0 && concurrent["avoidable"].as_u64() <= second_began, "{concurrent}");
     assert_eq!((&spawned["strategy"], &spawned["ok"]), (&json!("spawned"), &json!(true)));
     let command = compared["commands"]["fanout"].as_str().unwrap();
     assert!(command.contains("compare --user ada --failure-policy fail-fast --timeout 20s --gateway"), "{command}");
