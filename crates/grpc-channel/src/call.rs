@@ -72,21 +72,11 @@ impl Call {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "benches"))]
 impl Call {
-    /// Returns a unary call of an idempotent method, for the layers' tests.
+    /// Returns a unary call of an idempotent method, for the layers' tests and benches.
     pub(crate) fn example() -> Self {
         Self::of(Method::example(true), b"\0\0\0\0\x02\x08\x01")
-    }
-
-    /// Returns one with this message.
-    pub(crate) fn with_message(message: &'static [u8]) -> Self {
-        Self::of(Method::example(true), message)
-    }
-
-    /// Returns a unary call that must not reach a backend twice.
-    pub(crate) fn non_idempotent() -> Self {
-        Self::of(Method::example(false), b"\0\0\0\0\x02\x08\x01")
     }
 
     /// Returns a call of this method.
@@ -100,6 +90,19 @@ impl Call {
             attempts: Attempts::default(),
             tried: Marks::default(),
         })
+    }
+}
+
+#[cfg(test)]
+impl Call {
+    /// Returns one with this message.
+    pub(crate) fn with_message(message: &'static [u8]) -> Self {
+        Self::of(Method::example(true), message)
+    }
+
+    /// Returns a unary call that must not reach a backend twice.
+    pub(crate) fn non_idempotent() -> Self {
+        Self::of(Method::example(false), b"\0\0\0\0\x02\x08\x01")
     }
 
     /// Returns a call whose messages come one by one, and that wants its reply so.

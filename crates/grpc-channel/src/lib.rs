@@ -48,6 +48,9 @@
 //!   counted; `backoff`, `code_set`, `excerpt`.
 
 mod backoff;
+#[cfg(feature = "benches")]
+#[doc(hidden)]
+pub mod benches;
 mod call;
 pub mod channel;
 mod code_set;

@@ -64,8 +64,11 @@ impl Method {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+}
 
-    /// Returns a method for the layers' tests.
+#[cfg(any(test, feature = "benches"))]
+impl Method {
+    /// Returns a method for the layers' tests and benches.
     pub(crate) fn example(is_idempotent: bool) -> Self {
         Self::with_policy(is_idempotent, MethodPolicy::of(&crate::config::Config::default()))
     }
