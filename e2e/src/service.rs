@@ -144,9 +144,9 @@ impl Service {
         self.usage().processor_time().unwrap().total().as_secs_f64()
     }
 
-    /// Returns how many threads of its runtime run tasks.
+    /// Returns how many threads serve requests. The first thread is one of them.
     pub fn workers(&self) -> usize {
-        self.usage().thread_names().unwrap().iter().filter(|name| *name == "tokio-rt-worker").count()
+        1 + self.usage().thread_names().unwrap().iter().filter(|name| name.starts_with("worker-")).count()
     }
 
     fn usage(&self) -> ProcessUsage {

@@ -53,7 +53,7 @@ use self::{
     fair_read::Slowed,
     handshake::Handshake,
 };
-use crate::{listener::Listener, routes::Routes};
+use crate::{listener::Listener, routes::Routes, workers::Workers};
 
 /// The limits on a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +73,15 @@ pub struct ConnectionLimits {
 /// Serves connections until `shutdown` ends, then waits until all of them have closed: each closes when it has no call
 /// in flight.
 ///
-/// Connections are tasks of their own. Dropping the future stops accepting them, and does not close them.
+/// Connections are tasks of their own, each on one of the listener's workers. Dropping the future stops accepting them, and does not close them.
 pub(crate) async fn serve(
     listener: Listener,
     routes: Routes,
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let Listener { tcp, tls } = listener;
+    let Listener { tcp, tls, workers } = listener;
+    let workers = workers.unwrap_or_else(Workers::current);
     let shared = Arc::new(Shared {
         routes,
         limits,
@@ -98,9 +99,14 @@ pub(crate) async fn serve(
             () = &mut shutdown => break,
             accepted = acceptor.accept() => accepted,
         };
-        if let Some(permit) = admission.admit(peer.ip()) {
-            let connection = Connection::new(peer, permit, Arc::clone(&shared));
-            connections.spawn(connection.run(stream));
+        // It has been registered with the runtime that accepts.
+        if let Some(permit) = admission.admit(peer.ip())
+            && let Ok(stream) = stream.into_std()
+        {
+            let place = workers.place();
+            let runtime = place.runtime().clone();
+            let connection = Connection::new(peer, permit, place, Arc::clone(&shared));
+            connections.spawn_on(connection.run(stream), &runtime);
         }
     }
     // Refuses connections during the drain.

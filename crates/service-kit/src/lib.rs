@@ -14,7 +14,7 @@
 //! * [`settings`]: the flags that services share, parsers for their values, and the one-line error for a bad one.
 //! * [`domain_error`]: turns errors of a domain into gRPC statuses.
 //! * [`serve`]: listens, serves and drains, with health and reflection beside the services.
-//! * [`listener`]: where a server accepts connections, and whether they are encrypted.
+//! * [`listener`]: where a server accepts connections, whether they are encrypted, and which threads serve them.
 //! * `work_budget`: counts requests that are more work than others as several.
 //! * [`startup_gate`]: answers UNAVAILABLE until a service has started.
 //! * [`readiness`]: whether a service that has started can answer.
@@ -23,6 +23,7 @@
 //! * [`signals`]: the signals that ask a process to stop, or to read its files again.
 //! * `admin`: health and reflection, with bounds of their own.
 //! * `connections`: accepts connections, and serves HTTP/2 on them; `routes`: finds the service of a request.
+//! * [`workers`]: the threads that serve connections, each with a runtime of its own.
 //! * `file_descriptors`: raises the limit on open files.
 //! * `drain`: lets requests in flight finish; `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`telemetry`]: logs, and the export of spans and metrics.
@@ -50,6 +51,7 @@ pub mod startup_gate;
 pub mod telemetry;
 pub mod watched_file;
 mod work_budget;
+pub mod workers;
 
 pub use backend_service::{BackendArgs, BackendService, Started};
 pub use listener::Listener;

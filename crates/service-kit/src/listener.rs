@@ -1,15 +1,19 @@
-//! Where a server accepts connections, and whether they are encrypted.
+//! Where a server accepts connections, whether they are encrypted, and which threads serve them.
 
 use std::{io, net::SocketAddr};
 
 use grpc_tls::ServerTls;
 use tokio::net::TcpListener;
 
-/// Where a server accepts connections, and whether they are encrypted.
+use crate::workers::Workers;
+
+/// Where a server accepts connections, whether they are encrypted, and which threads serve them.
 #[derive(Debug)]
 pub struct Listener {
     pub(crate) tcp: TcpListener,
     pub(crate) tls: Option<ServerTls>,
+    /// `None` is the runtime that the server runs in.
+    pub(crate) workers: Option<Workers>,
 }
 
 // === impl Listener ===
@@ -17,7 +21,14 @@ pub struct Listener {
 impl Listener {
     /// Accepts connections with TLS, or without if there is none.
     pub fn new(tcp: TcpListener, tls: Option<ServerTls>) -> Self {
-        Self { tcp, tls }
+        Self { tcp, tls, workers: None }
+    }
+
+    /// Lets these serve the connections, instead of the runtime that the server runs in.
+    #[must_use]
+    pub fn served_by(mut self, workers: Workers) -> Self {
+        self.workers = Some(workers);
+        self
     }
 
     /// Returns the address that it listens on.
@@ -32,6 +43,6 @@ impl Listener {
 
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None }
+        Self::new(tcp, None)
     }
 }

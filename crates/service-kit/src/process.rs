@@ -5,6 +5,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
+    num::NonZero,
     os::fd::AsFd as _,
     process::ExitCode,
     time::Duration,
@@ -22,6 +23,7 @@ use crate::{
     settings::{EX_USAGE, Listen, ServiceArgs, UsageError},
     signals::{self, Signals},
     telemetry::Telemetry,
+    workers::{RUNTIME_TIMEOUT, Workers},
 };
 
 /// BSD's `EX_TEMPFAIL`: the exit code of a process that has cut off requests at the end of its drain.
@@ -32,10 +34,6 @@ const BACKLOG: i32 = 1024;
 
 /// How long a healthcheck waits. Container engines allow a few seconds.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long the end of a process waits for tasks that are still running. Only a blocking one takes longer than a
-/// moment.
-const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The whole `main` of a service: reads its settings from the command line and the environment, then serves, or asks
 /// the service that is running for its health. Returns the exit code.
@@ -56,20 +54,7 @@ pub fn main<S: Settings>() -> ExitCode {
 ///
 /// Panics if the operating system starts no threads, or inside another runtime.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    block_on_threads(None, future)
-}
-
-/// [`block_on`] with so many threads, or as many as there are processors. One thread needs no locks, and wakes no other:
-/// that costs less for each request.
-fn block_on_threads<F: Future>(threads: Option<usize>, future: F) -> F::Output {
-    let mut builder = match threads {
-        Some(1) => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    };
-    if let Some(threads) = threads {
-        builder.worker_threads(threads);
-    }
-    let runtime = builder.enable_all().build().expect("the threads of the runtime start");
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("the threads of the runtime start");
     let output = runtime.block_on(future);
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     output
@@ -82,8 +67,13 @@ fn block_on_threads<F: Future>(threads: Option<usize>, future: F) -> F::Output {
 /// Panics if the operating system starts no threads, or inside a runtime.
 pub fn run<S: Settings, A: IntoIterator<Item = OsString>>(args: A) -> ExitCode {
     match command_line::parse::<S>(args) {
-        Ok(Invocation::Serve(settings)) => block_on_threads(settings.service().threads, serve::<S>(settings)),
-        Ok(Invocation::CheckHealth(settings)) => block_on_threads(Some(1), check_health::<S>(&settings)),
+        Ok(Invocation::Serve(settings)) => {
+            let threads = settings.service().threads.and_then(NonZero::new);
+            Workers::block_on(threads, |workers| serve::<S>(settings, workers))
+        }
+        Ok(Invocation::CheckHealth(settings)) => {
+            Workers::block_on(Some(NonZero::<usize>::MIN), |_| check_health::<S>(&settings))
+        }
         Err(UsageError { message, exit_code: 0 }) => {
             print!("{message}");
             ExitCode::SUCCESS
@@ -97,7 +87,7 @@ pub fn run<S: Settings, A: IntoIterator<Item = OsString>>(args: A) -> ExitCode {
 
 /// Serves with these settings until the service fails or the process gets SIGTERM or SIGINT. A second signal ends the
 /// drain at once.
-async fn serve<S: Settings>(settings: S) -> ExitCode {
+async fn serve<S: Settings>(settings: S, workers: Workers) -> ExitCode {
     let listener = match bind(settings.service().listen).await {
         Ok(listener) => listener,
         Err(error) => return fail(S::NAME, &error, 1),
@@ -106,8 +96,8 @@ async fn serve<S: Settings>(settings: S) -> ExitCode {
         Ok(tls) => tls,
         Err(error) => return fail(S::NAME, &error, error.exit_code()),
     };
-    let listener = Listener::new(listener, tls);
-    let telemetry = match Telemetry::start(S::NAME, &settings.service().log) {
+    let listener = Listener::new(listener, tls).served_by(workers.clone());
+    let telemetry = match Telemetry::start(S::NAME, &settings.service().log, &workers) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(S::NAME, &error, error.exit_code()),
     };

@@ -55,7 +55,7 @@ use self::{
     log_writer::LogWriter,
     metrics::Metrics,
 };
-use crate::settings::LogArgs;
+use crate::{settings::LogArgs, workers::Workers};
 
 /// How long the end of a process waits for its last spans and metrics to be exported.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,15 +76,15 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Starts logging, tracing and metrics for the whole process, under the name of this service unless
-    /// `OTEL_SERVICE_NAME` has another. Has to be called in a tokio runtime.
+    /// `OTEL_SERVICE_NAME` has another. The metrics are also those of the workers' runtimes. Has to be called in a tokio runtime.
     ///
     /// # Errors
     ///
     /// Returns an error if an `OTEL_*` variable has an invalid value, or the address for Prometheus cannot be bound.
-    pub fn start(service: &'static str, args: &LogArgs) -> Result<Self, TelemetryError> {
+    pub fn start(service: &'static str, args: &LogArgs, workers: &Workers) -> Result<Self, TelemetryError> {
         let resource = environment::resource(service);
         let (provider, exported) = export::tracer_provider(resource.clone())?;
-        let metrics = Metrics::start(&MetricsSettings::from_env()?, resource)?;
+        let metrics = Metrics::start(&MetricsSettings::from_env()?, resource, workers)?;
         let log = start_log(service, args, &provider, exported).map_err(TelemetryError::Log)?;
         if let Some(address) = metrics.address() {
             tracing::info!(url = %format_args!("http://{address}/metrics"), "metrics can be scraped");

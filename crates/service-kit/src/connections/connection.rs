@@ -2,7 +2,7 @@
 
 use std::{
     future::pending,
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream as StdStream},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -32,7 +32,7 @@ use super::{
     preface::{PREFACE, PrefaceError, read_preface},
     serving::Serving,
 };
-use crate::routes::Routes;
+use crate::{routes::Routes, workers::Place};
 
 /// How long a peer may take to begin to speak HTTP/2.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,6 +66,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     calls: Arc<Calls>,
     permit: ConnectionPermit,
+    _place: Place,
 }
 
 // === impl Shared ===
@@ -82,14 +83,18 @@ impl Shared {
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, permit: ConnectionPermit, shared: Arc<Shared>) -> Self {
-        Self { peer, shared, calls: Arc::clone(permit.calls()), permit }
+    pub(super) fn new(peer: SocketAddr, permit: ConnectionPermit, place: Place, shared: Arc<Shared>) -> Self {
+        Self { peer, shared, calls: Arc::clone(permit.calls()), permit, _place: place }
     }
 
     /// Serves calls until the peer closes the connection, it is too old, it gives way to another one, or the server drains.
     ///
     /// A connection that is silent costs a socket and this future: HTTP/2 has buffers for it only after its preface.
-    pub(super) async fn run(self, stream: TcpStream) {
+    pub(super) async fn run(self, stream: StdStream) {
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(peer = %self.peer, %error, "a connection cannot be served"),
+        };
         let Some(handshake) = &self.shared.handshake else {
             let (read, write) = stream.into_split();
             return self.serve(read, write, None).await;

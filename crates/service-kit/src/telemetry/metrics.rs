@@ -5,7 +5,7 @@
 //! * `settings`: [`MetricsSettings`], from the environment.
 //! * `push`: to an OTLP collector, every minute or at `OTEL_METRIC_EXPORT_INTERVAL`.
 //! * `scrape`: to Prometheus, on request.
-//! * `runtime`: metrics of the tokio runtime.
+//! * `runtime`: metrics of the tokio runtimes.
 
 mod push;
 mod runtime;
@@ -24,6 +24,7 @@ use opentelemetry_sdk::{
 use self::scrape::Scrape;
 pub use self::settings::{MetricsSettings, PrometheusAddress};
 use super::error::TelemetryError;
+use crate::workers::Workers;
 
 /// The upper bounds of the buckets of durations, in seconds, by the semantic conventions for RPC.
 const DURATIONS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -51,7 +52,11 @@ impl Metrics {
     }
 
     /// Starts the exporters of the settings. Has to be called in a tokio runtime.
-    pub(super) fn start(settings: &MetricsSettings, resource: Resource) -> Result<Self, TelemetryError> {
+    pub(super) fn start(
+        settings: &MetricsSettings,
+        resource: Resource,
+        workers: &Workers,
+    ) -> Result<Self, TelemetryError> {
         if settings.is_off() {
             return Ok(Self::none());
         }
@@ -70,7 +75,7 @@ impl Metrics {
             None => None,
         };
         let provider = builder.build();
-        runtime::observe(&provider.meter(SCOPE), &tokio::runtime::Handle::current());
+        runtime::observe(&provider.meter(SCOPE), workers);
         Ok(Self { provider: Some(provider), scrape })
     }
 
