@@ -109,6 +109,7 @@ mod endpoints {
 
 /// Connections, and gRPC's framing on them.
 mod transport {
+    mod borrowers;
     mod collect;
     pub(crate) mod connection;
     pub(crate) mod framing;

@@ -1,6 +1,6 @@
 //! Keeps an endpoint connected, and learns whether it serves.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt as _, StreamExt as _,
@@ -8,7 +8,8 @@ use futures::{
     stream::FuturesUnordered,
 };
 use http::Uri;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     backoff::Backoff,
@@ -137,6 +138,7 @@ impl<'a> ConnectedEndpoint<'a> {
                             self.grow();
                         }
                         Err(error) => {
+                            self.endpoint.pool.not_opened();
                             tracing::warn!(replica = %self.endpoint.address, %error, "cannot open another connection");
                         }
                     }
@@ -151,11 +153,23 @@ impl<'a> ConnectedEndpoint<'a> {
         number
     }
 
-    /// Opens one more connection if calls need it.
+    /// Opens one more connection if calls need it, in the runtime of the calls.
     fn grow(&mut self) {
-        if self.opening.is_none() && self.endpoint.pool.may_grow() {
-            let (address, transport) = (self.endpoint.address, self.transport.clone());
-            self.opening = Some(Connection::open(address, transport).boxed());
+        if self.opening.is_none()
+            && let Some(runtime) = self.endpoint.pool.growth()
+        {
+            let (address, transport, limit) =
+                (self.endpoint.address, self.transport.clone(), self.transport.connect_timeout);
+            let opening = AbortOnDropHandle::new(runtime.spawn(Connection::open(address, transport)));
+            let opened = async move {
+                // A runtime that is blocked does not hold up the connections of others.
+                match timeout(limit, opening).await {
+                    Ok(Ok(opened)) => opened,
+                    Ok(Err(ended)) => Err(io::Error::other(ended).into()),
+                    Err(_) => Err(ConnectionError::TimedOut(limit)),
+                }
+            };
+            self.opening = Some(opened.boxed());
         }
     }
 }
@@ -174,7 +188,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use http::{Response, StatusCode};
-    use tokio::{net::TcpListener, task::AbortHandle, time::timeout};
+    use tokio::{net::TcpListener, task::AbortHandle};
 
     use super::*;
     use crate::endpoints::outlier_detection::CallHistory;

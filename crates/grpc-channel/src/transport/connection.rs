@@ -24,6 +24,7 @@ use http::Request;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    runtime::{Handle, Id},
     task::JoinHandle,
 };
 use tonic::Status;
@@ -77,6 +78,8 @@ pub(crate) struct Connection {
 
 #[derive(Debug)]
 struct State {
+    /// That of the driver.
+    runtime: Id,
     closed: AtomicBool,
     max_streams: AtomicUsize,
     /// How many replies stream.
@@ -110,7 +113,7 @@ pub(crate) type Driver = JoinHandle<Result<(), ConnectionError>>;
 // === impl Connection ===
 
 impl Connection {
-    /// Connects, and waits until the peer has begun to speak HTTP/2.
+    /// Connects, and waits until the peer has begun to speak HTTP/2. The runtime in which this runs drives the connection.
     pub(crate) async fn open(address: SocketAddr, transport: Transport) -> Result<(Self, Driver), ConnectionError> {
         let timeout = transport.connect_timeout;
         let connecting = async {
@@ -150,7 +153,8 @@ impl Connection {
             .await?;
         settings(&mut connection, &mut flusher).await?;
         let max_streams = AtomicUsize::new(connection.max_concurrent_send_streams());
-        let state = Arc::new(State { closed: AtomicBool::new(false), max_streams, streaming: AtomicUsize::new(0) });
+        let (runtime, closed, streaming) = (Handle::current().id(), AtomicBool::new(false), AtomicUsize::new(0));
+        let state = Arc::new(State { runtime, closed, max_streams, streaming });
         let pings = connection.ping_pong().expect("it is taken once");
         let seen = Arc::clone(&state);
         let driver = tokio::spawn(async move {
@@ -162,6 +166,11 @@ impl Connection {
             ended
         });
         Ok((Self { send, state }, driver))
+    }
+
+    /// Returns the runtime that drives the connection: the one in which it was opened.
+    pub(crate) fn runtime(&self) -> Id {
+        self.state.runtime
     }
 
     /// Returns whether the connection is known to accept no more calls: it broke, or the peer sent GOAWAY.

@@ -85,14 +85,14 @@ async fn a_further_connection_serves_those_who_wait_and_the_loss_of_the_last_end
     let first = pool.add(connection(1).await.0);
     let held = pool.acquire().await.unwrap();
     let mut waiting = Box::pin(pool.acquire());
-    assert!(!pool.may_grow(), "nobody waits yet");
+    assert!(pool.growth().is_none(), "nobody waits yet");
     assert!(poll_once(&mut waiting).is_none());
     pool.wanted().await;
-    assert!(pool.may_grow());
+    assert!(pool.growth().is_some());
     pool.add(connection(1).await.0);
     let second = poll_once(&mut waiting).expect("it is granted a stream on the second").unwrap();
     let mut waiting = Box::pin(pool.acquire());
-    assert!(poll_once(&mut waiting).is_none() && !pool.may_grow(), "two are the most");
+    assert!(poll_once(&mut waiting).is_none() && pool.growth().is_none(), "two are the most");
     pool.remove(first);
     assert!(poll_once(&mut waiting).is_none());
     pool.clear();
@@ -137,4 +137,71 @@ async fn what_no_call_uses_is_removed_but_not_the_first_connection() {
     pool.remove_unused();
     assert_eq!(pool.len(), 1);
     assert!(pool.acquire().await.is_some());
+}
+
+/// A runtime on a thread of its own, as that of a worker of a server. It ends with the sender.
+fn another_runtime() -> (tokio::runtime::Handle, tokio::sync::oneshot::Sender<()>) {
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    std::thread::spawn(move || runtime.block_on(stopped));
+    (handle, stop)
+}
+
+/// Takes so many streams in this runtime, one after another. Returns the numbers of their connections.
+async fn acquire_in(runtime: &Handle, pool: &Arc<Pool>, calls: usize) -> Vec<u64> {
+    let pool = Arc::clone(pool);
+    let take = async move { (0..calls).map(|_| granted(pool.try_acquire()).number).collect() };
+    runtime.spawn(take).await.unwrap()
+}
+
+#[track_caller]
+fn granted(acquired: Acquire) -> StreamPermit {
+    match acquired {
+        Acquire::Permit(permit) => permit,
+        other => panic!("a stream is free: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_that_makes_many_calls_gets_a_connection_of_its_own() {
+    let pool = Arc::new(Pool::new(2));
+    pool.add(connection(100).await.0);
+    let (other, _stop) = another_runtime();
+    assert_eq!(acquire_in(&other, &pool, 1).await, [0], "it uses what there is");
+    assert!(pool.growth().is_none(), "one call is not worth a connection");
+    acquire_in(&other, &pool, 20).await;
+    pool.wanted().await;
+    let wanted = pool.growth().expect("a connection is wanted");
+    assert_eq!(wanted.id(), other.id());
+    let (opened, _driver) = wanted.spawn(connection(1)).await.unwrap();
+    let own = pool.add(opened);
+    assert_eq!(acquire_in(&other, &pool, 3).await, [own; 3]);
+    assert_eq!(acquire_in(&Handle::current(), &pool, 3).await, [0; 3]);
+    assert!(pool.growth().is_none());
+    // One that is full does not keep calls from the streams of others.
+    let held = other.spawn({
+        let pool = Arc::clone(&pool);
+        async move { granted(pool.try_acquire()) }
+    });
+    let held = held.await.unwrap();
+    assert_eq!((held.number, acquire_in(&other, &pool, 1).await), (own, vec![0]));
+    drop(held);
+    let (third, _stop) = another_runtime();
+    acquire_in(&third, &pool, 50).await;
+    assert!(pool.growth().is_none(), "two are the most");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_soon_is_not_opened_again_at_once() {
+    let pool = Arc::new(Pool::new(9));
+    pool.add(connection(100).await.0);
+    let (other, _stop) = another_runtime();
+    acquire_in(&other, &pool, 20).await;
+    let wanted = pool.growth().unwrap();
+    let own = pool.add(wanted.spawn(connection(1)).await.unwrap().0);
+    pool.remove(own);
+    acquire_in(&other, &pool, 100).await;
+    assert!(pool.growth().is_none());
+    assert_eq!(acquire_in(&other, &pool, 1).await, [0], "calls have another one meanwhile");
 }
