@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
-use e2e::{backends::Backends, service::Service};
+use e2e::{
+    backends::Backends,
+    scrape::{PROMETHEUS, wait_for_series},
+    service::Service,
+};
 use fanout_proto::gateway::v1::{GetProfileRequest, gateway_service_client::GatewayServiceClient};
 use futures::future::join_all;
 
@@ -38,4 +42,33 @@ async fn a_gateway_with_one_thread_serves_many_at_the_same_time() {
     }
     gateway.terminate();
     assert_eq!(gateway.wait(), Some(0));
+}
+
+/// Calls on a connection of another thread would wake that thread twice each.
+#[tokio::test]
+async fn each_thread_of_a_gateway_has_a_connection_of_its_own_to_a_backend() {
+    let backends = Backends::start_except(&[]);
+    let connections = async |threads: &str, args: &[&str], expected: usize| {
+        let backends = backends.gateway_args();
+        let args = [&["--threads", threads], args, &backends.iter().map(String::as_str).collect::<Vec<_>>()].concat();
+        let mut gateway = Service::start_with("gateway", &args, &PROMETHEUS, "serving");
+        let callers = (0..6).map(|_| async {
+            let mut client = GatewayServiceClient::new(e2e::connect(&gateway.url).await);
+            for _ in 0..30 {
+                client
+                    .get_profile(GetProfileRequest { user_id: "ada".to_owned(), ..Default::default() })
+                    .await
+                    .unwrap();
+            }
+        });
+        join_all(callers).await;
+        let series = |name: &str| format!("fanout_backend_connections{{fanout_backend=\"{name}\"}} {expected}");
+        let expected = ["country", "user"].map(series);
+        wait_for_series(&gateway.metrics, "fanout_backend_connections{", &expected);
+        gateway.terminate();
+        assert_eq!(gateway.wait(), Some(0));
+    };
+    connections("1", &[], 1).await;
+    connections("3", &[], 3).await;
+    connections("3", &["--connections", "2"], 2).await;
 }
