@@ -23,7 +23,8 @@ pub struct Config {
     pub keepalive: Duration,
     /// How long an endpoint may take to answer a ping before its connection counts as lost: 20 s.
     pub keepalive_timeout: Duration,
-    /// The most connections to one endpoint, opened as calls need them: 16, each with up to 1,000 calls.
+    /// The most connections to one endpoint, opened as calls need them: 16, each with up to 1,000 calls. If calls come from
+    /// several runtimes, each that makes many of them has one of its own first, which its threads drive.
     pub max_connections: usize,
     /// The most calls in flight, waiting ones included: 16,384. More are rejected with `RESOURCE_EXHAUSTED`.
     pub max_in_flight: usize,

@@ -64,8 +64,10 @@ impl Workers {
         let own = runtime();
         let others: Vec<Handle> = (1..threads).map(|index| start(index, stop.clone(), running.clone())).collect();
         drop(running);
+        // Also if `main` panics.
+        let stop = stop.drop_guard();
         let output = own.block_on(main(Self::of(iter::once(own.handle().clone()).chain(others))));
-        stop.cancel();
+        drop(stop);
         own.shutdown_timeout(RUNTIME_TIMEOUT);
         // Nothing is sent: it is an error that the last of them has ended.
         let _ = ended.recv_timeout(RUNTIME_TIMEOUT);

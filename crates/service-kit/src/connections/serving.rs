@@ -4,7 +4,7 @@
 //!
 //! A call in a task of its own would be an allocation, a place in the scheduler's queues, and two ways between threads: to the
 //! thread that runs it, and back to the connection that sends its reply. So all calls of a connection run on one thread at a
-//! time. A server uses more processors by having more connections; what a handler spawns runs anywhere.
+//! time. A server uses more processors by having more connections, each of which is on one of its `workers`.
 //!
 //! # What a turn is
 //!
