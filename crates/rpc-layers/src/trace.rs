@@ -18,7 +18,13 @@
 //! * `method`: the method of a request; bounds the names that callers can create.
 //! * `attempt`: which attempt of a call a request is.
 //! * `head_sampler`: [`HeadSampler`], which decides before a span is made whether a request is recorded.
-//! * `span_context`: the ids of a span; `trace_context`: the headers that have them.
+//! * `span_context`: the ids of a span; `span_ids`: [`SpanIds`], as which a layer of the subscriber may keep them;
+//!   `trace_context`: the headers that have them.
+//!
+//! # Which subscriber
+//!
+//! The spans are those of `tracing`. With `tracing-opentelemetry` as a layer of the subscriber nothing else is needed. A
+//! layer of one's own, which costs less, keeps [`SpanIds`] with each span.
 
 mod attempt;
 mod body;
@@ -32,6 +38,7 @@ mod saved_time;
 mod server;
 mod span_context;
 mod span_guard;
+mod span_ids;
 mod trace_context;
 
 pub use self::{
@@ -39,11 +46,12 @@ pub use self::{
     body::TracedBody,
     client::{ClientTrace, ClientTraceFuture, ClientTraceLayer},
     end_reason::code_name,
-    head_sampler::{DecidedIds, HeadSampler, UNRECORDED_SPAN},
+    head_sampler::{DecidedIds, HeadSampler, UNRECORDED_SPAN, decided_trace_id},
     method::KnownMethods,
     saved_time::SavedTime,
     server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
-    span_context::{current_trace_id, span_context},
+    span_context::{current_trace_id, link, span_context},
+    span_ids::SpanIds,
 };
 
 pub(crate) use self::{

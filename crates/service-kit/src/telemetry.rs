@@ -5,7 +5,7 @@
 //!
 //! # Layout
 //!
-//! * `export`: where spans go.
+//! * `spans`: how spans are recorded, and where they go.
 //! * `metrics`: where metrics go, and how they are aggregated.
 //! * `log_format`: the format of log lines, with `hidden_chars` written out; `log_writer`: the thread that writes them.
 //! * `collector`: how an OTLP collector is reached: TLS, and headers.
@@ -15,7 +15,6 @@
 mod collector;
 mod environment;
 mod error;
-mod export;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -23,6 +22,7 @@ mod hidden_chars;
 mod log_format;
 mod log_writer;
 mod metrics;
+mod spans;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -31,8 +31,8 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{metrics::Meter, trace::TracerProvider as _};
-use opentelemetry_sdk::{error::OTelSdkResult, trace::SdkTracerProvider};
+use opentelemetry::metrics::Meter;
+use opentelemetry_sdk::error::OTelSdkResult;
 use rpc_layers::{
     identity::AUDIT_TARGET,
     trace::{HeadSampler, SERVER_SPAN, UNRECORDED_SPAN},
@@ -54,6 +54,7 @@ use self::{
     log_format::{LogFormatter, NoSpanFields},
     log_writer::LogWriter,
     metrics::Metrics,
+    spans::Spans,
 };
 use crate::{settings::LogArgs, workers::Workers};
 
@@ -66,7 +67,7 @@ static START: AtomicBool = AtomicBool::new(false);
 /// Running telemetry. Keep it to the end of the process, then [`shutdown`](Self::shutdown).
 #[derive(Debug)]
 pub struct Telemetry {
-    spans: SdkTracerProvider,
+    spans: Spans,
     metrics: Metrics,
     /// `None` if this process had a log already.
     log: Option<LogWriter>,
@@ -83,13 +84,13 @@ impl Telemetry {
     /// Returns an error if an `OTEL_*` variable has an invalid value, or the address for Prometheus cannot be bound.
     pub fn start(service: &'static str, args: &LogArgs, workers: &Workers) -> Result<Self, TelemetryError> {
         let resource = environment::resource(service);
-        let (provider, exported) = export::tracer_provider(resource.clone())?;
+        let spans = Spans::start(&resource)?;
         let metrics = Metrics::start(&MetricsSettings::from_env()?, resource, workers)?;
-        let log = start_log(service, args, &provider, exported).map_err(TelemetryError::Log)?;
+        let log = start_log(service, args, &spans).map_err(TelemetryError::Log)?;
         if let Some(address) = metrics.address() {
             tracing::info!(url = %format_args!("http://{address}/metrics"), "metrics can be scraped");
         }
-        Ok(Self { spans: provider, metrics, log })
+        Ok(Self { spans, metrics, log })
     }
 
     /// Starts logging alone: nothing is exported, whatever the environment says.
@@ -98,9 +99,8 @@ impl Telemetry {
     ///
     /// Returns an error if the log cannot be started.
     pub fn start_log(service: &'static str, args: &LogArgs) -> Result<Self, TelemetryError> {
-        let spans = SdkTracerProvider::builder().build();
-        let metrics = Metrics::none();
-        let log = start_log(service, args, &spans, false).map_err(TelemetryError::Log)?;
+        let (spans, metrics) = (Spans::none(), Metrics::none());
+        let log = start_log(service, args, &spans).map_err(TelemetryError::Log)?;
         Ok(Self { spans, metrics, log })
     }
 
@@ -113,10 +113,7 @@ impl Telemetry {
     /// the last log lines, for as long.
     pub async fn shutdown(self) {
         let Self { spans, metrics, log } = self;
-        tokio::join!(
-            end("spans", move || spans.shutdown_with_timeout(FLUSH_TIMEOUT)),
-            end("metrics", move || metrics.shutdown(FLUSH_TIMEOUT)),
-        );
+        tokio::join!(spans.shutdown(FLUSH_TIMEOUT), end("metrics", move || metrics.shutdown(FLUSH_TIMEOUT)),);
         if let Some(log) = log {
             // A thread of its own, because nothing may read standard output.
             let (send, flushed) = oneshot::channel();
@@ -148,35 +145,21 @@ async fn end(what: &'static str, shutdown: impl FnOnce() -> OTelSdkResult + Send
 }
 
 /// Starts the log, and the spans whose trace ids its lines have. Returns `None` if there is a log already.
-fn start_log(
-    service: &'static str,
-    args: &LogArgs,
-    provider: &SdkTracerProvider,
-    exported: bool,
-) -> io::Result<Option<LogWriter>> {
+fn start_log(service: &'static str, args: &LogArgs, spans: &Spans) -> io::Result<Option<LogWriter>> {
     if START.swap(true, Ordering::Relaxed) {
         return Ok(None);
     }
     let writer = LogWriter::start(io::stdout())?;
-    // The SDK has the same: both read the environment.
+    let exported = spans.are_exported();
     let sampler = HeadSampler::new(opentelemetry_sdk::trace::Config::default().sampler);
     let sampler = if exported { sampler } else { sampler.without_recording() };
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(provider.tracer("fanout"))
-        // Places in the code and threads are of no use in the collector.
-        .with_location(false)
-        .with_threads(false)
-        .with_target(false)
-        .with_level(false)
-        .with_tracked_inactivity(false)
-        .with_context_activation(false)
-        .with_filter(
-            filter_fn(move |metadata| exported && is_for_export(metadata)).with_max_level_hint(LevelFilter::INFO),
-        );
+    let spans = spans.layer().with_filter(
+        filter_fn(move |metadata| exported && is_for_export(metadata)).with_max_level_hint(LevelFilter::INFO),
+    );
     // These repeat our own warnings, for each batch or connection.
     let once = filter_fn(|metadata| {
         let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
-        !is_of_h2 && !matches!(metadata.name(), "BatchSpanProcessor.ExportError" | "PeriodicReader.ExportError")
+        !is_of_h2 && metadata.name() != "PeriodicReader.ExportError"
     });
     // Without a hint, each event of the transport would be looked at, whatever the level.
     let once = once.with_max_level_hint(LevelFilter::TRACE);

@@ -16,12 +16,10 @@ use futures::{
     future::{BoxFuture, Either, WeakShared},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::TraceContextExt as _;
 use parking_lot::Mutex;
 use rpc_layers::{Baggage, deadline::Deadline};
 use tower::{Service, ServiceExt as _};
 use tracing::{Instrument as _, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
     call::{Call, CallInner, Wanted},
@@ -131,7 +129,7 @@ impl Flights {
         if let Some((reply, flight)) = joined {
             self.metrics.coalesced();
             let span = tracing::info_span!("coalesced", rpc.method = call.inner.method.name());
-            span.add_link(flight.span.context().span().span_context().clone());
+            rpc_layers::trace::link(&span, &flight.span);
             return reply.instrument(span).boxed();
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);

@@ -8,12 +8,9 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample};
 use tracing::{Metadata, Span, Subscriber, subscriber::Interest};
-use tracing_subscriber::{
-    Layer,
-    filter::LevelFilter,
-    layer::Context,
-    registry::{LookupSpan as _, Registry},
-};
+use tracing_subscriber::{Layer, filter::LevelFilter, layer::Context};
+
+use super::span_ids::{self, SpanIds};
 
 /// The name of the spans of requests that are not recorded. They have ids, for log lines, replies and calls, but neither
 /// fields nor children.
@@ -72,9 +69,6 @@ pub(super) enum Decision {
     Leave(SpanContext),
 }
 
-/// The ids of an [`UNRECORDED_SPAN`], among what the registry keeps with it.
-struct Ids(SpanContext);
-
 // === impl HeadSampler ===
 
 impl HeadSampler {
@@ -116,6 +110,12 @@ pub(super) fn decide(name: &str, parent: &OtelContext) -> Option<Decision> {
     tracing::dispatcher::get_default(|dispatch| Some(dispatch.downcast_ref::<HeadSampler>()?.decide(name, parent)))
 }
 
+/// Returns the trace id that was decided on for the span that is being made on this thread, at most once: the span begins a
+/// trace with it, and is recorded. For layers that record spans themselves, without [`DecidedIds`].
+pub fn decided_trace_id() -> Option<TraceId> {
+    DECIDED.take()
+}
+
 /// Lets the next span on this thread that begins a trace have this trace id.
 pub(super) fn set_next_trace_id(id: Option<TraceId>) {
     DECIDED.set(id);
@@ -124,18 +124,8 @@ pub(super) fn set_next_trace_id(id: Option<TraceId>) {
 /// Returns the span of a request that is not recorded.
 pub(super) fn unrecorded_span(ids: SpanContext) -> Span {
     let span = tracing::info_span!(UNRECORDED_SPAN);
-    span.with_subscriber(|(id, dispatch)| {
-        if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
-            span.extensions_mut().insert(Ids(ids));
-        }
-    });
+    span.with_subscriber(|(id, dispatch)| span_ids::insert(id, dispatch, SpanIds::root(ids)));
     span
-}
-
-/// Returns the ids of a span, if it is an [`UNRECORDED_SPAN`].
-pub(super) fn unrecorded_ids(id: &tracing::span::Id, dispatch: &tracing::Dispatch) -> Option<SpanContext> {
-    let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-    span.extensions().get::<Ids>().map(|Ids(ids)| ids.clone())
 }
 
 // A filter of one layer could not do this: a span is made if no layer but that one wants it.
@@ -159,7 +149,7 @@ impl<S: Subscriber> Layer<S> for HeadSampler {
 
 impl IdGenerator for DecidedIds {
     fn new_trace_id(&self) -> TraceId {
-        DECIDED.take().unwrap_or_else(|| self.0.new_trace_id())
+        decided_trace_id().unwrap_or_else(|| self.0.new_trace_id())
     }
 
     fn new_span_id(&self) -> SpanId {

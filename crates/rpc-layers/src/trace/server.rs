@@ -18,7 +18,6 @@ use tonic::{Status, server::NamedService};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 use tracing::{Span, field::Empty, instrument::Instrumented};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{
     body::TracedBody,
@@ -28,7 +27,7 @@ use super::{
     line_sample::LineSample,
     method::{KnownMethods, RpcMethod, cut},
     saved_time::SavedTime,
-    span_context::span_context_of,
+    span_context::{add_link, set_parent, span_context_of},
     span_guard::{ServerCall, SpanGuard},
     trace_context::insert_traceresponse,
 };
@@ -139,19 +138,12 @@ fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
         Some(Decision::Leave(ids)) => return unrecorded_span(ids),
         Some(Decision::Record(trace_id)) => Some(trace_id),
     };
+    set_next_trace_id(trace_id);
     let span = recorded_span(request, method);
-    if let Some(parent) = parent {
-        // Fails only if the span is disabled, because it has not been entered yet: then there is no trace to continue.
-        let _ = span.set_parent(parent);
-    }
-    if trace_id.is_some() {
-        // It gets its ids now, not when it is entered.
-        set_next_trace_id(trace_id);
-        drop(span.context());
-        set_next_trace_id(None);
-    }
+    set_parent(&span, parent);
+    set_next_trace_id(None);
     if let Some(link) = link {
-        span.add_link(link.span().span_context().clone());
+        add_link(&span, link.span().span_context().clone());
     }
     span
 }

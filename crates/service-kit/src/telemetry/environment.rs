@@ -134,6 +134,11 @@ pub(super) fn is_disabled() -> bool {
     value("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
+/// Returns the number in a variable; `None` also if it has none, as the SDK reads its own.
+pub(super) fn number(name: &str) -> Option<u64> {
+    value(name)?.parse().ok()
+}
+
 /// Returns the value of a variable. By the specification an empty one counts as unset.
 pub(super) fn value(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())

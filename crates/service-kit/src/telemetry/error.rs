@@ -38,6 +38,9 @@ pub enum TelemetryError {
     /// An exporter cannot be created from the environment variables.
     #[error("no exporter can be created from the OTEL_EXPORTER_OTLP_* settings: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The collector of spans cannot be called as the environment variables say.
+    #[error("no exporter can be created from the OTEL_EXPORTER_OTLP_* settings: {0}")]
+    Collector(String),
     /// Metrics cannot be served at this address, such as for a port in use.
     #[error("cannot listen on {address} for metrics: {source}; choose another with OTEL_EXPORTER_PROMETHEUS_PORT")]
     Listen {
@@ -57,7 +60,9 @@ impl TelemetryError {
     /// Returns the exit code: 64 for a bad setting, 1 if the operating system refuses it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting { .. } | Self::Secret { .. } | Self::File { .. } | Self::Exporter(_) => EX_USAGE,
+            Self::Setting { .. } | Self::Secret { .. } | Self::File { .. } | Self::Exporter(_) | Self::Collector(_) => {
+                EX_USAGE
+            }
             Self::Listen { .. } | Self::Log(_) => 1,
         }
     }
