@@ -38,7 +38,10 @@ impl<B: Body<Error = Status>> Body for TracedBody<B> {
         let this = self.project();
         let Some(guard) = &this.guard else { return this.inner.poll_frame(cx) };
         // A streamed reply makes its calls while it is polled: they belong to this span.
-        let frame = ready!(guard.span().in_scope(|| this.inner.poll_frame(cx)));
+        let frame = match guard.served_span() {
+            Some(span) => ready!(span.in_scope(|| this.inner.poll_frame(cx))),
+            None => ready!(this.inner.poll_frame(cx)),
+        };
         let reason = match &frame {
             Some(Ok(frame)) => frame.trailers_ref().and_then(EndReason::from_headers),
             Some(Err(status)) => Some(EndReason::Status(status.code())),

@@ -73,6 +73,11 @@ impl SpanGuard {
         &self.span
     }
 
+    /// Returns the span of a request that this process serves: of what its reply still has to do.
+    pub(super) fn served_span(&self) -> Option<&Span> {
+        matches!(self.side, Side::Server(_)).then_some(&self.span)
+    }
+
     /// Adds what the handler saved, or will have saved at the end of the reply.
     pub(super) fn set_saved(&mut self, saved: Option<SavedTime>) {
         if let Side::Server(call) = &mut self.side {
@@ -97,7 +102,8 @@ impl SpanGuard {
                 call.log(reason, took, &self.span);
             }
             Side::Client(call) => {
-                reason.record(SpanKind::Client, &self.span);
+                // A span ends when it was left last, which is now: its reply was read outside of it.
+                self.span.in_scope(|| reason.record(SpanKind::Client, &self.span));
                 if let Some(ClientCall { method, started, duration }) = call {
                     duration.record(method, started.elapsed(), reason.code());
                 }
