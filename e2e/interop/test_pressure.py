@@ -71,6 +71,21 @@ def test_every_request_of_a_burst_of_ten_thousand_succeeds(stack):
     assert each < 22 * 1024
 
 
+def test_what_bursts_took_is_given_back(stack):
+    gateway = stack(backend=("--delay", "1s"))
+    before = gateway.memory("VmRSS")
+    for _ in range(3):
+        assert load(gateway, "--callers", "10000", "--connections", "50")["codes"] == {"OK": 10_000}
+    taken = gateway.memory("VmHWM") - before
+    # As much as makes the question worthwhile: the gateway leaves 16 MiB alone.
+    assert taken > 48 << 20
+    # Mostly after seven seconds. Nothing else ends the wait: all callers are gone.
+    until = time.monotonic() + BOUND
+    while (kept := gateway.memory("VmRSS") - before) > taken / 5:
+        assert time.monotonic() < until, f"{kept >> 10} KiB of {taken >> 10} are kept"
+        time.sleep(0.1)
+
+
 def test_a_waiting_request_takes_less_than_16_kib(stack):
     port = free_port()
     metrics = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": str(port)}

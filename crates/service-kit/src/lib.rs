@@ -24,7 +24,7 @@
 //! * `admin`: health and reflection, with bounds of their own.
 //! * `connections`: accepts connections, and serves HTTP/2 on them; `routes`: finds the service of a request.
 //! * [`workers`]: the threads that serve connections, each with a runtime of its own.
-//! * `file_descriptors`: raises the limit on open files.
+//! * `file_descriptors`: raises the limit on open files; `memory`: gives back what a burst took.
 //! * `drain`: lets requests in flight finish; `close_on_drain`: ends streams that would keep a draining process alive.
 //! * [`telemetry`]: logs, and the export of spans and metrics.
 //! * [`health`]: asks another server for its health.
@@ -40,6 +40,7 @@ mod file_descriptors;
 pub mod health;
 pub mod identity;
 pub mod listener;
+mod memory;
 pub mod process;
 pub mod readiness;
 mod routes;

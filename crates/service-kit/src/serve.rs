@@ -13,7 +13,7 @@ use rpc_layers::{
     rate_limit::{RateLimit, RateLimitLayer},
     trace::{KnownMethods, ServerTraceLayer},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::{body::Body, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::{BoxError, Layer as _, Service};
@@ -24,6 +24,7 @@ use crate::{
     drain::{DrainEnd, drain},
     identity::Authentication,
     listener::Listener,
+    memory,
     process::EX_TEMPFAIL,
     readiness::Readiness,
     routes::Routes,
@@ -238,6 +239,8 @@ impl Server {
         let address = listener.local_addr().ok();
         let server = connections::serve(listener, routes, limits, draining.clone().cancelled_owned());
         tracing::info!(address = address.map(tracing::field::display), "listening");
+        let in_flight = limit.clone();
+        let _giving_back = AbortOnDropHandle::new(tokio::spawn(memory::give_back(move || in_flight.in_flight())));
 
         tokio::pin!(server);
         let start = async {
