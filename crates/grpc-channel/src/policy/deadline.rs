@@ -8,7 +8,7 @@ use futures::{
 };
 use rpc_layers::deadline::Deadline;
 use tokio::task::coop::consume_budget;
-use tonic::Status;
+use tonic::{Code, Status};
 use tower::{Service, ServiceExt as _};
 
 use crate::{
@@ -60,8 +60,10 @@ where
         if had.is_zero() {
             return ready(Err(late("deadline exceeded before the call was made".to_owned()))).boxed();
         }
-        let answer = tokio::time::timeout_at(deadline.instant(), answer).map(move |answer| {
-            answer.unwrap_or_else(|_| Err(late(format!("deadline exceeded: the call had {} ms", had.as_millis()))))
+        let answer = tokio::time::timeout_at(deadline.instant(), answer).map(move |answer| match answer {
+            Ok(Err(failure)) if !is_same(&failure, deadline) => Err(failure),
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(_)) | Err(_) => Err(late(format!("deadline exceeded: the call had {} ms", had.as_millis()))),
         });
         answer.boxed()
     }
@@ -94,6 +96,12 @@ fn deadline_of(call: &Call) -> Option<Deadline> {
         (Some(deadline), Some(timeout)) => Some(deadline.min(timeout)),
         (deadline, timeout) => deadline.or(timeout),
     }
+}
+
+/// Returns whether a backend says that the deadline which has passed is exceeded. It had what was left, and may be heard
+/// before the timer here is.
+fn is_same(failure: &Failure, deadline: Deadline) -> bool {
+    matches!(failure.cause, Cause::Answered(_)) && failure.status.code() == Code::DeadlineExceeded && deadline.is_past()
 }
 
 fn late(message: String) -> Failure {
@@ -150,6 +158,21 @@ mod tests {
             CallDeadline::new(rejecting).oneshot(Call::example()).await.unwrap_err();
         }
         assert!(other.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_says_so_when_the_deadline_has_passed_is_not_another_cause() {
+        let answer_after = |ms: u64| async move {
+            let backend = tower::service_fn(move |_: Call| async move {
+                tokio::time::advance(Duration::from_millis(ms)).await;
+                let cause = Cause::Answered(crate::error::Pushback::Unsaid);
+                Err::<(), _>(Failure::new(cause, Status::deadline_exceeded("the backend's")))
+            });
+            CallDeadline::new(backend).oneshot(call(Duration::from_secs(1))).await.unwrap_err()
+        };
+        let early = answer_after(999).await;
+        assert_eq!((early.status.message(), matches!(early.cause, Cause::Answered(_))), ("the backend's", true));
+        assert_eq!(answer_after(1000).await.cause, Cause::Late);
     }
 
     #[tokio::test(start_paused = true)]
