@@ -38,11 +38,11 @@ use rpc_layers::{
     trace::{HeadSampler, SERVER_SPAN, UNRECORDED_SPAN},
 };
 use tokio::{sync::oneshot, time::timeout};
-use tracing::Metadata;
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    EnvFilter, Layer,
     filter::{FilterExt as _, LevelFilter, filter_fn},
-    layer::SubscriberExt as _,
+    layer::{Context, SubscriberExt as _},
     util::SubscriberInitExt as _,
 };
 
@@ -153,9 +153,6 @@ fn start_log(service: &'static str, args: &LogArgs, spans: &Spans) -> io::Result
     let exported = spans.are_exported();
     let sampler = HeadSampler::new(opentelemetry_sdk::trace::Config::default().sampler);
     let sampler = if exported { sampler } else { sampler.without_recording() };
-    let spans = spans.layer().with_filter(
-        filter_fn(move |metadata| exported && is_for_export(metadata)).with_max_level_hint(LevelFilter::INFO),
-    );
     // These repeat our own warnings, for each batch or connection.
     let once = filter_fn(|metadata| {
         let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
@@ -163,8 +160,10 @@ fn start_log(service: &'static str, args: &LogArgs, spans: &Spans) -> io::Result
     });
     // Without a hint, each event of the transport would be looked at, whatever the level.
     let once = once.with_max_level_hint(LevelFilter::TRACE);
-    // The audit log has a flag of its own. Spans are never lines, but give other lines their ids.
-    let always = |metadata: &Metadata<'_>| metadata.target() == AUDIT_TARGET || has_ids(metadata);
+    // The audit log has a flag of its own. Spans are never lines, but are exported and give lines their ids.
+    let always = move |metadata: &Metadata<'_>| {
+        metadata.target() == AUDIT_TARGET || has_ids(metadata) || exported && is_for_export(metadata)
+    };
     let always = filter_fn(always).with_max_level_hint(LevelFilter::INFO);
     // If nothing is exported, other spans than those of requests are for nothing.
     let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || has_ids(metadata))
@@ -175,9 +174,11 @@ fn start_log(service: &'static str, args: &LogArgs, spans: &Spans) -> io::Result
         .fmt_fields(NoSpanFields)
         .event_format(LogFormatter { service, format: args.log_format })
         // A closed standard output must not end the service.
-        .log_internal_errors(false)
-        .with_filter(EnvFilter::new(&args.log).or(always).and(once).and(with_ids));
-    tracing_subscriber::registry().with(sampler.max_level_hint(LevelFilter::INFO)).with(spans).with(logs).init();
+        .log_internal_errors(false);
+    // One filter for both: each is asked whenever a span is entered or left.
+    let both = spans.layer(is_for_export).and_then(EventsOnly(logs));
+    let both = both.with_filter(EnvFilter::new(&args.log).or(always).and(once).and(with_ids));
+    tracing_subscriber::registry().with(sampler.max_level_hint(LevelFilter::INFO)).with(both).init();
     Ok(Some(writer))
 }
 
@@ -187,6 +188,15 @@ fn wants_colour(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) ->
     let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
     let is_forced = variable("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
     !is_set("NO_COLOR") && (is_terminal || is_forced)
+}
+
+/// A layer that is told of events, and not of the spans that it would keep fields of.
+struct EventsOnly<L>(L);
+
+impl<S: Subscriber, L: Layer<S>> Layer<S> for EventsOnly<L> {
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        self.0.on_event(event, ctx);
+    }
 }
 
 /// Returns whether a span may be exported: at level INFO or above. Spans of the transport are for its debugging, and

@@ -22,6 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 use opentelemetry_sdk::{Resource, trace::Config};
 use tokio::{task::JoinHandle, time::timeout};
+use tracing::Metadata;
 
 pub(super) use self::layer::SpanLayer;
 use self::{
@@ -88,11 +89,12 @@ impl Spans {
         self.export.is_some()
     }
 
-    /// Returns the layer that records spans.
-    pub(super) fn layer(&self) -> SpanLayer {
+    /// Returns the layer that records spans: those that `exported` names, or none if nothing is exported.
+    pub(super) fn layer(&self, exported: fn(&Metadata<'_>) -> bool) -> SpanLayer {
+        let exported = if self.are_exported() { exported } else { |_: &Metadata<'_>| false };
         let Config { sampler, span_limits, .. } = Config::default();
         let limits = Limits { attributes: span_limits.max_attributes_per_span, links: span_limits.max_links_per_span };
-        SpanLayer::new(Arc::clone(&self.queue), sampler, limits)
+        SpanLayer::new(Arc::clone(&self.queue), sampler, limits, exported)
     }
 
     /// Exports the last spans for at most this long, and ends the export.

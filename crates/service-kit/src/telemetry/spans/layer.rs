@@ -13,7 +13,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SamplingDecision, ShouldSample};
 use rpc_layers::trace::{SpanIds, decided_trace_id};
 use tracing::{
-    Subscriber,
+    Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
@@ -43,6 +43,7 @@ pub(in crate::telemetry) struct SpanLayer {
     sampler: Box<dyn ShouldSample>,
     ids: RandomIdGenerator,
     limits: Limits,
+    exported: fn(&Metadata<'_>) -> bool,
 }
 
 /// How much a span may have.
@@ -64,8 +65,14 @@ struct Recording {
 // === impl SpanLayer ===
 
 impl SpanLayer {
-    pub(super) fn new(queue: Arc<Queue>, sampler: Box<dyn ShouldSample>, limits: Limits) -> Self {
-        Self { queue, sampler, ids: RandomIdGenerator::default(), limits }
+    /// Records the spans that `exported` names.
+    pub(super) fn new(
+        queue: Arc<Queue>,
+        sampler: Box<dyn ShouldSample>,
+        limits: Limits,
+        exported: fn(&Metadata<'_>) -> bool,
+    ) -> Self {
+        Self { queue, sampler, ids: RandomIdGenerator::default(), limits, exported }
     }
 
     /// Returns the ids of a span that begins a trace.
@@ -117,9 +124,14 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attrs: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        if !(self.exported)(attrs.metadata()) {
+            return;
+        }
+        let start = SystemTime::now();
         let Some(span) = ctx.span(id) else { return };
         let name = attrs.metadata().name();
-        let of_parent = span.parent().and_then(|parent| {
+        // Between it and its parent may be spans that are not exported.
+        let of_parent = span.scope().skip(1).find_map(|parent| {
             let context = parent.extensions().get::<SpanIds>()?.context().clone();
             Some(SpanIds::child_of(&context, self.ids.new_span_id()))
         });
@@ -127,7 +139,7 @@ where
         let recording = ids.context().is_sampled().then(|| {
             let mut fields = self.fields(Vec::with_capacity(SPAN_SIZE), 0);
             attrs.record(&mut fields);
-            Recording { fields, start: SystemTime::now(), end: None }
+            Recording { fields, start, end: None }
         });
         let mut extensions = span.extensions_mut();
         extensions.insert(ids);

@@ -67,9 +67,9 @@ fn queue(max_spans: usize, max_batch: usize) -> Arc<Queue> {
 /// Returns what this crate exports of what `work` does.
 fn by_layer(limits: Limits, work: impl FnOnce()) -> ResourceSpans {
     let queue = queue(100, 100);
-    let layer = SpanLayer::new(Arc::clone(&queue), Box::new(Sampler::AlwaysOn), limits);
-    let exported = filter_fn(|metadata| metadata.is_span() && metadata.name() != UNRECORDED_SPAN);
-    let subscriber = tracing_subscriber::registry().with(sampler()).with(layer.with_filter(exported));
+    let exported = |metadata: &Metadata<'_>| metadata.is_span() && metadata.name() != UNRECORDED_SPAN;
+    let layer = SpanLayer::new(Arc::clone(&queue), Box::new(Sampler::AlwaysOn), limits, exported);
+    let subscriber = tracing_subscriber::registry().with(sampler()).with(layer);
     tracing::dispatcher::with_default(&Dispatch::new(subscriber), work);
     let batch = queue.take().unwrap();
     assert_eq!((queue.len(), queue.lost()), (0, 0));
