@@ -51,7 +51,7 @@ pub use self::{
     saved_time::SavedTime,
     server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
     span_context::{current_trace_id, link, span_context},
-    span_ids::SpanIds,
+    span_ids::{EndGuard, SpanIds},
 };
 
 pub(crate) use self::{

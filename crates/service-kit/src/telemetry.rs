@@ -46,6 +46,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+pub use rpc_layers::trace::EndGuard;
+
 pub use self::{
     error::TelemetryError,
     metrics::{MetricsSettings, PrometheusAddress},

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, future::Future, io, time::Duration};
 
+use service_kit::telemetry::EndGuard;
 use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::database::{Database, Kind};
@@ -37,6 +38,8 @@ impl Database {
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         let span = self.span(statement);
+        // The thread of SQLite's connection enters it too, and may leave it when the reply is on its way already.
+        let _end = EndGuard::new(&span);
         let bounded = async {
             match tokio::time::timeout(QUERY_TIMEOUT, query).await {
                 Ok(result) => result,

@@ -1,10 +1,12 @@
 //! The ids of a span, as a layer of the subscriber keeps them with it.
 
+use std::time::SystemTime;
+
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags};
-use tracing::{Dispatch, span::Id};
+use tracing::{Dispatch, Span, span::Id};
 use tracing_subscriber::registry::{LookupSpan as _, Registry};
 
-/// The ids of a span, its parent and its links, among the extensions that the registry keeps with the span.
+/// The ids of a span, its parent, its links and its end, among the extensions that the registry keeps with the span.
 ///
 /// A layer that records spans without `tracing-opentelemetry` inserts it when a span is made, and reads it when the span
 /// has ended: until then the layers of this crate may give the span a parent in another process, and links.
@@ -14,20 +16,30 @@ pub struct SpanIds {
     /// Invalid if the span begins a trace.
     parent: SpanContext,
     links: Vec<SpanContext>,
+    /// `None` if it has not been ended: it ends when it is left last.
+    end: Option<SystemTime>,
 }
+
+/// Ends a span when it is dropped.
+///
+/// Layers take the moment at which a span was left last for its end. That may be later than what it stands for has ended, if
+/// others enter it too, such as a thread of a database's driver. Works for spans with [`SpanIds`]; others end as ever.
+#[derive(Debug)]
+#[must_use = "it ends the span when it is dropped"]
+pub struct EndGuard(Span);
 
 // === impl SpanIds ===
 
 impl SpanIds {
     /// The ids of a span that begins a trace.
     pub fn root(context: SpanContext) -> Self {
-        Self { context, parent: SpanContext::NONE, links: Vec::new() }
+        Self { context, parent: SpanContext::NONE, links: Vec::new(), end: None }
     }
 
     /// The ids of a span with this parent.
     pub fn child_of(parent: &SpanContext, id: SpanId) -> Self {
         let context = in_trace_of(parent, id, parent.trace_flags());
-        Self { context, parent: parent.clone(), links: Vec::new() }
+        Self { context, parent: parent.clone(), links: Vec::new(), end: None }
     }
 
     /// Returns what others need to know of the span.
@@ -45,6 +57,11 @@ impl SpanIds {
         &self.links
     }
 
+    /// Returns when it was ended, if it was, whenever it is left last.
+    pub fn end(&self) -> Option<SystemTime> {
+        self.end
+    }
+
     /// Adds a link to another span.
     pub fn add_link(&mut self, to: SpanContext) {
         self.links.push(to);
@@ -54,6 +71,22 @@ impl SpanIds {
     pub(super) fn continue_from(&mut self, parent: &SpanContext) {
         self.context = in_trace_of(parent, self.context.span_id(), self.context.trace_flags());
         self.parent = parent.clone();
+    }
+}
+
+// === impl EndGuard ===
+
+impl EndGuard {
+    /// Ends this span, if it has not been ended before.
+    pub fn new(span: &Span) -> Self {
+        Self(span.clone())
+    }
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        let end = |ids: &mut SpanIds| ids.end = ids.end.or_else(|| Some(SystemTime::now()));
+        self.0.with_subscriber(|(id, dispatch)| with_ids(id, dispatch, end));
     }
 }
 

@@ -107,7 +107,7 @@ impl SpanLayer {
             parent: ids.parent(),
             kind: fields.kind.unwrap_or(Kind::Internal),
             start: unix_nanos(start),
-            end: unix_nanos(end.unwrap_or_else(SystemTime::now)),
+            end: unix_nanos(ids.end().or(end).unwrap_or_else(SystemTime::now)),
             dropped_attributes: fields.dropped,
             links,
             dropped_links: u32::try_from(ids.links().len() - links.len()).unwrap_or(u32::MAX),

@@ -13,6 +13,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_proto::{
     tonic::{
         collector::trace::v1::ExportTraceServiceRequest,
+        common::v1::{AnyValue, any_value::Value},
         trace::v1::{ResourceSpans, Span},
     },
     transform::trace::tonic::group_spans_by_resource_and_scope,
@@ -25,7 +26,9 @@ use opentelemetry_sdk::{
 use prost::Message as _;
 use rpc_layers::{
     CallContext,
-    trace::{ClientTraceLayer, DecidedIds, HeadSampler, KnownMethods, ServerTraceLayer, UNRECORDED_SPAN, link},
+    trace::{
+        ClientTraceLayer, DecidedIds, EndGuard, HeadSampler, KnownMethods, ServerTraceLayer, UNRECORDED_SPAN, link,
+    },
 };
 use tonic::{Status, body::Body};
 use tower::{Layer as _, Service as _, ServiceExt as _, service_fn};
@@ -242,6 +245,32 @@ impl fmt::Debug for Logs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids = self.0.with_subscriber(|(id, dispatch)| rpc_layers::trace::span_context(id, dispatch)).flatten();
         write!(f, "{}", ids.is_some())
+    }
+}
+
+#[test]
+fn a_span_ends_when_it_was_left_last_or_was_ended() {
+    let exported = by_layer(LIMITS, || {
+        for ended in [false, true] {
+            let first = info_span!("first", ended);
+            let (left, second) = (first.enter(), info_span!("second", ended));
+            drop(left);
+            let guard = ended.then(|| EndGuard::new(&first));
+            drop(guard);
+            drop(second);
+            let third = info_span!("third", ended);
+            first.in_scope(|| drop(third));
+        }
+    });
+    let spans = &exported.scope_spans[0].spans;
+    for ended in [false, true] {
+        let time = |name| {
+            let is_it = |span: &&Span| {
+                span.name == name && span.attributes[0].value == Some(AnyValue { value: Some(Value::BoolValue(ended)) })
+            };
+            spans.iter().find(is_it).unwrap().end_time_unix_nano
+        };
+        assert_eq!(time("first") < time("third"), ended);
     }
 }
 
