@@ -87,7 +87,9 @@ fn value(attribute: &KeyValue) -> String {
 }
 
 fn attributes(attributes: &[KeyValue]) -> String {
-    attributes.iter().map(|attribute| format!("  {}={}\n", attribute.key, value(attribute))).collect()
+    let lines: Vec<_> =
+        attributes.iter().map(|attribute| format!("  {}={}\n", attribute.key, value(attribute))).collect();
+    lines.concat()
 }
 
 /// Returns a span as a few lines.
