@@ -5,13 +5,13 @@
 
 use std::{
     any::Any,
-    future::poll_fn,
     mem,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::{BufMut as _, Bytes};
+use futures::{FutureExt as _, future::Either};
 use http_body::{Body as _, Frame};
 use prost::Message;
 use tonic::{
@@ -43,6 +43,16 @@ pub struct Grpc<T, U> {
     max_request: usize,
     /// A setting asks for what only tonic does: it compresses replies, or limits their length.
     needs_tonic: bool,
+}
+
+/// What became of a request.
+enum Started<F, B> {
+    /// The service answers it.
+    Answer(F),
+    /// It is for tonic to answer: some of it has been read.
+    Read(http::Request<Body>),
+    /// It is for tonic to answer.
+    Other(http::Request<B>),
 }
 
 /// What has been read of a request's body, and the rest of it.
@@ -92,31 +102,49 @@ where
     }
 
     /// Answers a unary call.
-    #[expect(clippy::missing_panics_doc, reason = "a request that was not taken is there")]
-    pub async fn unary<S, B>(&mut self, mut service: S, request: http::Request<B>) -> http::Response<Body>
+    ///
+    /// Thousands of these futures wait at once. This one is no larger than the service's own: what has been read of the
+    /// request is not kept while the service answers.
+    pub fn unary<'a, S, B>(
+        &'a mut self,
+        mut service: S,
+        request: http::Request<B>,
+    ) -> impl Future<Output = http::Response<Body>> + Send + use<'a, T, U, S, B>
+    where
+        S: UnaryService<U, Response = T> + Send + 'a,
+        S::Future: Send,
+        B: http_body::Body<Error: Into<StdError> + Send> + Send + 'static,
+    {
+        match self.start(&mut service, request) {
+            Started::Answer(answer) => Either::Left(answer.map(|answer| answer.map_or_else(Status::into_http, reply))),
+            // In boxes, as they are rare and large.
+            Started::Read(request) => Either::Right(self.tonic.unary(service, request).boxed()),
+            Started::Other(request) => Either::Right(self.tonic.unary(service, request).boxed()),
+        }
+    }
+
+    /// Passes a request to the service, if its one message is there, or else returns it for tonic.
+    fn start<S, B>(&self, service: &mut S, request: http::Request<B>) -> Started<S::Future, B>
     where
         S: UnaryService<U, Response = T>,
-        B: http_body::Body + Send + 'static,
-        B::Error: Into<StdError> + Send,
+        B: 'static,
     {
         let mut request = Some(request);
         let plain = (&mut request as &mut dyn Any).downcast_mut::<Option<http::Request<Body>>>();
         let is_plain = |request: &http::Request<Body>| !request.headers().contains_key(GRPC_ENCODING);
-        let Some(request) = plain.filter(|_| !self.needs_tonic).and_then(|request| request.take_if(|it| is_plain(it)))
-        else {
-            // In a box, as it is rare and large.
-            return Box::pin(self.tonic.unary(service, request.expect("it was not taken"))).await;
+        let plain = plain.filter(|_| !self.needs_tonic).and_then(|request| request.take_if(|it| is_plain(it)));
+        let (parts, body) = match (plain, request) {
+            (Some(plain), _) => plain.into_parts(),
+            (None, Some(request)) => return Started::Other(request),
+            (None, None) => unreachable!("a request that was not taken is there"),
         };
-        let (parts, body) = request.into_parts();
         let mut body = Replay { frames: [None, None], rest: body };
-        let Some(message) = body.read(self.max_request).await else {
-            let request = http::Request::from_parts(parts, Body::new(body));
-            return Box::pin(self.tonic.unary(service, request)).await;
-        };
-        let request = http::Request::from_parts(parts, message);
-        match service.call(tonic::Request::from_http(request)).await {
-            Ok(response) => reply(response),
-            Err(status) => status.into_http(),
+        match body.read_now(self.max_request) {
+            Some(message) => {
+                let request = http::Request::from_parts(parts, message);
+                Started::Answer(service.call(tonic::Request::from_http(request)))
+            }
+            None => Started::Read(http::Request::from_parts(parts, Body::new(body))),
         }
     }
 
@@ -169,14 +197,17 @@ fn frame(message: &impl Message) -> Result<Bytes, Status> {
 // === impl Replay ===
 
 impl Replay {
-    /// Reads the one message of a request. Returns `None` if it is for tonic to read: it does not consist of one frame, or
-    /// something is wrong with it.
-    async fn read<U: Message + Default>(&mut self, max: usize) -> Option<U> {
+    /// Reads the one message of a request. Returns `None` if it is for tonic to read: it does not consist of one frame, has
+    /// not arrived yet (the servers of `service-kit` pass on requests that have), or something is wrong with it.
+    fn read_now<U: Message + Default>(&mut self, max: usize) -> Option<U> {
+        // Whoever reads on registers a waker of its own.
+        let cx = &mut Context::from_waker(Waker::noop());
         for frame in &mut self.frames {
             if self.rest.is_end_stream() {
                 break;
             }
-            *frame = poll_fn(|cx| Pin::new(&mut self.rest).poll_frame(cx)).await;
+            let Poll::Ready(read) = Pin::new(&mut self.rest).poll_frame(cx) else { return None };
+            *frame = read;
             if !matches!(frame, Some(Ok(_))) {
                 self.rest = Body::empty();
             }

@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use tonic::{Code, Request, codegen::BoxFuture};
@@ -33,15 +36,24 @@ impl UnaryService<GetCountryRequest> for Countries {
 /// A name, the frames of a request, and its headers.
 type Case<'a> = (&'a str, &'a [&'a [u8]], &'a [(&'static str, &'static str)]);
 
-/// A body of these frames.
-struct Frames(Vec<Frame<Bytes>>);
+/// A body of these frames. Each is waited for once if they are late.
+struct Frames {
+    unread: Vec<Frame<Bytes>>,
+    is_late: bool,
+    is_waited_for: bool,
+}
 
 impl http_body::Body for Frames {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Poll::Ready((!self.0.is_empty()).then(|| Ok(self.0.remove(0))))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.is_waited_for = self.is_late && !self.is_waited_for;
+        if self.is_waited_for {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready((!self.unread.is_empty()).then(|| Ok(self.unread.remove(0))))
     }
 }
 
@@ -59,9 +71,15 @@ async fn answer(mut response: http::Response<Body>) -> (Code, String, Bytes, htt
     (status.code(), status.message().to_owned(), data.into(), headers)
 }
 
-fn request(frames: &[&[u8]], headers: &[(&'static str, &'static str)]) -> http::Request<Body> {
+impl Frames {
+    fn body(unread: Vec<Frame<Bytes>>, is_late: bool) -> Body {
+        Body::new(Self { unread, is_late, is_waited_for: false })
+    }
+}
+
+fn request(frames: &[&[u8]], headers: &[(&'static str, &'static str)], is_late: bool) -> http::Request<Body> {
     let frames = frames.iter().map(|data| Frame::data(Bytes::copy_from_slice(data))).collect();
-    let mut request = http::Request::new(Body::new(Frames(frames)));
+    let mut request = http::Request::new(Frames::body(frames, is_late));
     for (name, value) in headers {
         request.headers_mut().insert(*name, http::HeaderValue::from_static(value));
     }
@@ -94,12 +112,13 @@ async fn every_request_has_the_answer_that_tonic_has_for_it() {
         ("not protobuf", &[&framed(b"\xff\xff\xff\xff\xff\xff")], &[]),
         ("longer than 4 MiB by its prefix", &[&[0, 0, 64, 0, 1], b"x"], &[]),
     ];
-    for (name, frames, headers) in cases {
+    for ((name, frames, headers), is_late) in cases.iter().flat_map(|case| [(case, false), (case, true)]) {
         let (ours, tonics) = (Countries::default(), Countries::default());
-        let answered = Grpc::new(Codec::default()).unary(ours.clone(), request(frames, headers)).await;
-        let expected = tonic::server::Grpc::new(Codec::default()).unary(tonics.clone(), request(frames, headers)).await;
-        assert_eq!(answer(answered).await, answer(expected).await, "{name}");
-        assert_eq!(ours.0.load(Ordering::Relaxed), tonics.0.load(Ordering::Relaxed), "{name}");
+        let request = || request(frames, headers, is_late);
+        let answered = Grpc::new(Codec::default()).unary(ours.clone(), request()).await;
+        let expected = tonic::server::Grpc::new(Codec::default()).unary(tonics.clone(), request()).await;
+        assert_eq!(answer(answered).await, answer(expected).await, "{name}, late: {is_late}");
+        assert_eq!(ours.0.load(Ordering::Relaxed), tonics.0.load(Ordering::Relaxed), "{name}, late: {is_late}");
     }
 }
 
@@ -110,8 +129,8 @@ async fn limits_on_the_length_of_messages_are_tonics() {
         let ours = Grpc::new(Codec::default()).apply_max_message_size_config(decoding, encoding);
         let tonics = tonic::server::Grpc::new(Codec::default()).apply_max_message_size_config(decoding, encoding);
         let (mut ours, mut tonics) = (ours, tonics);
-        let answered = ours.unary(Countries::default(), request(&[&good], &[])).await;
-        let expected = tonics.unary(Countries::default(), request(&[&good], &[])).await;
+        let answered = ours.unary(Countries::default(), request(&[&good], &[], false)).await;
+        let expected = tonics.unary(Countries::default(), request(&[&good], &[], false)).await;
         assert_eq!(answer(answered).await, answer(expected).await, "{decoding:?} {encoding:?}");
     }
 }
@@ -131,7 +150,7 @@ async fn trailers_of_a_request_are_metadata() {
     let mut trailers = http::HeaderMap::new();
     trailers.insert("x-last", http::HeaderValue::from_static("here"));
     let frames = vec![Frame::data(framed(b"\x0a\x02GB").into()), Frame::trailers(trailers)];
-    let request = http::Request::new(Body::new(Frames(frames)));
+    let request = http::Request::new(Frames::body(frames, false));
     let response = Grpc::new(Codec::default()).unary(Trailers, request).await;
     let (code, _, reply, _) = answer(response).await;
     assert_eq!(code, Code::Ok);
