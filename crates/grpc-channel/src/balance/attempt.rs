@@ -2,16 +2,21 @@
 
 use std::{
     fmt,
-    future::{poll_fn, ready},
-    pin::pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures::{FutureExt as _, future::Either};
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Either},
+};
 use http::{HeaderMap, Request, Uri, response::Parts};
 use http_body::Body;
 use opentelemetry::metrics::Meter;
+use pin_project_lite::pin_project;
 use rpc_layers::{
     deadline::ClientDeadlineLayer,
     trace::{AttemptInfo, ClientTraceLayer},
@@ -43,6 +48,34 @@ pub(crate) struct Attempt {
     reply_check: ReplyCheck,
 }
 
+pin_project! {
+    /// A call that is sent once there is a stream for it. What it waits for has no part in the size of a call that is sent,
+    /// and is dropped then.
+    #[project = SendingProj]
+    enum Sending<F> {
+        Waiting { granted: BoxFuture<'static, Option<F>> },
+        Sent { #[pin] reply: F },
+        Closed,
+    }
+}
+
+// === impl Sending ===
+
+impl<F: Future<Output = Result<Reply, Failure>>> Future for Sending<F> {
+    type Output = Result<Reply, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let granted = match self.as_mut().project() {
+                SendingProj::Sent { reply } => return reply.poll(cx),
+                SendingProj::Waiting { granted } => ready!(granted.as_mut().poll(cx)),
+                SendingProj::Closed => return Poll::Ready(Err(unsent())),
+            };
+            self.set(granted.map_or(Sending::Closed, |reply| Sending::Sent { reply }));
+        }
+    }
+}
+
 // === impl Attempt ===
 
 impl Attempt {
@@ -60,15 +93,15 @@ impl Attempt {
     /// would have room for all of them.
     pub(crate) fn send(&self, call: Call) -> impl Future<Output = Result<Reply, Failure>> + Send + use<> {
         match self.endpoint.pool.try_acquire() {
-            Acquire::Permit(permit) => Either::Left(self.send_on(permit, call)),
-            Acquire::Closed => Either::Right(ready(Err(unsent())).boxed()),
+            Acquire::Permit(permit) => Sending::Sent { reply: self.send_on(permit, call) },
+            Acquire::Closed => Sending::Closed,
             Acquire::Full => {
                 let attempt = self.clone();
-                let waited = async move {
+                let granted = async move {
                     let permit = attempt.endpoint.pool.acquire().await;
-                    attempt.send_on(permit.ok_or_else(unsent)?, call).await
+                    permit.map(|permit| attempt.send_on(permit, call))
                 };
-                Either::Right(waited.boxed())
+                Sending::Waiting { granted: granted.boxed() }
             }
         }
     }

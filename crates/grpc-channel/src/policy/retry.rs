@@ -11,7 +11,6 @@ use futures::{
     future::{BoxFuture, Either},
 };
 use rpc_layers::deadline::Deadline;
-use tokio::time::Sleep;
 use tower::retry::Policy;
 
 use crate::{
@@ -89,7 +88,8 @@ impl Retrier {
 }
 
 impl Policy<Call, Reply, Failure> for Retrier {
-    type Future = Either<Ready<()>, Either<Sleep, BoxFuture<'static, ()>>>;
+    // In a box what hardly any call waits for, but all would have room for.
+    type Future = Either<Ready<()>, BoxFuture<'static, ()>>;
 
     fn retry(&mut self, call: &mut Call, result: &mut Result<Reply, Failure>) -> Option<Self::Future> {
         let Err(failure) = result else {
@@ -111,7 +111,7 @@ impl Policy<Call, Reply, Failure> for Retrier {
             }
             RetryDecision::WhenReachable => {
                 let endpoints = Arc::clone(&self.shared.endpoints);
-                return Some(Either::Right(Either::Right(async move { endpoints.reachable().await }.boxed())));
+                return Some(Either::Right(async move { endpoints.reachable().await }.boxed()));
             }
             RetryDecision::BackOff => policy.backoff.wait(self.count.retries + 1),
             RetryDecision::After(wait) => wait,
@@ -127,7 +127,7 @@ impl Policy<Call, Reply, Failure> for Retrier {
         }
         self.count.retries += 1;
         self.shared.metrics.retried();
-        Some(Either::Right(Either::Left(tokio::time::sleep(wait))))
+        Some(Either::Right(tokio::time::sleep(wait).boxed()))
     }
 
     fn clone_request(&mut self, call: &Call) -> Option<Call> {
