@@ -86,8 +86,6 @@ async fn total(subject: &Subject, setup: &Setup, tool: &Tool, requests: u64) -> 
     command.arg(format!("--tool={}", tool.name)).arg(format!("--{}-out-file={}", tool.name, out.display()));
     command.arg(gateway.get_program()).args(gateway.get_args());
     command.envs(gateway.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    // Threads that look for work execute instructions too.
-    command.env("TOKIO_WORKER_THREADS", "1");
     let process = Process::start(command, &address, &log).await?;
     let mut client = Client::connect(&address, request).await?;
     // One call, however long it takes: asking again and again would be counted, and no two runs ask equally often.
