@@ -24,8 +24,12 @@ const REQUEST: u64 = 16 << 10;
 /// How often in a row there has to be so much: a burst may be followed by the next.
 const CALM: u32 = 2;
 
-/// How long what was given back may be followed by more: connections that are no longer used close for up to six seconds.
-const AGAIN: u32 = 5;
+/// After how many periods it is done again.
+const AGAIN: u32 = 3;
+
+/// How often in a row it has to give back little until the rest counts as in use: connections that are no longer used close
+/// for up to six seconds.
+const MAX_FRUITLESS: u32 = 3;
 
 /// How many times as long as it took it is not done again: it costs a hundredth of a processor at most.
 const SHARE: u32 = 100;
@@ -39,6 +43,8 @@ struct HeapWatch {
     calm: u32,
     /// For how many periods it is left alone.
     rest: u32,
+    /// How often in a row little was given back.
+    fruitless: u32,
 }
 
 /// What the process has, and how many requests are in flight.
@@ -83,7 +89,7 @@ fn resident() -> Option<u64> {
 
 impl HeapWatch {
     fn new(now: Use) -> Self {
-        Self { base: now.besides_requests(), calm: 0, rest: 0 }
+        Self { base: now.besides_requests(), calm: 0, rest: 0, fruitless: 0 }
     }
 
     /// Returns whether memory is to be given back now.
@@ -102,8 +108,9 @@ impl HeapWatch {
     /// Notes what a trim gave back, and how long it took. Returns the former.
     fn trimmed(&mut self, before: Use, after: Use, took: Duration) -> u64 {
         let given_back = before.resident.saturating_sub(after.resident);
-        if given_back < WORTHWHILE / 4 {
-            // The rest is in use.
+        self.fruitless = if given_back < WORTHWHILE / 4 { self.fruitless + 1 } else { 0 };
+        if self.fruitless == MAX_FRUITLESS {
+            self.fruitless = 0;
             self.base = after.besides_requests();
         }
         let rest = (took * SHARE).as_secs() / PERIOD.as_secs();
@@ -149,7 +156,7 @@ mod tests {
         assert_eq!(due_after(&mut watch, over), Some(2));
         // Connections close meanwhile.
         assert_eq!(watch.trimmed(over, used(60, 10), Duration::from_millis(9)), 100 * MIB);
-        assert_eq!(due_after(&mut watch, used(60, 10)), Some(5));
+        assert_eq!(due_after(&mut watch, used(60, 10)), Some(3));
         assert_eq!(watch.trimmed(used(60, 10), used(20, 10), Duration::from_millis(3)), 40 * MIB);
         assert_eq!(due_after(&mut watch, used(20, 10)), None);
         assert_eq!(due_after(&mut watch, used(160, 10)), Some(2), "the next burst");
@@ -159,8 +166,10 @@ mod tests {
     fn what_is_in_use_is_left_alone() {
         let mut watch = HeapWatch::new(IDLE);
         let large = used(500, 100);
-        assert_eq!(due_after(&mut watch, large), Some(2));
-        watch.trimmed(large, used(499, 100), Duration::ZERO);
+        for after in [2, 3, 3] {
+            assert_eq!(due_after(&mut watch, large), Some(after), "connections may be about to close");
+            watch.trimmed(large, used(499, 100), Duration::ZERO);
+        }
         assert_eq!(due_after(&mut watch, large), None);
         assert_eq!(due_after(&mut watch, used(520, 100)), Some(2), "more than that");
     }
