@@ -79,9 +79,10 @@ def test_what_bursts_took_is_given_back(stack):
     taken = gateway.memory("VmHWM") - before
     # As much as makes the question worthwhile: the gateway leaves 16 MiB alone.
     assert taken > 48 << 20
-    # Mostly after seven seconds. Nothing else ends the wait: all callers are gone.
+    # Eight tenths come back, mostly after seven seconds; a tenth is for what differs from run to run. Among what stays are
+    # pages of the program itself, which the first requests read in.
     until = time.monotonic() + BOUND
-    while (kept := gateway.memory("VmRSS") - before) > taken / 5:
+    while (kept := gateway.memory("VmRSS") - before) > 3 * taken / 10:
         assert time.monotonic() < until, f"{kept >> 10} KiB of {taken >> 10} are kept"
         time.sleep(0.1)
 
