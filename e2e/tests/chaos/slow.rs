@@ -52,11 +52,13 @@ async fn more_calls_than_a_connection_takes_get_more_connections() {
         let callers = Callers::start_many(&gateway.url, Rpc::Profile, 240).await;
         let streams = connections * STREAMS as usize;
         countries.wait_for_in_flight(streams).await;
+        // Later some may be closed that are not used, and opened again.
+        assert_eq!(countries.connections(), connections);
         drop(release);
         callers.wait_for_calls(1000).await;
         let case = format!("240 callers, 20 calls a connection, {connections} connections at most");
         callers.stop().await.report(&case, &["OK"]);
-        assert_eq!((countries.connections(), countries.most_in_flight()), (connections, streams));
+        assert_eq!(countries.most_in_flight(), streams, "{case}");
     }
 }
 

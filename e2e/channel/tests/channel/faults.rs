@@ -51,7 +51,7 @@ impl Fleet {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_is_killed_and_comes_back() {
     let mut fleet = Fleet::start(3).await;
-    let callers = Callers::start(&fleet.client(quick()).await, Rpc::Get);
+    let callers = Callers::start(&fleet.client(Config::default()).await, Rpc::Get);
     for _ in 0..3 {
         callers.wait_for_calls(500).await;
         fleet.proxies[0].kill().await;
@@ -70,7 +70,7 @@ async fn one_of_three_is_killed_and_comes_back() {
 async fn a_kill_costs_what_was_in_flight_and_may_not_be_sent_twice() {
     for rpc in [Rpc::Create, Rpc::List, Rpc::Collect, Rpc::Chat] {
         let mut fleet = Fleet::start(3).await;
-        let callers = Callers::start(&fleet.client(quick()).await, rpc);
+        let callers = Callers::start(&fleet.client(Config::default()).await, rpc);
         callers.wait_for_calls(500).await;
         fleet.proxies[0].kill().await;
         callers.wait_for_calls(500).await;
@@ -101,7 +101,7 @@ async fn one_of_two_stops_answering_and_wakes_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_are_killed_and_come_back() {
     let mut fleet = Fleet::start(2).await;
-    let config = Config { breaker_wait: Duration::from_millis(100), ..quick() };
+    let config = Config { breaker_wait: Duration::from_millis(100), ..Config::default() };
     let client = fleet.client(config).await;
     assert_eq!(call_many(&client, Rpc::Get, 100).await.failed(), 0);
     for proxy in &mut fleet.proxies {
