@@ -32,7 +32,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// or for a back-off: some servers, and what stands before them, accept connections and close them at once, for ever.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// A connection beside the first that carries no call for so long, and at most for twice as long, is closed.
+/// A connection beside the first that carries no call for so long, and at most for twice as long, is closed. As often another
+/// one is tried for calls that wait.
 const MAX_IDLE: Duration = Duration::from_secs(3);
 
 type Opened = Result<(Connection, Driver), ConnectionError>;
@@ -128,7 +129,11 @@ impl<'a> ConnectedEndpoint<'a> {
                     }
                     self.grow();
                 }
-                _ = self.sweep.tick(), if self.endpoint.pool.len() > 1 => self.endpoint.pool.remove_unused(),
+                _ = self.sweep.tick(), if self.endpoint.pool.needs_sweep() => {
+                    self.endpoint.pool.remove_unused();
+                    // Calls may still wait for one that could not be opened.
+                    self.grow();
+                }
                 Some(opened) = OptionFuture::from(self.opening.as_mut()) => {
                     self.opening = None;
                     match opened {

@@ -206,9 +206,13 @@ impl Pool {
         });
     }
 
-    /// Removes all connections. Calls on them go on; each closes after its last call.
+    /// Removes all connections. Calls on them go on; each closes after its last call. Which runtimes want one of their own
+    /// begins anew: what failed as the endpoint was lost says nothing of the time after.
     pub(crate) fn clear(self: &Arc<Self>) {
-        self.change(|state| state.connections.clear());
+        self.change(|state| {
+            state.connections.clear();
+            state.borrowers = Borrowers::default();
+        });
     }
 
     /// Changes the connections, and then grants what is free to the calls that wait.
@@ -269,6 +273,12 @@ impl Pool {
             return Some(waiter.runtime.clone().unwrap_or_else(Handle::current));
         }
         wanted.filter(|wanted| state.connections.iter().all(|pooled| pooled.runtime != wanted.id()))
+    }
+
+    /// Returns whether there may be something to close, or something to open that could not be opened before.
+    pub(crate) fn needs_sweep(&self) -> bool {
+        let state = self.state.lock();
+        state.connections.len() > 1 || !state.waiters.is_empty()
     }
 
     /// Returns how many connections are open.

@@ -80,6 +80,27 @@ async fn a_stream_that_was_granted_to_a_call_that_has_gone_goes_to_the_next() {
 }
 
 #[tokio::test]
+async fn what_a_runtime_wanted_of_a_lost_endpoint_is_forgotten() {
+    let pool = Arc::new(Pool::new(2));
+    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let call_from_other = || {
+        let _entered = other.enter();
+        assert!(matches!(pool.try_acquire(), Acquire::Permit(_)));
+    };
+    for _ in 0..2 {
+        pool.add(connection(1_000).await.0);
+        assert!(pool.growth().is_none(), "nobody wants one yet");
+        // Nothing takes what it wants before the endpoint is lost, the first time.
+        (0..8).for_each(|_| call_from_other());
+        pool.clear();
+    }
+    pool.add(connection(1_000).await.0);
+    (0..8).for_each(|_| call_from_other());
+    assert_eq!(pool.growth().map(|runtime| runtime.id()), Some(other.handle().id()));
+    other.shutdown_background();
+}
+
+#[tokio::test]
 async fn a_further_connection_serves_those_who_wait_and_the_loss_of_the_last_ends_their_wait() {
     let pool = Arc::new(Pool::new(2));
     let first = pool.add(connection(1).await.0);
