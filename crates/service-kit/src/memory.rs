@@ -27,7 +27,7 @@ const CALM: u32 = 2;
 /// After how many periods it is done again.
 const AGAIN: u32 = 3;
 
-/// How often in a row it has to give back little until the rest counts as in use: connections that are no longer used close
+/// How often in a row it has to give back less than half of what there is until the rest counts as in use: connections that are no longer used close
 /// for up to six seconds.
 const MAX_FRUITLESS: u32 = 3;
 
@@ -43,7 +43,7 @@ struct HeapWatch {
     calm: u32,
     /// For how many periods it is left alone.
     rest: u32,
-    /// How often in a row little was given back.
+    /// How often in a row less than half was given back.
     fruitless: u32,
 }
 
@@ -108,7 +108,9 @@ impl HeapWatch {
     /// Notes what a trim gave back, and how long it took. Returns the former.
     fn trimmed(&mut self, before: Use, after: Use, took: Duration) -> u64 {
         let given_back = before.resident.saturating_sub(after.resident);
-        self.fruitless = if given_back < WORTHWHILE / 4 { self.fruitless + 1 } else { 0 };
+        // What requests have just freed is given back each time, and is no reason to go on.
+        let is_fruitful = given_back >= before.besides_requests().saturating_sub(self.base) / 2;
+        self.fruitless = if is_fruitful { 0 } else { self.fruitless + 1 };
         if self.fruitless == MAX_FRUITLESS {
             self.fruitless = 0;
             self.base = after.besides_requests();
@@ -172,6 +174,21 @@ mod tests {
         }
         assert_eq!(due_after(&mut watch, large), None);
         assert_eq!(due_after(&mut watch, used(520, 100)), Some(2), "more than that");
+    }
+
+    #[test]
+    fn a_process_that_needs_more_than_at_its_start_is_left_alone_in_the_end() {
+        let mut watch = HeapWatch::new(IDLE);
+        let busy = used(200, 100);
+        let trims = (0..1_000).filter(|_| {
+            let is_due = watch.is_due(busy);
+            if is_due {
+                // What the last requests have freed.
+                watch.trimmed(busy, used(192, 100), Duration::from_millis(20));
+            }
+            is_due
+        });
+        assert_eq!(trims.count(), 3);
     }
 
     #[test]
