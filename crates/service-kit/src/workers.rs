@@ -32,7 +32,7 @@ pub(crate) const RUNTIME_TIMEOUT: Duration = Duration::from_millis(100);
 /// other threads have woken. tokio's 61 and 31 are for tasks that take a moment; a connection's turn has up to 32 calls, and
 /// no other thread looks instead. With 61, a connection that sent ten thousand requests at once kept those to the backends
 /// from being read for so long that they were taken for lost.
-const LOOK_INTERVAL: u32 = 8;
+const LOOK_INTERVAL: u32 = 16;
 
 /// The runtimes that serve connections. Clones share them.
 #[derive(Clone, Debug)]
