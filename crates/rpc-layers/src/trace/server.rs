@@ -130,7 +130,9 @@ fn server_span<B>(request: &Request<B>, method: &RpcMethod) -> Span {
     let caller = request
         .headers()
         .contains_key("traceparent")
-        .then(|| TraceContextPropagator::new().extract(&HeaderExtractor(request.headers())));
+        .then(|| TraceContextPropagator::new().extract(&HeaderExtractor(request.headers())))
+        // A malformed one is none.
+        .filter(|caller| caller.span().span_context().is_valid());
     // Whether a trace is exported is not for a caller to say who is not trusted.
     let (parent, link) = if Caller::is_trusted(request.extensions()) { (caller, None) } else { (None, caller) };
     let trace_id = match head_sampler::decide(method.span_name(), parent.as_ref().unwrap_or(&Context::new())) {
