@@ -74,6 +74,7 @@ impl Spans {
         }
         let timeout = number("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT").or_else(|| number("OTEL_EXPORTER_OTLP_TIMEOUT"));
         let timeout = timeout.map_or(TIMEOUT, Duration::from_millis);
+        check_compression()?;
         let sender = Sender::new(Collector::of(SPANS)?, Envelope::new(resource, SCOPE), timeout)?;
         let export = tokio::spawn(export(Arc::clone(&spans.queue), sender));
         Ok(Self { export: Some(export), ..spans })
@@ -107,7 +108,8 @@ impl Spans {
             Ok(Err(_)) => tracing::error!("the export of spans panicked"),
             Err(_) => {
                 stop.abort();
-                tracing::warn!("the last spans were not exported in time");
+                let (waiting, dropped) = (self.queue.len(), self.queue.lost());
+                tracing::warn!(waiting, dropped, "the last spans were not exported in time");
             }
         }
     }
@@ -123,15 +125,28 @@ async fn export(queue: Arc<Queue>, mut sender: Sender) {
         while left > 0
             && let Some(batch) = queue.take()
         {
+            // Now: sending may take long.
+            losses.note_queue(queue.lost());
             left = left.saturating_sub(batch.spans);
             let spans = batch.spans;
             losses.note(sender.send(batch).await, spans);
         }
-        losses.note_queue(queue.lost());
         if !goes_on {
             return losses.report(queue.lost());
         }
     }
+}
+
+/// Returns an error if a compression is asked for.
+fn check_compression() -> Result<(), TelemetryError> {
+    for name in ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"] {
+        match value(name) {
+            None => {}
+            Some(value) if value == "none" => return Ok(()),
+            Some(value) => return Err(TelemetryError::Setting { name, value, allowed: "only \"none\" is built in" }),
+        }
+    }
+    Ok(())
 }
 
 fn enabled() -> bool {

@@ -10,6 +10,10 @@ use super::otlp;
 /// `ScopeSpans.spans`.
 const SPANS: u32 = 2;
 
+/// A batch of so many bytes is whole, however few spans it has: collectors take messages of 4 MiB by default, and callers
+/// have a say in how long a span is.
+const MAX_BATCH_BYTES: usize = 2 << 20;
+
 /// The settings of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueSettings {
@@ -47,6 +51,14 @@ pub(super) struct Batch {
     pub(super) spans: usize,
 }
 
+// === impl Batch ===
+
+impl Batch {
+    fn is_whole(&self, max_batch: usize) -> bool {
+        self.spans >= max_batch || self.encoded.len() >= MAX_BATCH_BYTES
+    }
+}
+
 // === impl Queue ===
 
 impl Queue {
@@ -67,14 +79,14 @@ impl Queue {
                 return;
             }
             waiting.spans += 1;
-            if waiting.batches.back().is_none_or(|batch| batch.spans >= max_batch) {
+            if waiting.batches.back().is_none_or(|batch| batch.is_whole(max_batch)) {
                 let encoded = Vec::with_capacity(waiting.size);
                 waiting.batches.push_back(Batch { encoded, spans: 0 });
             }
             let batch = waiting.batches.back_mut().expect("there is one now");
             otlp::put_bytes(&mut batch.encoded, SPANS, span);
             batch.spans += 1;
-            let (is_whole, size) = (batch.spans == max_batch, batch.encoded.len());
+            let (is_whole, size) = (batch.is_whole(max_batch), batch.encoded.len());
             if is_whole {
                 waiting.size = size;
             }

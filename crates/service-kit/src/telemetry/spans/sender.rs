@@ -41,11 +41,15 @@ const LONGEST_ASKED: Duration = Duration::from_secs(30);
 /// Sends to one collector.
 #[derive(Debug)]
 pub(super) struct Sender {
-    client: Grpc<InterceptedService<Channel, Headers>>,
+    endpoint: Endpoint,
+    headers: Headers,
+    client: Client,
     envelope: Envelope,
     /// How long a batch may take, with all attempts.
     timeout: Duration,
 }
+
+type Client = Grpc<InterceptedService<Channel, Headers>>;
 
 /// Why a batch was not taken.
 ///
@@ -55,6 +59,9 @@ pub(super) enum SendError {
     /// The call failed.
     #[error("the export failed with {}{}", code_name(.0.code()), Causes(.0))]
     Status(Status),
+    /// There was no answer in time.
+    #[error("the collector did not answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
     /// The collector took only a part of it.
     #[error("the collector rejected {0} spans")]
     Rejected(u64),
@@ -70,14 +77,14 @@ impl Sender {
     pub(super) fn new(collector: Collector, envelope: Envelope, timeout: Duration) -> Result<Self, TelemetryError> {
         let Collector { endpoint, tls, headers } = collector;
         let agent = concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
-        let channel = Endpoint::from_shared(endpoint).and_then(|endpoint| endpoint.user_agent(agent));
-        let channel = channel.and_then(|channel| match tls {
-            Some(tls) => channel.tls_config(tls),
-            None => Ok(channel),
+        let endpoint = Endpoint::from_shared(endpoint).and_then(|endpoint| endpoint.user_agent(agent));
+        let endpoint = endpoint.and_then(|endpoint| match tls {
+            Some(tls) => endpoint.tls_config(tls),
+            None => Ok(endpoint),
         });
-        let channel = channel.map_err(|error| TelemetryError::Collector(chain(&error)))?;
-        let client = Grpc::new(InterceptedService::new(channel.timeout(timeout).connect_lazy(), headers));
-        Ok(Self { client, envelope, timeout })
+        let endpoint = endpoint.map_err(|error| TelemetryError::Collector(chain(&error)))?.connect_timeout(timeout);
+        let client = client(&endpoint, &headers);
+        Ok(Self { endpoint, headers, client, envelope, timeout })
     }
 
     /// Sends a batch, and again if it failed for a reason that may pass.
@@ -87,9 +94,15 @@ impl Sender {
         let request = Encoded { head, spans: batch.encoded.into() };
         let mut wait = FIRST_WAIT;
         for attempt in 0.. {
-            let status = match self.try_send(request.clone()).await {
-                Ok(response) => return accepted(response),
-                Err(status) => status,
+            let left = self.timeout.saturating_sub(begun.elapsed());
+            let status = match tokio::time::timeout(left, self.try_send(request.clone())).await {
+                Ok(Ok(response)) => return accepted(response),
+                Ok(Err(status)) => status,
+                Err(_) => {
+                    // Whatever holds it up may be the connection, whose loss would be noticed after minutes.
+                    self.client = client(&self.endpoint, &self.headers);
+                    return Err(SendError::TimedOut(self.timeout));
+                }
             };
             let left = self.timeout.saturating_sub(begun.elapsed());
             match again_after(&status, wait).filter(|pause| attempt < RETRIES && *pause < left) {
@@ -106,6 +119,11 @@ impl Sender {
         let path = PathAndQuery::from_static(EXPORT);
         self.client.unary(Request::new(request), path, Protobuf).await.map(tonic::Response::into_inner)
     }
+}
+
+/// Returns a client that connects when it is first used.
+fn client(endpoint: &Endpoint, headers: &Headers) -> Client {
+    Grpc::new(InterceptedService::new(endpoint.connect_lazy(), headers.clone()))
 }
 
 fn accepted(response: ExportTraceServiceResponse) -> Result<(), SendError> {
@@ -131,6 +149,8 @@ fn again_after(status: &Status, wait: Duration) -> Option<Duration> {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => Some(later(asked_for.unwrap_or(wait))),
+        // The connection broke: no collector has said so.
+        Code::Unknown if status.source().is_some() => Some(later(wait)),
         // Recovery is possible only if the collector says so.
         Code::ResourceExhausted => asked_for.map(later),
         Code::Ok
@@ -152,7 +172,7 @@ impl SendError {
     /// Returns how many of these spans were lost.
     pub(super) fn lost(&self, spans: usize) -> u64 {
         match self {
-            Self::Status(_) => spans as u64,
+            Self::Status(_) | Self::TimedOut(_) => spans as u64,
             Self::Rejected(rejected) => *rejected,
         }
     }
