@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy recognizes tests by their attribute only")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use e2e::{collector::Collector, up::Up};
 use fanout_proto::gateway::v1::GetProfileRequest;
@@ -148,4 +148,28 @@ async fn an_aggregate_is_exported_with_these_fields_and_no_others() {
     assert!(spans.iter().all(|(_, span)| span.kind() != SpanKind::Unspecified));
     let shown = shown.concat();
     assert!(shown == EXPECTED, "exported:\n{shown}");
+}
+
+/// A request whose `traceparent` cannot be read begins a trace of its own, like one that has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_malformed_traceparent_begins_a_trace() {
+    let collector = Collector::start().await;
+    let mut up = Up::start_with(&["--delay", "0"], &collector.env());
+    let mut gateway = up.gateway().await;
+    let mut traces = BTreeSet::new();
+    let zeros = format!("00-{:032}-{:016}-01", 0, 0);
+    for malformed in ["garbage", &*zeros, "00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01"] {
+        let mut request = Request::new(GetProfileRequest { user_id: "ada".into(), ..GetProfileRequest::default() });
+        request.metadata_mut().insert("traceparent", malformed.parse().unwrap());
+        let reply = gateway.get_profile(request).await.unwrap();
+        let ids = reply.metadata().get("traceresponse").unwrap().to_str().unwrap();
+        traces.insert(u128::from_str_radix(ids.split('-').nth(1).unwrap(), 16).unwrap().to_be_bytes().to_vec());
+    }
+    assert_eq!(up.stop(), Some(0));
+    assert!(traces.len() == 3 && !traces.contains(&vec![0; 16]), "{traces:?}");
+    let messages = collector.messages();
+    let spans = messages.iter().flat_map(|message| &message.scope_spans).flat_map(|scope| &scope.spans);
+    let servers: Vec<_> = spans.filter(|span| span.kind() == SpanKind::Server).collect();
+    assert_eq!(servers.iter().filter(|span| span.parent_span_id.is_empty()).count(), 3, "{servers:#?}");
+    assert!(servers.iter().all(|span| traces.contains(&span.trace_id)), "{servers:#?}");
 }

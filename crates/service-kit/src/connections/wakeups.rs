@@ -2,7 +2,7 @@
 //!
 //! A connection is one task, and everything in it would wake that task. It learns here what has woken it, and polls nothing
 //! else: a call among a thousand that goes on does not cost a poll of the others. What is woken while the task runs is done in
-//! the same poll. The task is not scheduled again for it, which would move it to another thread.
+//! the same poll. The task is not scheduled again for it, behind all others.
 
 use std::{
     collections::VecDeque,
