@@ -36,9 +36,10 @@ export function traceView(main, first) {
       const detail = await api.trace(id, signal);
       if (signal.aborted) return;
       isGone = false;
+      // Its first span may come after others.
+      document.title = `${shortName(detail.trace.root?.name || "Trace")} · fanout`;
       if (page) return page.update(detail);
       page = createTracePage(detail, first.params, { stored: true });
-      document.title = `${shortName(detail.trace.root?.name || "Trace")} · fanout`;
       fill(main, page.element);
       // Who came by a link of this page hears what the trace is.
       if (document.activeElement === document.body) page.element.querySelector("h1")?.focus({ preventScroll: true });
