@@ -82,8 +82,7 @@ impl Visit for Fields {
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         // OTLP's integers are signed: it becomes a text, as it would by its formatting, which takes longer.
-        let mut digits = [0; 20];
-        self.put(field.name(), &Value::Text(decimal(value, &mut digits)));
+        self.put(field.name(), &Value::Text(itoa::Buffer::new().format(value)));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
@@ -119,19 +118,6 @@ impl Visit for Fields {
         let is_own = field.name().starts_with("otel.") && self.read_own(field.name(), &format_args!("{value:?}"));
         if !is_own && self.has_room() {
             put_formatted_attribute(&mut self.encoded, field.name(), format_args!("{value:?}"));
-        }
-    }
-}
-
-/// Returns the digits of a number.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &str {
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            return std::str::from_utf8(&digits[start..]).unwrap_or_default();
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::{self, Write as _};
 
 use opentelemetry::trace::SpanContext;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 /// The fields of a `Span`, and of the messages in it.
 mod field {
@@ -35,12 +36,6 @@ mod field {
     pub(super) const ARRAY: u32 = 5;
     pub(super) const ARRAY_VALUES: u32 = 1;
 }
-
-/// The kinds of values on the wire.
-const VARINT: u32 = 0;
-const FIXED64: u32 = 1;
-const LENGTH_DELIMITED: u32 = 2;
-const FIXED32: u32 = 5;
 
 /// `SpanFlags`: the flags of W3C Trace Context, and whether the other span is of another process.
 const HAS_IS_REMOTE: u32 = 0x100;
@@ -180,7 +175,7 @@ fn put_ids(out: &mut Vec<u8>, context: &SpanContext) {
 
 fn put_flags(out: &mut Vec<u8>, field: u32, context: &SpanContext, is_remote: bool) {
     let remote = if is_remote { HAS_IS_REMOTE | IS_REMOTE } else { HAS_IS_REMOTE };
-    put_tag(out, field, FIXED32);
+    encode_key(field, WireType::ThirtyTwoBit, out);
     out.extend_from_slice(&(u32::from(context.trace_flags().to_u8()) | remote).to_le_bytes());
 }
 
@@ -191,7 +186,7 @@ impl Value<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Bool(_) => 2,
-            Self::Int(value) => 1 + varint_len(value.cast_unsigned()),
+            Self::Int(value) => key_len(field::INT) + encoded_len_varint(value.cast_unsigned()),
             Self::Double(_) => 9,
             Self::Text(text) => length_delimited(field::STRING, text.len()),
             Self::Texts(texts) => length_delimited(field::ARRAY, array_len(texts)),
@@ -224,8 +219,8 @@ fn array_len(texts: &[String]) -> usize {
 
 /// Appends the beginning of a field that has this many bytes.
 pub(super) fn put_length(out: &mut Vec<u8>, field: u32, len: usize) {
-    put_tag(out, field, LENGTH_DELIMITED);
-    put_varint(out, len as u64);
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(len as u64, out);
 }
 
 /// Appends a field of bytes or a text.
@@ -236,36 +231,17 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
 
 /// Returns how long a field with this many bytes is.
 pub(super) fn length_delimited(field: u32, len: usize) -> usize {
-    varint_len(u64::from(field << 3)) + varint_len(len as u64) + len
+    key_len(field) + encoded_len_varint(len as u64) + len
 }
 
 fn put_varint_field(out: &mut Vec<u8>, field: u32, value: u64) {
-    put_tag(out, field, VARINT);
-    put_varint(out, value);
+    encode_key(field, WireType::Varint, out);
+    encode_varint(value, out);
 }
 
 fn put_fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
-    put_tag(out, field, FIXED64);
+    encode_key(field, WireType::SixtyFourBit, out);
     out.extend_from_slice(&value.to_le_bytes());
-}
-
-fn put_tag(out: &mut Vec<u8>, field: u32, wire: u32) {
-    put_varint(out, u64::from(field << 3 | wire));
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        #[expect(clippy::cast_possible_truncation, reason = "it takes the lowest seven bits")]
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "it is less than 128")]
-    out.push(value as u8);
-}
-
-fn varint_len(value: u64) -> usize {
-    // Seven bits in each byte, and one byte for zero.
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 /// Formats into bytes.
