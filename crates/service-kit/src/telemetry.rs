@@ -178,7 +178,7 @@ fn start_log(service: &'static str, args: &LogArgs, spans: &Spans) -> io::Result
         // A closed standard output must not end the service.
         .log_internal_errors(false);
     // One filter for both: each is asked whenever a span is entered or left.
-    let both = spans.layer(is_for_export).and_then(EventsOnly(logs));
+    let both = EventsOnly(logs).and_then(spans.layer(is_for_export));
     let both = both.with_filter(EnvFilter::new(&args.log).or(always).and(once).and(with_ids));
     tracing_subscriber::registry().with(sampler.max_level_hint(LevelFilter::INFO)).with(both).init();
     Ok(Some(writer))

@@ -90,12 +90,14 @@ impl Spans {
         self.export.is_some()
     }
 
-    /// Returns the layer that records spans: those that `exported` names, or none if nothing is exported.
-    pub(super) fn layer(&self, exported: fn(&Metadata<'_>) -> bool) -> SpanLayer {
-        let exported = if self.are_exported() { exported } else { |_: &Metadata<'_>| false };
+    /// Returns the layer that records the spans that `exported` names, or `None` if nothing is exported.
+    pub(super) fn layer(&self, exported: fn(&Metadata<'_>) -> bool) -> Option<SpanLayer> {
+        if !self.are_exported() {
+            return None;
+        }
         let Config { sampler, span_limits, .. } = Config::default();
         let limits = Limits { attributes: span_limits.max_attributes_per_span, links: span_limits.max_links_per_span };
-        SpanLayer::new(Arc::clone(&self.queue), sampler, limits, exported)
+        Some(SpanLayer::new(Arc::clone(&self.queue), sampler, limits, exported))
     }
 
     /// Exports the last spans for at most this long, and ends the export.
