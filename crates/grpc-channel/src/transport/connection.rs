@@ -159,6 +159,8 @@ impl Connection {
         let seen = Arc::clone(&state);
         let driver = tokio::spawn(async move {
             let ended = tokio::select! {
+                // First: if this thread was held up for a while, the answer to a ping is there, and was not read in time.
+                biased;
                 ended = drive(&mut connection, &mut flusher, &seen) => ended.map_err(ConnectionError::from),
                 silent = keep_alive(pings, transport) => Err(silent),
             };

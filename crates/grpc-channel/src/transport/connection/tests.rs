@@ -1,4 +1,8 @@
-use std::pin::pin;
+use std::{
+    io::{Read as _, Write as _},
+    pin::pin,
+    sync::mpsc,
+};
 
 use bytes::Bytes;
 use http::{Response, Uri, uri::PathAndQuery};
@@ -108,4 +112,55 @@ async fn a_peer_that_says_nothing_is_not_connected_to() {
     let transport = Transport { connect_timeout: timeout, keepalive: MINUTE, keepalive_timeout: MINUTE, tls: None };
     let error = Connection::open(address, transport).await.unwrap_err();
     assert_eq!(error.to_string(), "no answer within 100 ms");
+}
+
+/// Accepts a connection and answers its settings; and each ping, which it sends on, when it is told to.
+fn answer_pings(listener: &std::net::TcpListener, pings: &mpsc::Sender<mpsc::Sender<()>>) -> io::Result<()> {
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const ACK: u8 = 1;
+    let (mut stream, _) = listener.accept()?;
+    stream.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()])?;
+    stream.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head)?;
+        let mut payload = vec![0; usize::from(head[2])];
+        stream.read_exact(&mut payload)?;
+        match (head[3], head[4]) {
+            (SETTINGS, 0) => stream.write_all(&[0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0])?,
+            (PING, 0) => {
+                let (answer, told) = mpsc::channel();
+                let _ = pings.send(answer);
+                let _ = told.recv();
+                head[4] = ACK;
+                stream.write_all(&[&head, &payload[..]].concat())?;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What holds up the thread may be a handler that computes.
+#[tokio::test]
+async fn a_ping_that_was_answered_while_the_thread_was_held_up_was_answered_in_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, pings) = mpsc::channel();
+    std::thread::spawn(move || answer_pings(&listener, &sender));
+    let (keepalive, keepalive_timeout) = (Duration::from_millis(1), Duration::from_millis(500));
+    let transport = Transport { connect_timeout: MINUTE, keepalive, keepalive_timeout, tls: None };
+    let connection = Connection::open(address, transport).await.unwrap().0;
+    for nth in 0..8 {
+        let answer = loop {
+            assert!(!connection.is_closed(), "after {nth} pings");
+            match pings.try_recv() {
+                Ok(answer) => break answer,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        answer.send(()).unwrap();
+        // It is there soon, and nobody reads it before it is late.
+        std::thread::sleep(keepalive_timeout);
+    }
 }
