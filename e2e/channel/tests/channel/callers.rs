@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use channel_tests::echo::EchoRequest;
+use channel_tests::{echo::EchoRequest, server::EchoServer};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tonic::Status;
@@ -160,6 +160,16 @@ impl Observed {
     pub(crate) fn failed(&self) -> usize {
         self.calls() - self.statuses.get("OK").copied().unwrap_or_default()
     }
+}
+
+/// Calls, whatever comes of it, until each of these servers was called: a channel is ready with the first connection.
+pub(crate) async fn until_each_is_called(client: &mut Client, rpc: Rpc, servers: &[&EchoServer]) {
+    let called = async {
+        while servers.iter().any(|server| server.log().counts().begun == 0) {
+            let _ = rpc.call(client).await;
+        }
+    };
+    event("each server is called", called).await;
 }
 
 /// Makes so many calls.

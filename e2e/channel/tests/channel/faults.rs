@@ -14,7 +14,7 @@ use tonic::Code;
 
 use crate::{
     Client, builder,
-    callers::{CALLERS, Callers, Rpc, call_many},
+    callers::{CALLERS, Callers, Rpc, call_many, until_each_is_called},
     client, event, hanging, quick, text,
 };
 
@@ -194,11 +194,14 @@ async fn one_of_three_fails_every_call() {
     let failing = EchoServer::start(Behaviour::failing(usize::MAX, Code::Unavailable)).await;
     let (good, other) =
         (EchoServer::start(Behaviour::slow(DELAY)).await, EchoServer::start(Behaviour::slow(DELAY)).await);
-    let client = client(&[failing.url(), good.url(), other.url()], Config::default()).await;
+    let mut client = client(&[failing.url(), good.url(), other.url()], Config::default()).await;
+    // While there is no other to call, an endpoint is called although it is ejected.
+    until_each_is_called(&mut client, Rpc::Get, &[&good, &other]).await;
+    let before = failing.log().counts().begun;
     let observed = call_many(&client, Rpc::Get, 4000).await;
     assert_eq!(observed.failed(), 0, "{observed:?}");
     // Five in a row, those in flight at that moment, and one probe after 1, 2, 4, … seconds.
-    let called = failing.log().counts().begun;
+    let called = failing.log().counts().begun - before;
     assert!(called <= 5 + CALLERS + 6, "{called} calls reached it");
 }
 
