@@ -1,10 +1,12 @@
 //! Servers that misbehave as a test needs.
 
 use std::{
+    future::poll_fn,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -31,6 +33,8 @@ struct Counts {
     in_flight: AtomicUsize,
     /// The largest number in flight so far.
     most_in_flight: watch::Sender<usize>,
+    /// The delays of the replies whose callers waited for them.
+    awaited: Mutex<Vec<Duration>>,
 }
 
 /// The reply to a call.
@@ -108,6 +112,11 @@ impl FakeBackend {
     pub(crate) fn most_in_flight(&self) -> usize {
         *self.counts.most_in_flight.borrow()
     }
+
+    /// Returns how many replies had this delay, and callers that waited for them: a call that is reset has none.
+    pub(crate) fn awaited(&self, after: Duration) -> usize {
+        self.counts.awaited.lock().unwrap().iter().filter(|delay| **delay == after).count()
+    }
 }
 
 // === impl Counts ===
@@ -156,6 +165,10 @@ async fn send(
         let _ = held.changed().await;
     }
     counts.end();
+    let is_reset = poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await;
+    if !is_reset {
+        counts.awaited.lock().unwrap().push(reply.after);
+    }
     if reply.unavailable.is_some() {
         return status(respond, "14", reply.unavailable);
     }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 const USUAL: Duration = Duration::from_millis(10);
+const SLOW: Duration = Duration::from_secs(1);
 
 /// One call of so many is slow.
 const ONE_IN: usize = 100;
@@ -27,10 +28,11 @@ async fn hedging_cuts_a_long_tail() {
     let (plain, hedged) = (Run::start("off").await, Run::start("p97").await);
     plain.observed.report("1 % of the calls take 100 times as long", &["OK"]);
     hedged.observed.report("… with --hedge p97", &["OK"]);
-    let (before, after) = (plain.slow_requests(), hedged.slow_requests());
-    println!("  {before} slow requests became {after}, for {} more calls of {}", hedged.hedges(), hedged.calls);
+    let (before, after) = (plain.slow_replies, hedged.slow_replies);
+    println!("  {before} slow replies became {after}, for {} more calls of {}", hedged.hedges(), hedged.calls);
     assert_eq!(plain.hedges(), 0);
-    assert!(before >= 5 * after, "{before} slow requests became {after}");
+    assert_eq!(before, 2 * (plain.calls / 2 / ONE_IN), "one of {ONE_IN} at each of two backends");
+    assert!(before >= 5 * after, "{before} slow replies became {after}");
     assert!(hedged.hedges() <= hedged.allowed_hedges(), "{} of {} calls", hedged.hedges(), hedged.calls);
 }
 
@@ -67,6 +69,8 @@ struct Run {
     observed: Observed,
     /// How many calls reached the backends.
     calls: usize,
+    /// How many slow replies were waited for.
+    slow_replies: usize,
     took: Duration,
 }
 
@@ -80,12 +84,9 @@ impl Run {
         let (_others, gateway) = gateway(&users, &countries, &["--hedge", hedge]);
         let begun = Instant::now();
         let observed = call_many(&gateway.url, Rpc::Profile, 2000).await;
-        Self { observed, calls: users.calls() + countries.calls(), took: begun.elapsed() }
-    }
-
-    /// Returns how many requests waited for a slow call.
-    fn slow_requests(&self) -> usize {
-        self.observed.took.iter().filter(|took| **took >= 100 * USUAL).count()
+        let took = begun.elapsed();
+        let slow_replies = users.awaited(SLOW) + countries.awaited(SLOW);
+        Self { observed, calls: users.calls() + countries.calls(), slow_replies, took }
     }
 
     /// Returns how many calls were sent a second time.
@@ -103,7 +104,7 @@ impl Run {
 async fn slow_at_times(message: Vec<u8>) -> FakeBackend {
     let message = bytes::Bytes::from(message);
     FakeBackend::start(move |number| {
-        let after = if number % ONE_IN == ONE_IN - 1 { 100 * USUAL } else { USUAL };
+        let after = if number % ONE_IN == ONE_IN - 1 { SLOW } else { USUAL };
         FakeReply::new(after, message.clone())
     })
     .await
