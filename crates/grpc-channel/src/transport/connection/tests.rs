@@ -114,8 +114,11 @@ async fn a_peer_that_says_nothing_is_not_connected_to() {
     assert_eq!(error.to_string(), "no answer within 100 ms");
 }
 
-/// Accepts a connection and answers its settings; and each ping, which it sends on, when it is told to.
-fn answer_pings(listener: &std::net::TcpListener, pings: &mpsc::Sender<mpsc::Sender<()>>) -> io::Result<()> {
+/// Accepts a connection and answers its settings; and each ping, when it gets what to drop after that.
+fn answer_pings(
+    listener: &std::net::TcpListener,
+    pings: &mpsc::Sender<mpsc::Sender<mpsc::Sender<()>>>,
+) -> io::Result<()> {
     const SETTINGS: u8 = 4;
     const PING: u8 = 6;
     const ACK: u8 = 1;
@@ -131,10 +134,11 @@ fn answer_pings(listener: &std::net::TcpListener, pings: &mpsc::Sender<mpsc::Sen
             (SETTINGS, 0) => stream.write_all(&[0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0])?,
             (PING, 0) => {
                 let (answer, told) = mpsc::channel();
-                let _ = pings.send(answer);
-                let _ = told.recv();
+                // The test is over if nobody listens.
+                let (Ok(()), Ok(answered)) = (pings.send(answer), told.recv()) else { return Ok(()) };
                 head[4] = ACK;
                 stream.write_all(&[&head, &payload[..]].concat())?;
+                drop(answered);
             }
             _ => {}
         }
@@ -151,7 +155,7 @@ async fn a_ping_that_was_answered_while_the_thread_was_held_up_was_answered_in_t
     let (keepalive, keepalive_timeout) = (Duration::from_millis(1), Duration::from_millis(500));
     let transport = Transport { connect_timeout: MINUTE, keepalive, keepalive_timeout, tls: None };
     let connection = Connection::open(address, transport).await.unwrap().0;
-    for nth in 0..8 {
+    for nth in 0..6 {
         let answer = loop {
             assert!(!connection.is_closed(), "after {nth} pings");
             match pings.try_recv() {
@@ -159,8 +163,10 @@ async fn a_ping_that_was_answered_while_the_thread_was_held_up_was_answered_in_t
                 Err(_) => tokio::task::yield_now().await,
             }
         };
-        answer.send(()).unwrap();
-        // It is there soon, and nobody reads it before it is late.
-        std::thread::sleep(keepalive_timeout);
+        let (sender, answered) = mpsc::channel();
+        answer.send(sender).unwrap();
+        answered.recv().unwrap_err();
+        // It is there, and nobody reads it before it is late.
+        std::thread::sleep(keepalive_timeout + Duration::from_millis(50));
     }
 }
