@@ -16,7 +16,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -86,15 +86,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Serving<T> {
     fn poll_transport(&mut self) -> Poll<Result<(), ConnectionError>> {
         self.calls.add_poll();
         let cx = &mut Context::from_waker(&self.waker);
-        if let Some(keepalive) = &mut self.keepalive
-            && keepalive.poll_lost(|| self.calls.silent(), cx).is_ready()
-        {
-            self.transport.abrupt_shutdown(Reason::NO_ERROR);
-            // It is sent if the system takes it.
-            let _ = self.transport.poll_closed(cx);
-            return Poll::Ready(Err(ConnectionError::Unanswered));
-        }
-        while let Some(accepted) = ready!(self.transport.poll_accept(cx)) {
+        while let Poll::Ready(accepted) = self.transport.poll_accept(cx) {
+            let Some(accepted) = accepted else { return Poll::Ready(Ok(())) };
             let (request, mut respond) = accepted?;
             // See `Call`. Most that are reset at once are known to be by now.
             if respond.poll_reset(cx).is_pending() {
@@ -103,7 +96,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Serving<T> {
                 self.calls.reset_one();
             }
         }
-        Poll::Ready(Ok(()))
+        // Last: if this thread was held up for a while, the answer to a ping is there, and was not read in time.
+        if let Some(keepalive) = &mut self.keepalive
+            && keepalive.poll_lost(|| self.calls.silent(), cx).is_ready()
+        {
+            self.transport.abrupt_shutdown(Reason::NO_ERROR);
+            // It is sent if the system takes it.
+            let _ = self.transport.poll_closed(cx);
+            return Poll::Ready(Err(ConnectionError::Unanswered));
+        }
+        Poll::Pending
     }
 
     fn start(
