@@ -6,12 +6,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use e2e::wait::within;
+use futures::FutureExt as _;
 use h2::{RecvStream, server::SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::{
@@ -165,8 +165,7 @@ async fn send(
         let _ = held.changed().await;
     }
     counts.end();
-    let is_reset = poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await;
-    if !is_reset {
+    if poll_fn(|cx| respond.poll_reset(cx)).now_or_never().is_none() {
         counts.awaited.lock().unwrap().push(reply.after);
     }
     if reply.unavailable.is_some() {
