@@ -174,3 +174,61 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for Serving<T> {
         ended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, time::Duration};
+
+    use rpc_layers::{Peer, Throttle};
+    use tokio::{task::yield_now, time::advance};
+
+    use super::{
+        super::{ConnectionLimits, connection::Shared, fair_read::Slowed, http2},
+        *,
+    };
+    use crate::routes::Routes;
+
+    /// Polls a connection until it has written what it has to say.
+    async fn turn<F: Future + Unpin>(connection: &mut F) -> Poll<F::Output> {
+        for _ in 0..3 {
+            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *connection).poll(cx))).await;
+            if polled.is_ready() {
+                return polled;
+            }
+            yield_now().await;
+        }
+        Poll::Pending
+    }
+
+    /// What holds up the thread may be a handler that computes.
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_that_was_answered_while_the_thread_was_held_up_was_answered_in_time() {
+        let (ours, theirs) = tokio::io::duplex(1 << 10);
+        let (io, flusher) = CoalescedIo::new(ours);
+        let (server, client) =
+            tokio::join!(http2::builder().handshake::<_, Bytes>(io), h2::client::handshake::<_>(theirs));
+        let (_requests, mut client) = client.unwrap();
+        let timeout = Duration::from_secs(20);
+        let shared = Shared {
+            routes: Routes::default(),
+            limits: ConnectionLimits::default(),
+            abuse: Throttle::default(),
+            slowed: Slowed::default(),
+            handshake: None,
+            unexpected_tls: Throttle::default(),
+        };
+        let calls = Arc::<Calls>::default();
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), connection: 1, certificate: None };
+        let service = CallService::new(Arc::new(shared), peer, Arc::clone(&calls));
+        let keepalive = KeepaliveLimits { silence: Duration::ZERO, timeout };
+        let mut serving = Serving::new(server.unwrap(), flusher, keepalive, service, calls);
+        for _ in 0..3 {
+            assert!(turn(&mut serving).await.is_pending(), "it is sent a ping");
+            assert!(turn(&mut client).await.is_pending(), "and answers");
+            advance(timeout).await;
+        }
+        assert!(turn(&mut serving).await.is_pending());
+        advance(timeout).await;
+        assert!(matches!(turn(&mut serving).await, Poll::Ready(Err(ConnectionError::Unanswered))), "no answer");
+    }
+}
