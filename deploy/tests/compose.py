@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 
+import docker as docker_sdk
 import yaml
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -67,6 +68,14 @@ class Compose:
     def containers(self, service):
         ids = self.run("ps", "--all", "--quiet", service).stdout.split()
         return json.loads(docker("inspect", *ids)) if ids else []
+
+    def memory(self):
+        """The memory that each running container uses, in bytes without the cache of files, by the container's name."""
+        # Not `docker stats`: it leaves out a container that the engine has not measured within two seconds.
+        ids = self.run("ps", "--quiet").stdout.split()
+        containers = [docker_sdk.from_env().containers.get(identity) for identity in ids]
+        memory = {c.name: c.stats(stream=False, one_shot=True)["memory_stats"] for c in containers}
+        return {name: used["usage"] - used["stats"]["inactive_file"] for name, used in memory.items()}
 
     def remove(self):
         self.run("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)

@@ -80,16 +80,9 @@ def test_the_services_are_restricted(compose):
 
 
 def test_the_whole_stays_small(compose):
-    lines = docker("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}").splitlines()
-    ours = [line for line in lines if line.startswith(compose.project + "-")]
-    print("\n".join(ours))
-    units = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-    total = 0.0
-    for line in ours:
-        used = line.split()[1]
-        unit = used.lstrip("0123456789.")
-        total += float(used.removesuffix(unit)) * units[unit]
-    assert len(ours) == 5 and total < 2**30, f"{total / 2**20:.0f} MiB"
+    used = compose.memory()
+    print({name: f"{size / 2**20:.1f} MiB" for name, size in used.items()})
+    assert len(used) == 5 and sum(used.values()) < 256 * 2**20
 
 
 def test_a_restart_of_the_database_loses_no_user(compose, gateway):
