@@ -8,6 +8,7 @@
 //!
 //! * `connect`: opens a database.
 //! * `files`: whether SQLite's files are still those that are open.
+//! * `lookups`: look-ups that share a query.
 //! * `readiness`: [`StoreReadiness`].
 //! * `span`: a span for each query.
 //! * `tls`: TLS to PostgreSQL: its files, and what a failed handshake means.
@@ -16,6 +17,7 @@
 mod connect;
 mod error;
 mod files;
+mod lookups;
 mod readiness;
 mod span;
 mod tls;
@@ -27,9 +29,16 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use sqlx::{ColumnIndex, Decode, FromRow, Pool, Postgres, Row, Sqlite, Type, query, query_as, query_scalar};
+use sqlx::{
+    ColumnIndex, Decode, FromRow, Pool, Postgres, QueryBuilder, Row, Sqlite, Type, query, query_as, query_scalar,
+};
 
-use self::{error::OpenError, files::DatabaseFiles, span::Statement};
+use self::{
+    error::OpenError,
+    files::DatabaseFiles,
+    lookups::{Batch, Lookup, Lookups},
+    span::{Statement, record_batch_size},
+};
 pub use self::{error::StoreError, readiness::StoreReadiness};
 use crate::{
     database::Database,
@@ -38,6 +47,8 @@ use crate::{
 
 const GET: Statement =
     Statement::new("SELECT", "SELECT id, display_name, email, country_code, create_time FROM users WHERE id = $1");
+/// [`GET`] for several ids, which follow, and a parenthesis.
+const GET_MANY: &str = "SELECT id, display_name, email, country_code, create_time FROM users WHERE id IN (";
 /// Every user is after "", because no id is empty.
 const LIST: Statement = Statement::new(
     "SELECT",
@@ -68,6 +79,18 @@ enum Pools {
 struct ReadWrite<DB: sqlx::Database> {
     readers: Pool<DB>,
     writer: Pool<DB>,
+    /// They wait for readers.
+    lookups: Lookups,
+}
+
+/// Does the same with what either database has in this role.
+macro_rules! on_either {
+    ($pools:ident.$role:ident, |$it:ident| $query:expr) => {
+        match &*$pools {
+            Pools::Sqlite(ReadWrite { $role: $it, .. }, _) => $query,
+            Pools::Postgres(ReadWrite { $role: $it, .. }) => $query,
+        }
+    };
 }
 
 /// Runs a query in its span, with the pool for reading or the pool for writing.
@@ -75,12 +98,7 @@ macro_rules! with_pool {
     ($store:ident, $pools:ident.$role:ident, $statement:expr, |$pool:ident| $query:expr) => {
         $store
             .database
-            .traced(&$statement, async {
-                match &*$pools {
-                    Pools::Sqlite(ReadWrite { $role: $pool, .. }, _) => Ok($query),
-                    Pools::Postgres(ReadWrite { $role: $pool, .. }) => Ok($query),
-                }
-            })
+            .traced(&$statement, async { Ok::<_, sqlx::Error>(on_either!($pools.$role, |$pool| $query)) })
             .await
     };
 }
@@ -109,9 +127,15 @@ impl Store {
     /// Returns an error if the database does not answer.
     pub async fn get(&self, id: &str) -> Result<Option<User>, StoreError> {
         let pools = self.pools();
-        let user =
-            with_pool!(self, pools.readers, GET, |pool| query_as(GET.text).bind(id).fetch_optional(pool).await?);
-        self.or_file_error(&pools, user).await
+        let query = |batch| Arc::clone(&pools).users_of(batch);
+        let user = self.database.traced(&GET, async {
+            let found = on_either!(pools.lookups, |lookups| lookups.get(id, query).await);
+            found.map(|Lookup { user, batch_size }| {
+                record_batch_size(batch_size);
+                user
+            })
+        });
+        self.or_file_error(&pools, user.await).await
     }
 
     /// Returns the page of users after an id, in the bytewise order of their ids.
@@ -205,7 +229,7 @@ impl Store {
     }
 
     /// Converts the error of a query. If SQLite's file is gone, that is the cause, whatever the symptom.
-    async fn or_file_error<T>(&self, pools: &Pools, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+    async fn or_file_error<T>(&self, pools: &Pools, result: Result<T, impl Into<OpenError>>) -> Result<T, StoreError> {
         match result {
             Ok(value) => Ok(value),
             Err(error) => {
@@ -219,6 +243,24 @@ impl Store {
 // === impl Pools ===
 
 impl Pools {
+    /// Returns the users who have the ids of a batch.
+    async fn users_of(self: Arc<Self>, batch: Arc<Batch>) -> sqlx::Result<Vec<User>> {
+        on_either!(self.readers, |pool| {
+            let mut connection = pool.acquire().await?;
+            let ids = batch.take();
+            if let [id] = &*ids {
+                query_as(GET.text).bind(id).fetch_all(&mut *connection).await
+            } else {
+                let mut query = QueryBuilder::new(GET_MANY);
+                let mut list = query.separated(", ");
+                for id in padded(ids) {
+                    list.push_bind(id);
+                }
+                query.push(")").build_query_as().fetch_all(&mut *connection).await
+            }
+        })
+    }
+
     /// Returns an error if SQLite's files are not those that are open, or cannot be written.
     async fn check_files(&self) -> Result<(), OpenError> {
         match self {
@@ -269,6 +311,14 @@ where
             create_time: row.try_get("create_time")?,
         })
     }
+}
+
+/// Repeats the last id until there are a power of two, so that there are few statements to prepare.
+fn padded(mut ids: Vec<String>) -> Vec<String> {
+    if let Some(last) = ids.last().cloned() {
+        ids.resize(ids.len().next_power_of_two(), last);
+    }
+    ids
 }
 
 /// Returns the microseconds since the Unix epoch by the machine's clock, at least 0.

@@ -14,6 +14,7 @@ use super::{
     Pools, ReadWrite,
     error::OpenError,
     files::{DatabaseFiles, FileError, FileId, is_read_only},
+    lookups::Lookups,
     tls,
 };
 use crate::database::{Database, Kind, Postgres};
@@ -86,7 +87,7 @@ async fn sqlite(path: &Path, create: bool) -> Result<Pools, OpenError> {
     if before.is_some() && before != FileId::at(path).map_err(FileError::from)? {
         return Err(FileError::Replaced("the file".to_owned()).into());
     }
-    Ok(Pools::Sqlite(ReadWrite { readers, writer }, files))
+    Ok(Pools::Sqlite(ReadWrite { readers, writer, lookups: Lookups::default() }, files))
 }
 
 async fn postgres(settings: &Postgres) -> Result<Pools, OpenError> {
@@ -105,7 +106,7 @@ async fn postgres(settings: &Postgres) -> Result<Pools, OpenError> {
         .connect_lazy_with(options);
     // Holds an advisory lock, so that replicas that start at once migrate one after another.
     migrator(&[(1, "users", include_str!("../../migrations/postgres/0001_users.sql"))]).run(&pool).await?;
-    Ok(Pools::Postgres(ReadWrite { readers: pool.clone(), writer: pool }))
+    Ok(Pools::Postgres(ReadWrite { readers: pool.clone(), writer: pool, lookups: Lookups::default() }))
 }
 
 /// Connects once, and returns the options with the mode that has succeeded. Without the pool, which would report only

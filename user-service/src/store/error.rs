@@ -2,7 +2,7 @@
 //!
 //! A cause is classified by its type and code, never by its text.
 
-use std::io::ErrorKind;
+use std::{borrow::Borrow, io::ErrorKind, sync::Arc};
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
 
@@ -96,8 +96,8 @@ impl StoreError {
         }
     }
 
-    pub(super) fn from_sqlx(error: sqlx::Error, database: &Database) -> Self {
-        OpenError::from(error).at(database)
+    pub(super) fn from_sqlx(error: impl Into<OpenError>, database: &Database) -> Self {
+        error.into().at(database)
     }
 }
 
@@ -112,6 +112,18 @@ impl OpenError {
     /// Returns the error for a cause that may go away.
     pub(super) fn unavailable(source: impl Into<BoxError>) -> Self {
         Self { class: Class::Unavailable, source: source.into() }
+    }
+
+    fn of_driver(error: impl Borrow<sqlx::Error> + Into<BoxError>) -> Self {
+        let handshake = match error.borrow() {
+            sqlx::Error::Io(error) => HandshakeError::of(error),
+            _ => None,
+        };
+        match handshake {
+            // Whoever waits does not get another certificate.
+            Some(error) => Self::unusable(error),
+            None => Self { class: Class::of(error.borrow()), source: error.into() },
+        }
     }
 
     pub(super) fn at(self, database: &Database) -> StoreError {
@@ -129,15 +141,14 @@ impl OpenError {
 
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
-        let handshake = match &error {
-            sqlx::Error::Io(error) => HandshakeError::of(error),
-            _ => None,
-        };
-        match handshake {
-            // Whoever waits does not get another certificate.
-            Some(error) => Self::unusable(error),
-            None => Self { class: Class::of(&error), source: error.into() },
-        }
+        Self::of_driver(error)
+    }
+}
+
+/// An error that several look-ups have.
+impl From<Arc<sqlx::Error>> for OpenError {
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        Self::of_driver(error)
     }
 }
 

@@ -3,7 +3,12 @@
 //!
 //! Records the text of a query with its placeholders, and never its parameters.
 
-use std::{borrow::Cow, future::Future, io, time::Duration};
+use std::{
+    borrow::{Borrow, Cow},
+    future::Future,
+    io,
+    time::Duration,
+};
 
 use service_kit::telemetry::EndGuard;
 use tracing::{Instrument as _, Span, field::Empty};
@@ -28,27 +33,37 @@ impl Statement {
     }
 }
 
+/// Records in the span of a look-up how many of them shared the query. The conventions want no value for one.
+pub(super) fn record_batch_size(size: usize) {
+    if size > 1 {
+        Span::current().record("db.operation.batch.size", size);
+    }
+}
+
 // === impl Database ===
 
 impl Database {
     /// Runs a query in its span, for a bounded time.
-    pub(super) async fn traced<T>(
+    pub(super) async fn traced<T, E>(
         &self,
         statement: &Statement,
-        query: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, sqlx::Error> {
+        query: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        E: From<sqlx::Error> + Borrow<sqlx::Error>,
+    {
         let span = self.span(statement);
         // The thread of SQLite's connection enters it too, and may leave it when the reply is on its way already.
         let _end = EndGuard::new(&span);
         let bounded = async {
             match tokio::time::timeout(QUERY_TIMEOUT, query).await {
                 Ok(result) => result,
-                Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+                Err(_) => Err(sqlx::Error::from(io::Error::from(io::ErrorKind::TimedOut)).into()),
             }
         };
         let result = bounded.instrument(span.clone()).await;
         if let Err(error) = &result {
-            record_error(&span, error);
+            record_error(&span, error.borrow());
         }
         result
     }
@@ -63,6 +78,7 @@ impl Database {
             otel.status_code = Empty,
             db.system.name = self.system(),
             db.namespace = &*self.namespace(),
+            db.operation.batch.size = Empty,
             db.operation.name = operation,
             db.collection.name = "users",
             db.query.text = text,

@@ -11,6 +11,7 @@ mod tls;
 
 use std::collections::BTreeSet;
 
+use futures::future::join_all;
 use tempfile::TempDir;
 use user_service::{
     Database, NewUser, Store, StoreError,
@@ -67,6 +68,7 @@ macro_rules! on_both {
 on_both! {
     a_created_user_comes_back
     a_created_user_is_there_after_opening_again
+    look_ups_at_once_find_each_user
     an_id_is_taken_once
     seed_fills_an_empty_table_once
     seed_leaves_other_users_alone
@@ -115,6 +117,18 @@ async fn a_created_user_is_there_after_opening_again(fresh: Fresh) {
     let created = store.create(new_user("ada")).await.unwrap();
     store.close().await;
     assert_eq!(fresh.open().await.get("ada").await.unwrap(), Some(created));
+}
+
+async fn look_ups_at_once_find_each_user(fresh: Fresh) {
+    let store = fresh.open().await;
+    fill(&store, 0..20).await;
+    // More than share a query, several for the same user, and some for nobody.
+    let ids: Vec<_> = (0..200).map(|number| numbered(number % 40)).collect();
+    let found = join_all(ids.iter().map(|id| store.get(id))).await;
+    for (number, user) in found.into_iter().enumerate() {
+        let user = user.unwrap().map(|user| user.id);
+        assert_eq!(user.as_ref(), (number % 40 < 20).then_some(&ids[number]));
+    }
 }
 
 async fn an_id_is_taken_once(fresh: Fresh) {

@@ -84,6 +84,25 @@ fn has_not(fields: &Fields, names: &[&str]) {
     }
 }
 
+#[tokio::test]
+async fn look_ups_that_share_a_query_say_how_many() {
+    let fresh = Fresh::sqlite();
+    let store = fresh.open().await;
+    let spans = Spans::default();
+    let subscriber = tracing::subscriber::set_default(Registry::default().with(spans.clone()));
+    let (ada, grace) = tokio::join!(store.get("ada"), store.get("grace"));
+    assert_eq!((ada.unwrap(), grace.unwrap()), (None, None));
+    store.get("ada").await.unwrap();
+    drop(subscriber);
+    let sizes: Vec<_> = spans.0.lock().unwrap().iter().map(|(_, made)| made.get(BATCH_SIZE).cloned()).collect();
+    assert_eq!(
+        sizes,
+        [Some("2".to_owned()), Some("2".to_owned()), None],
+        "each has a span, and one alone has no batch"
+    );
+}
+
+const BATCH_SIZE: &str = "db.operation.batch.size";
 const FAILURE: [&str; 3] = ["otel.status_code", "error.type", "db.response.status_code"];
 
 #[tokio::test]
@@ -104,7 +123,7 @@ async fn a_query_of_sqlite_is_a_client_span_by_the_conventions() {
         ],
     );
     has_not(&get, &FAILURE);
-    has_not(&get, &["server.address", "server.port"]);
+    has_not(&get, &["server.address", "server.port", BATCH_SIZE]);
     has(&create, &[("otel.name", "INSERT users"), ("db.operation.name", "INSERT")]);
     has_not(&create, &FAILURE);
     // SQLITE_CONSTRAINT_PRIMARYKEY
