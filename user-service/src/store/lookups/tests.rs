@@ -112,7 +112,7 @@ async fn those_that_wait_for_a_connection_share_the_next_query() {
 #[tokio::test]
 async fn a_query_is_for_a_bounded_number() {
     let (lookups, fake) = (Lookups::default(), Fake::with(1));
-    let ids: Vec<_> = (0..2 * MAX_BATCH + 1).map(|number| format!("u{number}")).collect();
+    let ids: Vec<_> = (0..=2 * MAX_BATCH).map(|number| format!("u{number}")).collect();
     let all = join_all(ids.iter().map(|id| lookups.get(id, fake.query()))).await;
     for (id, lookup) in ids.into_iter().zip(all) {
         assert_eq!(found(lookup).0, Some(id));
