@@ -37,7 +37,7 @@ use self::{
     error::OpenError,
     files::DatabaseFiles,
     lookups::{Batch, Lookup, Lookups},
-    span::{Statement, record_batch_size},
+    span::{Statement, record_shared},
 };
 pub use self::{error::StoreError, readiness::StoreReadiness};
 use crate::{
@@ -79,7 +79,7 @@ enum Pools {
 struct ReadWrite<DB: sqlx::Database> {
     readers: Pool<DB>,
     writer: Pool<DB>,
-    /// They wait for readers.
+    /// Look-ups by id, each batch of which waits for a reader.
     lookups: Lookups,
 }
 
@@ -131,7 +131,7 @@ impl Store {
         let user = self.database.traced(&GET, async {
             let found = on_either!(pools.lookups, |lookups| lookups.get(id, query).await);
             found.map(|Lookup { user, batch_size }| {
-                record_batch_size(batch_size);
+                record_shared(batch_size);
                 user
             })
         });
@@ -249,7 +249,8 @@ impl Pools {
             let mut connection = pool.acquire().await?;
             let ids = batch.take();
             if let [id] = &*ids {
-                query_as(GET.text).bind(id).fetch_all(&mut *connection).await
+                let user: Option<User> = query_as(GET.text).bind(id).fetch_optional(&mut *connection).await?;
+                Ok(user.into_iter().collect())
             } else {
                 let mut query = QueryBuilder::new(GET_MANY);
                 let mut list = query.separated(", ");
@@ -325,4 +326,23 @@ fn padded(mut ids: Vec<String>) -> Vec<String> {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
+    use super::*;
+
+    #[test]
+    fn padded_ids_are_the_same_in_few_numbers() {
+        let mut numbers = BTreeSet::new();
+        for number in 0..=lookups::MAX_BATCH {
+            let ids: Vec<_> = (0..number).map(|id| id.to_string()).collect();
+            let padded = padded(ids.clone());
+            assert_eq!(HashSet::<&String>::from_iter(&padded), HashSet::from_iter(&ids));
+            numbers.insert(padded.len());
+        }
+        assert_eq!(Vec::from_iter(numbers), [0, 1, 2, 4, 8, 16, 32, 64]);
+    }
 }

@@ -14,7 +14,7 @@ use super::{
     Pools, ReadWrite,
     error::OpenError,
     files::{DatabaseFiles, FileError, FileId, is_read_only},
-    lookups::Lookups,
+    lookups::{Lookups, MAX_BATCH},
     tls,
 };
 use crate::database::{Database, Kind, Postgres};
@@ -80,7 +80,9 @@ async fn sqlite(path: &Path, create: bool) -> Result<Pools, OpenError> {
         }
         result => result?,
     }
-    let readers = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
+    // Room for all users of a batch: the thread that reads them waits for nobody.
+    let read = options.read_only(true).row_buffer_size(MAX_BATCH + 1);
+    let readers = pool(SQLITE_READERS).connect_with(read).await?;
     // All at once: one that is opened later could be to another file.
     try_join_all((0..SQLITE_READERS).map(|_| readers.acquire())).await?;
     let files = DatabaseFiles::of(path).map_err(FileError::from)?;

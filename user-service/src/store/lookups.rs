@@ -1,8 +1,8 @@
 //! Look-ups by id that wait for a connection at the same time become one query.
 //!
-//! A query costs two changes of threads in SQLite and a round trip in PostgreSQL, whether it asks for one user or for many.
+//! A query costs a few changes of threads in SQLite and a round trip in PostgreSQL, whether it asks for one user or for many.
 //! One look-up alone has its own query, at once. A look-up never gets what was read before it began: it joins only a query
-//! whose connection is still to come.
+//! whose connection is still to come. Each runtime has queries of its own, so that none waits for another's thread.
 
 use std::{
     collections::HashMap,
@@ -12,18 +12,22 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{select, sync::watch};
+use tokio::{
+    runtime::{self, Handle},
+    select,
+    sync::watch,
+};
 
 use crate::user::User;
 
 /// How many look-ups share a query at most.
-const MAX_BATCH: usize = 64;
+pub(super) const MAX_BATCH: usize = 64;
 
 /// The look-ups that are on their way.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    /// The last batch. It may take no more, or have ended.
-    last: Mutex<Weak<Batch>>,
+    /// The last batch of each runtime. It may take no more, or have ended.
+    last: Mutex<HashMap<runtime::Id, Weak<Batch>>>,
 }
 
 /// Look-ups that share a query.
@@ -42,12 +46,10 @@ enum Ids {
     },
 }
 
-/// What a query has found, or why it has not.
-type Answer = Result<Arc<Found>, Arc<sqlx::Error>>;
-
+/// What a query has found, or why it has not, and for how many look-ups.
 #[derive(Debug)]
-struct Found {
-    users: HashMap<String, User>,
+struct Answer {
+    users: Result<HashMap<String, User>, Arc<sqlx::Error>>,
     lookups: usize,
 }
 
@@ -63,87 +65,127 @@ pub(super) struct Lookup {
 // === impl Lookups ===
 
 impl Lookups {
-    /// Looks up a user. If the last batch takes no more ids, another is begun with `query`, in a task of its own: it should
-    /// [`take`](Batch::take) the ids when it has a connection, and return the users who have them.
+    /// Looks up a user. If no batch of this runtime takes more ids, another is begun with `query`, in a task of its own: it
+    /// should [`take`](Batch::take) the ids when it has a connection, and return the users who have them.
     ///
     /// If this future is dropped, the others of its batch still get their answers. The query is dropped with the last of
     /// them.
     ///
     /// # Errors
     ///
-    /// Returns the error of the query, which all of its look-ups get.
+    /// Returns the error of the query. If that may be because of the others who shared it, there was another for this look-up
+    /// alone.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the query does.
     pub(super) async fn get<F>(&self, id: &str, query: impl Fn(Arc<Batch>) -> F) -> Result<Lookup, Arc<sqlx::Error>>
     where
         F: Future<Output = sqlx::Result<Vec<User>>> + Send + 'static,
     {
-        // The thread of the caller that has begun a batch may end before it. Then this one begins the next.
-        for _ in 0..2 {
-            let mut answer = self.join(id).unwrap_or_else(|| self.begin(id, &query));
-            if let Ok(answer) = answer.wait_for(Option::is_some).await {
-                let found = answer.clone().expect("it was waited for")?;
-                return Ok(Lookup { user: found.users.get(id).cloned(), batch_size: found.lookups });
+        let runtime = Handle::current().id();
+        let joined = self.join(runtime, id);
+        let is_first = joined.is_none();
+        let answer = joined.unwrap_or_else(|| {
+            let (batch, answer) = Batch::begin(id, &query);
+            self.last.lock().insert(runtime, batch);
+            answer
+        });
+        match find(answer, id).await {
+            (Err(error), lookups) if lookups > 1 && may_be_for_others(&error, is_first) => {
+                find(Batch::begin(id, &query).1, id).await.0
             }
+            (found, _) => found,
         }
-        Err(sqlx::Error::WorkerCrashed.into())
     }
 
-    /// Joins the last batch, if it takes another id.
-    fn join(&self, id: &str) -> Option<watch::Receiver<Option<Answer>>> {
-        let batch = self.last.lock().upgrade()?;
+    /// Joins the runtime's last batch, if it takes another id.
+    fn join(&self, runtime: runtime::Id, id: &str) -> Option<watch::Receiver<Option<Answer>>> {
+        let batch = self.last.lock().get(&runtime)?.upgrade()?;
         let mut ids = batch.ids.lock();
         match &mut *ids {
             Ids::Open(ids) if ids.len() < MAX_BATCH => {
                 ids.push(id.to_owned());
-                // With the lock held: a batch without look-ups ends.
+                // With the lock that `abandoned` has when it looks for receivers.
                 Some(batch.answer.subscribe())
             }
             Ids::Open(_) | Ids::Taken { .. } => None,
         }
     }
+}
 
-    fn begin<F>(&self, id: &str, query: impl Fn(Arc<Batch>) -> F) -> watch::Receiver<Option<Answer>>
-    where
-        F: Future<Output = sqlx::Result<Vec<User>>> + Send + 'static,
-    {
-        let (answer, receiver) = watch::channel(None);
-        let batch = Arc::new(Batch { ids: Mutex::new(Ids::Open(vec![id.to_owned()])), answer });
-        *self.last.lock() = Arc::downgrade(&batch);
-        let query = query(Arc::clone(&batch));
-        tokio::spawn(async move { batch.run(query).await });
-        receiver
+/// Waits for the answer, and takes this look-up's part of it. Also returns how many look-ups it is for.
+async fn find(mut answer: watch::Receiver<Option<Answer>>, id: &str) -> (Result<Lookup, Arc<sqlx::Error>>, usize) {
+    // Its task is in this runtime, and ends without an answer only if nobody waits for one.
+    let answer = answer.wait_for(Option::is_some).await.expect("a query does not panic");
+    let Answer { users, lookups } = answer.as_ref().expect("it was waited for");
+    let found = users.as_ref().map(|users| Lookup { user: users.get(id).cloned(), batch_size: *lookups });
+    (found.map_err(Arc::clone), *lookups)
+}
+
+/// Returns whether a query for this look-up alone may succeed where the one that others shared has failed.
+fn may_be_for_others(error: &sqlx::Error, is_first: bool) -> bool {
+    match error {
+        // The first one has waited for a connection as long as is allowed, and those who came later have not.
+        sqlx::Error::PoolTimedOut => !is_first,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => false,
+        // Such as a page of the file that is damaged, or a row that cannot be read.
+        _ => true,
     }
 }
 
 // === impl Batch ===
 
 impl Batch {
-    /// Returns the ids that are asked for, without duplicates. From now on look-ups are for another batch.
+    /// Begins a query for this id, which others can join as long as they find it.
+    fn begin<F>(id: &str, query: impl Fn(Arc<Batch>) -> F) -> (Weak<Self>, watch::Receiver<Option<Answer>>)
+    where
+        F: Future<Output = sqlx::Result<Vec<User>>> + Send + 'static,
+    {
+        let (answer, receiver) = watch::channel(None);
+        let batch = Arc::new(Self { ids: Mutex::new(Ids::Open(vec![id.to_owned()])), answer });
+        let (weak, query) = (Arc::downgrade(&batch), query(Arc::clone(&batch)));
+        tokio::spawn(async move { batch.run(query).await });
+        (weak, receiver)
+    }
+
+    /// Returns the ids that are asked for, without duplicates. From now on look-ups are for another batch. To be called once.
     pub(super) fn take(&self) -> Vec<String> {
-        let mut state = self.ids.lock();
-        let Ids::Open(ids) = &mut *state else { return Vec::new() };
-        let mut ids = mem::take(ids);
-        *state = Ids::Taken { lookups: ids.len() };
-        drop(state);
+        let mut ids = self.close().0;
         ids.sort_unstable();
         ids.dedup();
         ids
     }
 
+    /// Lets no one join any more. Returns the ids if they were not taken, and how many look-ups there were.
+    fn close(&self) -> (Vec<String>, usize) {
+        let mut state = self.ids.lock();
+        let (ids, lookups) = match &mut *state {
+            Ids::Open(ids) => {
+                let ids = mem::take(ids);
+                let lookups = ids.len();
+                (ids, lookups)
+            }
+            Ids::Taken { lookups } => (Vec::new(), *lookups),
+        };
+        *state = Ids::Taken { lookups };
+        (ids, lookups)
+    }
+
     async fn run(&self, query: impl Future<Output = sqlx::Result<Vec<User>>>) {
         select! {
             biased;
-            result = query => self.answer(result),
+            result = query => {
+                let by_id = |users: Vec<User>| users.into_iter().map(|user| (user.id.clone(), user)).collect();
+                let (_, lookups) = self.close();
+                self.answer.send_replace(Some(Answer { users: result.map(by_id).map_err(Arc::new), lookups }));
+            }
             () = self.abandoned() => {}
         }
-    }
-
-    fn answer(&self, result: sqlx::Result<Vec<User>>) {
-        // Without a connection nothing was taken.
-        self.take();
-        let Ids::Taken { lookups } = *self.ids.lock() else { unreachable!("they were taken") };
-        let by_id = |users: Vec<User>| users.into_iter().map(|user| (user.id.clone(), user)).collect();
-        let answer = result.map(|users| Arc::new(Found { users: by_id(users), lookups })).map_err(Arc::new);
-        self.answer.send_replace(Some(answer));
     }
 
     /// Waits until nobody waits for the answer, and lets no one join any more.

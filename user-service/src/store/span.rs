@@ -1,7 +1,8 @@
 //! A span for each query, by OpenTelemetry's stable conventions for database clients: of kind CLIENT, and named
 //! `{operation} {table}`.
 //!
-//! Records the text of a query with its placeholders, and never its parameters.
+//! Records the text of a query with its placeholders, and never its parameters. The text of a look-up that shares a query is
+//! that which it would have alone.
 
 use std::{
     borrow::{Borrow, Cow},
@@ -33,10 +34,11 @@ impl Statement {
     }
 }
 
-/// Records in the span of a look-up how many of them shared the query. The conventions want no value for one.
-pub(super) fn record_batch_size(size: usize) {
-    if size > 1 {
-        Span::current().record("db.operation.batch.size", size);
+/// Records in the span of a look-up how many of them shared the query. No `db.operation.batch.size`: by the conventions one
+/// statement with several ids is no batch.
+pub(super) fn record_shared(lookups: usize) {
+    if lookups > 1 {
+        Span::current().record("fanout.lookups", lookups);
     }
 }
 
@@ -53,7 +55,8 @@ impl Database {
         E: From<sqlx::Error> + Borrow<sqlx::Error>,
     {
         let span = self.span(statement);
-        // The thread of SQLite's connection enters it too, and may leave it when the reply is on its way already.
+        // Where the query runs in it, the thread of SQLite's connection enters it too, and may leave it when the reply is on
+        // its way already.
         let _end = EndGuard::new(&span);
         let bounded = async {
             match tokio::time::timeout(QUERY_TIMEOUT, query).await {
@@ -78,7 +81,6 @@ impl Database {
             otel.status_code = Empty,
             db.system.name = self.system(),
             db.namespace = &*self.namespace(),
-            db.operation.batch.size = Empty,
             db.operation.name = operation,
             db.collection.name = "users",
             db.query.text = text,
@@ -86,6 +88,7 @@ impl Database {
             server.address = address.as_deref(),
             server.port = port,
             error.type = Empty,
+            fanout.lookups = Empty,
         )
     }
 

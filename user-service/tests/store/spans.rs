@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use futures::future::join_all;
 use tracing::{
     Subscriber,
     field::{Field, Visit},
@@ -84,25 +85,35 @@ fn has_not(fields: &Fields, names: &[&str]) {
     }
 }
 
-#[tokio::test]
-async fn look_ups_that_share_a_query_say_how_many() {
-    let fresh = Fresh::sqlite();
-    let store = fresh.open().await;
-    let spans = Spans::default();
-    let subscriber = tracing::subscriber::set_default(Registry::default().with(spans.clone()));
-    let (ada, grace) = tokio::join!(store.get("ada"), store.get("grace"));
-    assert_eq!((ada.unwrap(), grace.unwrap()), (None, None));
-    store.get("ada").await.unwrap();
-    drop(subscriber);
-    let sizes: Vec<_> = spans.0.lock().unwrap().iter().map(|(_, made)| made.get(BATCH_SIZE).cloned()).collect();
-    assert_eq!(
-        sizes,
-        [Some("2".to_owned()), Some("2".to_owned()), None],
-        "each has a span, and one alone has no batch"
-    );
+async fn look_ups_say_how_many_share_their_query(database: &Database) {
+    let store = Store::open(database).await.unwrap();
+    store.create(new_user("u7")).await.unwrap();
+    // Alone, with and without a power of two, and as many as there may be.
+    for lookups in [1, 2, 3, 33, 64] {
+        let spans = Spans::default();
+        let subscriber = tracing::subscriber::set_default(Registry::default().with(spans.clone()));
+        let ids: Vec<_> = (0..lookups).map(|number| format!("u{}", number + 7)).collect();
+        let found = join_all(ids.iter().map(|id| store.get(id))).await;
+        drop(subscriber);
+        let found: Vec<_> = found.into_iter().filter_map(|user| user.unwrap()).map(|user| user.id).collect();
+        assert_eq!(found, ["u7"]);
+        let shared: Vec<_> = spans.0.lock().unwrap().iter().map(|(_, made)| made.get(LOOKUPS).cloned()).collect();
+        assert_eq!(shared, vec![(lookups > 1).then(|| lookups.to_string()); lookups], "each has a span");
+    }
 }
 
-const BATCH_SIZE: &str = "db.operation.batch.size";
+#[tokio::test]
+async fn look_ups_share_queries_of_sqlite() {
+    look_ups_say_how_many_share_their_query(&Fresh::sqlite().database).await;
+}
+
+#[tokio::test]
+async fn look_ups_share_queries_of_postgres() {
+    let Some(cluster) = Cluster::shared() else { return };
+    look_ups_say_how_many_share_their_query(&cluster.database().await.parse().unwrap()).await;
+}
+
+const LOOKUPS: &str = "fanout.lookups";
 const FAILURE: [&str; 3] = ["otel.status_code", "error.type", "db.response.status_code"];
 
 #[tokio::test]
@@ -123,7 +134,7 @@ async fn a_query_of_sqlite_is_a_client_span_by_the_conventions() {
         ],
     );
     has_not(&get, &FAILURE);
-    has_not(&get, &["server.address", "server.port", BATCH_SIZE]);
+    has_not(&get, &["server.address", "server.port", LOOKUPS]);
     has(&create, &[("otel.name", "INSERT users"), ("db.operation.name", "INSERT")]);
     has_not(&create, &FAILURE);
     // SQLITE_CONSTRAINT_PRIMARYKEY
