@@ -14,14 +14,15 @@ use super::{
     Pools, ReadWrite,
     error::OpenError,
     files::{DatabaseFiles, FileError, FileId, is_read_only},
-    lookups::{Lookups, MAX_BATCH},
+    lookups::Lookups,
     tls,
 };
 use crate::database::{Database, Kind, Postgres};
 
-/// How long a request waits for a connection to PostgreSQL, which may be gone.
+/// How long a query waits for a connection to PostgreSQL, which may be gone. A look-up that joined it late asks again alone,
+/// and waits as long once more.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a request waits for a connection to SQLite, its deadline permitting: as long as for the query itself. All of them
+/// How long a query waits for a connection to SQLite, its deadline permitting: as long as for the query itself. All of them
 /// are open and none gets lost, so that it waits for other requests only, as in a burst.
 const SQLITE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connecting to PostgreSQL may take at start.
@@ -80,9 +81,7 @@ async fn sqlite(path: &Path, create: bool) -> Result<Pools, OpenError> {
         }
         result => result?,
     }
-    // Room for all users of a batch: the thread that reads them waits for nobody.
-    let read = options.read_only(true).row_buffer_size(MAX_BATCH + 1);
-    let readers = pool(SQLITE_READERS).connect_with(read).await?;
+    let readers = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
     // All at once: one that is opened later could be to another file.
     try_join_all((0..SQLITE_READERS).map(|_| readers.acquire())).await?;
     let files = DatabaseFiles::of(path).map_err(FileError::from)?;
