@@ -1,5 +1,6 @@
 """Runs the compose file on a container engine, under a project name of its own."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -73,8 +74,9 @@ class Compose:
         """The memory that each running container uses, in bytes without the cache of files, by the container's name."""
         # Not `docker stats`: it leaves out a container that the engine has not measured within two seconds.
         ids = self.run("ps", "--quiet").stdout.split()
-        containers = [docker_sdk.from_env().containers.get(identity) for identity in ids]
-        memory = {c.name: c.stats(stream=False, one_shot=True)["memory_stats"] for c in containers}
+        with contextlib.closing(docker_sdk.from_env()) as engine:
+            containers = [engine.containers.get(identity) for identity in ids]
+            memory = {c.name: c.stats(stream=False, one_shot=True)["memory_stats"] for c in containers}
         return {name: used["usage"] - used["stats"]["inactive_file"] for name, used in memory.items()}
 
     def remove(self):
