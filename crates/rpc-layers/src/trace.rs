@@ -10,7 +10,7 @@
 //!   logs how each request ended.
 //! * `client`: [`ClientTraceLayer`], around a channel to another process.
 //! * `body`: reads a reply's body up to its trailers.
-//! * `span_guard`: the open span of a call, which is ended exactly once.
+//! * `span_guard`: the open span of a call, which is ended exactly once; `guarded`: a future inside it.
 //! * `end_reason`: how a call ended, on its span.
 //! * `duration`: the duration metric.
 //! * `line_sample`: limits the log lines of requests that are refused, cancelled or late.
@@ -31,6 +31,7 @@ mod body;
 mod client;
 mod duration;
 mod end_reason;
+mod guarded;
 mod head_sampler;
 mod line_sample;
 mod method;

@@ -6,6 +6,7 @@
 //! # Layout
 //!
 //! * `spans`: how spans are recorded, and where they go.
+//! * `filter`: what is logged and recorded.
 //! * `metrics`: where metrics go, and how they are aggregated.
 //! * `log_format`: the format of log lines, with `hidden_chars` written out; `log_writer`: the thread that writes them.
 //! * `collector`: how an OTLP collector is reached: TLS, and headers.
@@ -15,6 +16,7 @@
 mod collector;
 mod environment;
 mod error;
+mod filter;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -33,15 +35,12 @@ use std::{
 
 use opentelemetry::metrics::Meter;
 use opentelemetry_sdk::error::OTelSdkResult;
-use rpc_layers::{
-    identity::AUDIT_TARGET,
-    trace::{HeadSampler, SERVER_SPAN, UNRECORDED_SPAN},
-};
+use rpc_layers::trace::HeadSampler;
 use tokio::{sync::oneshot, time::timeout};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt as _, LevelFilter, filter_fn},
+    Layer,
+    filter::LevelFilter,
     layer::{Context, SubscriberExt as _},
     util::SubscriberInitExt as _,
 };
@@ -53,6 +52,7 @@ pub use self::{
     metrics::{MetricsSettings, PrometheusAddress},
 };
 use self::{
+    filter::{Filter, is_for_export},
     log_format::{LogFormatter, NoSpanFields},
     log_writer::LogWriter,
     metrics::Metrics,
@@ -155,21 +155,6 @@ fn start_log(service: &'static str, args: &LogArgs, spans: &Spans) -> io::Result
     let exported = spans.are_exported();
     let sampler = HeadSampler::new(opentelemetry_sdk::trace::Config::default().sampler);
     let sampler = if exported { sampler } else { sampler.without_recording() };
-    // These repeat our own warnings, for each batch or connection.
-    let once = filter_fn(|metadata| {
-        let is_of_h2 = *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("h2::");
-        !is_of_h2 && metadata.name() != "PeriodicReader.ExportError"
-    });
-    // Without a hint, each event of the transport would be looked at, whatever the level.
-    let once = once.with_max_level_hint(LevelFilter::TRACE);
-    // The audit log has a flag of its own. Spans are never lines, but are exported and give lines their ids.
-    let always = move |metadata: &Metadata<'_>| {
-        metadata.target() == AUDIT_TARGET || has_ids(metadata) || exported && is_for_export(metadata)
-    };
-    let always = filter_fn(always).with_max_level_hint(LevelFilter::INFO);
-    // If nothing is exported, other spans than those of requests are for nothing.
-    let with_ids = filter_fn(move |metadata| metadata.is_event() || exported || has_ids(metadata))
-        .with_max_level_hint(LevelFilter::TRACE);
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(writer.clone())
         .with_ansi(wants_colour(io::stdout().is_terminal(), |name| std::env::var(name).ok()))
@@ -177,10 +162,12 @@ fn start_log(service: &'static str, args: &LogArgs, spans: &Spans) -> io::Result
         .event_format(LogFormatter { service, format: args.log_format })
         // A closed standard output must not end the service.
         .log_internal_errors(false);
-    // One filter for both: each is asked whenever a span is entered or left.
-    let both = EventsOnly(logs).and_then(spans.layer(is_for_export));
-    let both = both.with_filter(EnvFilter::new(&args.log).or(always).and(once).and(with_ids));
-    tracing_subscriber::registry().with(sampler.max_level_hint(LevelFilter::INFO)).with(both).init();
+    tracing_subscriber::registry()
+        .with(sampler.max_level_hint(LevelFilter::INFO))
+        .with(EventsOnly(logs))
+        .with(spans.layer(is_for_export))
+        .with(Filter::new(&args.log, exported))
+        .init();
     Ok(Some(writer))
 }
 
@@ -199,17 +186,6 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for EventsOnly<L> {
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         self.0.on_event(event, ctx);
     }
-}
-
-/// Returns whether a span may be exported: at level INFO or above. Spans of the transport are for its debugging, and
-/// would trace the export itself. Events are log lines; copies in spans would cost every request.
-fn is_for_export(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && *metadata.level() <= tracing::Level::INFO && metadata.name() != UNRECORDED_SPAN
-}
-
-/// Returns whether this is the span of a request, which has ids whether or not it is recorded.
-fn has_ids(metadata: &Metadata<'_>) -> bool {
-    [SERVER_SPAN, UNRECORDED_SPAN].contains(&metadata.name())
 }
 
 #[cfg(test)]

@@ -13,13 +13,14 @@ use opentelemetry::metrics::Meter;
 use pin_project_lite::pin_project;
 use tonic::Status;
 use tower::{BoxError, Layer, Service};
-use tracing::{Instrument as _, Span, field::Empty, instrument::Instrumented};
+use tracing::{Span, field::Empty};
 
 use super::{
     attempt::AttemptInfo,
     body::TracedBody,
     duration::CallDuration,
     end_reason::EndReason,
+    guarded::Guarded,
     method::{RpcMethod, rpc_method},
     span_context::span_context_of,
     span_guard::{ClientCall, SpanGuard},
@@ -58,8 +59,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct ClientTraceFuture<F> {
         #[pin]
-        inner: Instrumented<F>,
-        guard: Option<SpanGuard>,
+        inner: Guarded<F>,
     }
 }
 
@@ -109,9 +109,8 @@ where
             slot.fill(&span);
         }
         propagate(request.headers_mut(), &span, &ctx);
-        let guard = SpanGuard::client(span.clone(), self.server.measure(request.uri()));
-        let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
-        ClientTraceFuture { inner, guard: Some(guard) }
+        let guard = SpanGuard::client(span, self.server.measure(request.uri()));
+        ClientTraceFuture { inner: Guarded::start(guard, || self.inner.call(request)) }
     }
 }
 
@@ -170,10 +169,8 @@ where
     type Output = Result<Response<TracedBody<R>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx)).map_err(Into::into);
-        let guard = this.guard.take();
-        let (result, reason) = match result {
+        let (result, guard) = ready!(self.project().inner.poll(cx));
+        let (result, reason) = match result.map_err(Into::into) {
             Ok(response) => {
                 let reason = EndReason::from_headers(response.headers());
                 (Ok(response), reason)
@@ -184,12 +181,12 @@ where
                 (Err(error), Some(EndReason::Status(code)))
             }
         };
-        let guard = match (guard, reason) {
-            (Some(guard), Some(reason)) => {
+        let guard = match reason {
+            Some(reason) => {
                 guard.end(reason);
                 None
             }
-            (guard, _) => guard,
+            None => Some(guard),
         };
         Poll::Ready(result.map(|response| response.map(|body| TracedBody::new(body, guard))))
     }

@@ -16,13 +16,13 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use pin_project_lite::pin_project;
 use tonic::{Status, server::NamedService};
 use tower::{Layer, Service};
-use tracing::Instrument as _;
-use tracing::{Span, field::Empty, instrument::Instrumented};
+use tracing::{Span, field::Empty};
 
 use super::{
     body::TracedBody,
     duration::CallDuration,
     end_reason::EndReason,
+    guarded::Guarded,
     head_sampler::{self, Decision, set_next_trace_id, unrecorded_span},
     line_sample::LineSample,
     method::{KnownMethods, RpcMethod, cut},
@@ -70,8 +70,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct ServerTraceFuture<F> {
         #[pin]
-        inner: Instrumented<F>,
-        guard: Option<SpanGuard>,
+        inner: Guarded<F>,
     }
 }
 
@@ -118,9 +117,8 @@ where
         let received = Received::of(request.extensions());
         let (duration, lines) = (self.layer.duration.clone(), Arc::clone(&self.layer.lines));
         let call = ServerCall { method, started, received, client_timeout, duration, lines, saved: None };
-        let guard = SpanGuard::server(span.clone(), call);
-        let inner = span.in_scope(|| self.inner.call(request)).instrument(span);
-        ServerTraceFuture { inner, guard: Some(guard) }
+        let guard = SpanGuard::server(span, call);
+        ServerTraceFuture { inner: Guarded::start(guard, || self.inner.call(request)) }
     }
 }
 
@@ -175,23 +173,19 @@ where
     type Output = Result<Response<TracedBody<R>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Ok(mut response) = ready!(this.inner.poll(cx));
-        let mut guard = this.guard.take();
-        if let Some(guard) = &mut guard {
-            if let Some(ids) = span_context_of(guard.span()) {
-                insert_traceresponse(response.headers_mut(), &ids);
-            }
-            guard.set_saved(response.extensions_mut().remove::<SavedTime>());
+        let (Ok(mut response), mut guard) = ready!(self.project().inner.poll(cx));
+        if let Some(ids) = span_context_of(guard.span()) {
+            insert_traceresponse(response.headers_mut(), &ids);
         }
-        let guard = match (guard, EndReason::from_headers(response.headers())) {
+        guard.set_saved(response.extensions_mut().remove::<SavedTime>());
+        let guard = match EndReason::from_headers(response.headers()) {
             // The caller is gone: dropping the guard ends the span as if the reply had been dropped.
-            (Some(_), Some(_)) if is_connection_error(&response) => None,
-            (Some(guard), Some(reason)) => {
+            Some(_) if is_connection_error(&response) => None,
+            Some(reason) => {
                 guard.end(reason);
                 None
             }
-            (guard, _) => guard,
+            None => Some(guard),
         };
         Poll::Ready(Ok(response.map(|body| TracedBody::new(body, guard))))
     }

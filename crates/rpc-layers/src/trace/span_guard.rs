@@ -14,6 +14,7 @@ use super::{
     line_sample::LineSample,
     method::RpcMethod,
     saved_time::SavedTime,
+    span_ids::end_now,
 };
 
 /// An open span of a call. Ends as CANCELLED if it is dropped before [`end`](Self::end).
@@ -102,8 +103,9 @@ impl SpanGuard {
                 call.log(reason, took, &self.span);
             }
             Side::Client(call) => {
-                // A span ends when it was left last, which is now: its reply was read outside of it.
-                self.span.in_scope(|| reason.record(SpanKind::Client, &self.span));
+                reason.record(SpanKind::Client, &self.span);
+                // And not when it was left last: its reply was read outside of it.
+                end_now(&self.span);
                 if let Some(ClientCall { method, started, duration }) = call {
                     duration.record(method, started.elapsed(), reason.code());
                 }

@@ -85,8 +85,21 @@ impl EndGuard {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        let end = |ids: &mut SpanIds| ids.end = ids.end.or_else(|| Some(SystemTime::now()));
-        self.0.with_subscriber(|(id, dispatch)| with_ids(id, dispatch, end));
+        end(&self.0);
+    }
+}
+
+/// Ends a span, if it has not been ended before. Returns whether it has ids.
+fn end(span: &Span) -> bool {
+    let end = |ids: &mut SpanIds| ids.end = ids.end.or_else(|| Some(SystemTime::now()));
+    span.with_subscriber(|(id, dispatch)| with_ids(id, dispatch, end)).flatten().is_some()
+}
+
+/// Ends a span that is not entered again, whichever layer records it.
+pub(super) fn end_now(span: &Span) {
+    if !end(span) {
+        // For others it ends when it was left last.
+        span.in_scope(|| ());
     }
 }
 

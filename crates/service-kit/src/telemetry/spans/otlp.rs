@@ -5,7 +5,7 @@
 use std::fmt::{self, Write as _};
 
 use opentelemetry::trace::SpanContext;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use prost::encoding::{WireType, encode_varint, encoded_len_varint, key_len};
 
 /// The fields of a `Span`, and of the messages in it.
 mod field {
@@ -175,7 +175,7 @@ fn put_ids(out: &mut Vec<u8>, context: &SpanContext) {
 
 fn put_flags(out: &mut Vec<u8>, field: u32, context: &SpanContext, is_remote: bool) {
     let remote = if is_remote { HAS_IS_REMOTE | IS_REMOTE } else { HAS_IS_REMOTE };
-    encode_key(field, WireType::ThirtyTwoBit, out);
+    put_key(out, field, WireType::ThirtyTwoBit);
     out.extend_from_slice(&(u32::from(context.trace_flags().to_u8()) | remote).to_le_bytes());
 }
 
@@ -217,10 +217,22 @@ fn array_len(texts: &[String]) -> usize {
 
 // === the wire ===
 
+fn put_key(out: &mut Vec<u8>, field: u32, wire_type: WireType) {
+    put_varint(out, (field << 3 | wire_type as u32).into());
+}
+
+/// Appends a number. Most are small: a key, a length, a code.
+fn put_varint(out: &mut Vec<u8>, value: u64) {
+    match u8::try_from(value) {
+        Ok(byte) if byte < 0x80 => out.push(byte),
+        _ => encode_varint(value, out),
+    }
+}
+
 /// Appends the beginning of a field that has this many bytes.
 pub(super) fn put_length(out: &mut Vec<u8>, field: u32, len: usize) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(len as u64, out);
+    put_key(out, field, WireType::LengthDelimited);
+    put_varint(out, len as u64);
 }
 
 /// Appends a field of bytes or a text.
@@ -235,12 +247,12 @@ pub(super) fn length_delimited(field: u32, len: usize) -> usize {
 }
 
 fn put_varint_field(out: &mut Vec<u8>, field: u32, value: u64) {
-    encode_key(field, WireType::Varint, out);
-    encode_varint(value, out);
+    put_key(out, field, WireType::Varint);
+    put_varint(out, value);
 }
 
 fn put_fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
-    encode_key(field, WireType::SixtyFourBit, out);
+    put_key(out, field, WireType::SixtyFourBit);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
