@@ -52,7 +52,7 @@ pub use self::{
     saved_time::SavedTime,
     server::{SERVER_SPAN, ServerTrace, ServerTraceFuture, ServerTraceLayer},
     span_context::{current_trace_id, link, span_context},
-    span_ids::{EndGuard, SpanIds},
+    span_ids::{EndGuard, SpanIds, has_end_guard},
 };
 
 pub(crate) use self::{

@@ -14,7 +14,7 @@ use super::{
     line_sample::LineSample,
     method::RpcMethod,
     saved_time::SavedTime,
-    span_ids::end_now,
+    span_ids::{end_now, will_end},
 };
 
 /// An open span of a call. Ends as CANCELLED if it is dropped before [`end`](Self::end).
@@ -62,11 +62,13 @@ pub(super) struct ClientCall {
 impl SpanGuard {
     /// Guards the span of a call that this process makes.
     pub(super) fn client(span: Span, call: Option<ClientCall>) -> Self {
+        will_end(&span);
         Self { span, side: Side::Client(call), ended: false }
     }
 
     /// Guards the span of a request that this process serves.
     pub(super) fn server(span: Span, call: ServerCall) -> Self {
+        will_end(&span);
         Self { span, side: Side::Server(call), ended: false }
     }
 
@@ -93,23 +95,22 @@ impl SpanGuard {
 
     fn record(&mut self, reason: EndReason) {
         self.ended = true;
+        let kind = if matches!(self.side, Side::Server(_)) { SpanKind::Server } else { SpanKind::Client };
+        reason.record(kind, &self.span);
+        // And not when it was left last: a reply is read outside of its call's span.
+        end_now(&self.span);
         match &self.side {
             Side::Server(call) => {
-                reason.record(SpanKind::Server, &self.span);
                 let took = call.started.elapsed();
                 if let Some(duration) = &call.duration {
                     duration.record(&call.method, took, reason.code());
                 }
                 call.log(reason, took, &self.span);
             }
-            Side::Client(call) => {
-                reason.record(SpanKind::Client, &self.span);
-                // And not when it was left last: its reply was read outside of it.
-                end_now(&self.span);
-                if let Some(ClientCall { method, started, duration }) = call {
-                    duration.record(method, started.elapsed(), reason.code());
-                }
+            Side::Client(Some(ClientCall { method, started, duration })) => {
+                duration.record(method, started.elapsed(), reason.code());
             }
+            Side::Client(None) => {}
         }
     }
 }

@@ -1,10 +1,18 @@
 //! The ids of a span, as a layer of the subscriber keeps them with it.
 
-use std::time::SystemTime;
+use std::{cell::Cell, time::SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags};
 use tracing::{Dispatch, Span, span::Id};
 use tracing_subscriber::registry::{LookupSpan as _, Registry};
+
+/// Of how many spans a thread remembers that they are ended, and not just left.
+const REMEMBERED: usize = 512;
+
+thread_local! {
+    /// The numbers of such spans, each at the place that its last bits name.
+    static GUARDED: [Cell<u64>; REMEMBERED] = const { [const { Cell::new(0) }; REMEMBERED] };
+}
 
 /// The ids of a span, its parent, its links and its end, among the extensions that the registry keeps with the span.
 ///
@@ -79,6 +87,7 @@ impl SpanIds {
 impl EndGuard {
     /// Ends this span, if it has not been ended before.
     pub fn new(span: &Span) -> Self {
+        will_end(span);
         Self(span.clone())
     }
 }
@@ -87,6 +96,24 @@ impl Drop for EndGuard {
     fn drop(&mut self) {
         end(&self.0);
     }
+}
+
+/// Returns whether a span has an [`EndGuard`] or one of this crate's own, so that a layer need not note when it is left. May
+/// be `false` though it has: a thread remembers a few hundred.
+pub fn has_end_guard(id: &Id) -> bool {
+    GUARDED.with(|guarded| place(guarded, id).get() == id.into_u64())
+}
+
+/// Says that a span will be ended.
+pub(super) fn will_end(span: &Span) {
+    if let Some(id) = span.id() {
+        GUARDED.with(|guarded| place(guarded, &id).set(id.into_u64()));
+    }
+}
+
+fn place<'a>(guarded: &'a [Cell<u64>; REMEMBERED], id: &Id) -> &'a Cell<u64> {
+    let [last, second, ..] = id.into_u64().to_le_bytes();
+    &guarded[usize::from(u16::from_le_bytes([last, second])) % REMEMBERED]
 }
 
 /// Ends a span, if it has not been ended before. Returns whether it has ids.

@@ -44,7 +44,8 @@ pub(super) fn escape_json(json: &str) -> Cow<'_, str> {
 }
 
 fn replace_hidden(text: &str, mut write: impl FnMut(&mut String, char)) -> Cow<'_, str> {
-    if !text.contains(is_hidden) {
+    // Most texts have no others than these.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);

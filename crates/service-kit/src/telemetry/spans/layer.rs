@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    iter,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -11,12 +12,16 @@ use opentelemetry::{
     trace::{SpanContext, SpanKind, TraceFlags, TraceState},
 };
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SamplingDecision, ShouldSample};
-use rpc_layers::trace::{SpanIds, decided_trace_id};
+use rpc_layers::trace::{SpanIds, decided_trace_id, has_end_guard};
 use tracing::{
     Metadata, Subscriber,
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+use tracing_subscriber::{
+    Layer,
+    layer::Context,
+    registry::{LookupSpan, SpanRef},
+};
 
 use super::{
     fields::Fields,
@@ -131,7 +136,7 @@ where
         let Some(span) = ctx.span(id) else { return };
         let name = attrs.metadata().name();
         // Between it and its parent may be spans that are not exported.
-        let of_parent = span.scope().skip(1).find_map(|parent| {
+        let of_parent = iter::successors(span.parent(), SpanRef::parent).find_map(|parent| {
             let context = parent.extensions().get::<SpanIds>()?.context().clone();
             Some(SpanIds::child_of(&context, self.ids.new_span_id()))
         });
@@ -173,6 +178,9 @@ where
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        if has_end_guard(id) {
+            return;
+        }
         if let Some(span) = ctx.span(id)
             && let Some(recording) = span.extensions_mut().get_mut::<Recording>()
         {
