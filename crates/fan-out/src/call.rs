@@ -56,13 +56,20 @@ pub trait Branch: Send + 'static {
     type Results: Results + Send + 'static;
     /// The value of the last call.
     type Last;
+    /// The futures without their names, which the recorder has: thousands of these may be alive at once.
+    #[doc(hidden)]
+    type Futures: Send + 'static;
     /// The number of calls.
     const CALLS: usize;
 
     #[doc(hidden)]
-    fn register(&self, recorder: &Recorder, chain: u32);
+    fn register(self, recorder: &Recorder, chain: u32) -> Self::Futures;
     #[doc(hidden)]
-    fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static;
+    fn run(
+        futures: Self::Futures,
+        recorder: Arc<Recorder>,
+        first: usize,
+    ) -> impl Future<Output = Self::Results> + Send + 'static;
     #[doc(hidden)]
     fn last(results: &Self::Results) -> Option<&Self::Last>;
     #[doc(hidden)]
@@ -111,17 +118,16 @@ where
 {
     type Results = Result<T, CallError<E>>;
     type Last = T;
+    type Futures = F;
     const CALLS: usize = 1;
 
-    fn register(&self, recorder: &Recorder, chain: u32) {
-        recorder.register(self.label.clone(), Some(chain));
+    fn register(self, recorder: &Recorder, chain: u32) -> F {
+        recorder.register(self.label, Some(chain));
+        self.future
     }
 
-    fn run(self, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static {
-        // Captures the future alone: the recorder has the label, and thousands of these futures
-        // may be alive at once.
-        let future = self.future;
-        async move { recorder.run(first, future).await }
+    fn run(future: F, recorder: Arc<Recorder>, first: usize) -> impl Future<Output = Self::Results> + Send + 'static {
+        recorder.run(first, future)
     }
 
     fn last(results: &Self::Results) -> Option<&T> {
@@ -174,22 +180,21 @@ where
 {
     type Results = (B::Results, Result<T, CallError<E>>);
     type Last = T;
+    type Futures = (B::Futures, G);
     const CALLS: usize = B::CALLS + 1;
 
-    fn register(&self, recorder: &Recorder, chain: u32) {
-        self.before.register(recorder, chain);
-        recorder.register(self.step.label.clone(), Some(chain));
+    fn register(self, recorder: &Recorder, chain: u32) -> Self::Futures {
+        let before = self.before.register(recorder, chain);
+        recorder.register(self.step.label, Some(chain));
+        (before, self.step.make)
     }
 
-    async fn run(self, recorder: Arc<Recorder>, first: usize) -> Self::Results {
-        let before = self.before.run(Arc::clone(&recorder), first).await;
+    async fn run((before, make): Self::Futures, recorder: Arc<Recorder>, first: usize) -> Self::Results {
+        let before = B::run(before, Arc::clone(&recorder), first).await;
         let last = first + B::CALLS;
         let result = match B::last(&before) {
             // The function runs inside the call, so a panic in it is this call's failure.
-            Some(input) => {
-                let make = self.step.make;
-                recorder.run(last, async { make(input).await }).await
-            }
+            Some(input) => Arc::clone(&recorder).run(last, async { make(input).await }).await,
             None => Err(recorder.skip(last)),
         };
         (before, result)

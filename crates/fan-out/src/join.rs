@@ -29,9 +29,19 @@ pub trait Branches {
     type Results: Results;
 
     #[doc(hidden)]
-    fn register(&self, recorder: &Recorder) -> usize;
+    type Futures;
+    /// The number of calls.
     #[doc(hidden)]
-    fn run(self, strategy: Strategy, recorder: &Arc<Recorder>) -> impl Future<Output = Self::Results> + Send;
+    const CALLS: usize;
+
+    #[doc(hidden)]
+    fn register(self, recorder: &Recorder) -> Self::Futures;
+    #[doc(hidden)]
+    fn run(
+        futures: Self::Futures,
+        strategy: Strategy,
+        recorder: &Arc<Recorder>,
+    ) -> impl Future<Output = Self::Results> + Send;
 }
 
 // === impl FanOut ===
@@ -61,16 +71,15 @@ impl FanOut {
     /// # Panics
     ///
     /// Panics if the strategy is [`Strategy::Spawned`] and there is no tokio runtime.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an `async fn` would store its arguments twice, and thousands of these futures may be alive at once"
-    )]
     pub fn join<B: Branches>(self, branches: B) -> impl Future<Output = Outcome<B::Results>> {
+        let mut recorder = Arc::new(Recorder::new(self.strategy, self.policy));
+        let futures = branches.register(&recorder);
+        // Has the futures without their names, and not both.
         async move {
-            let recorder = Arc::new(Recorder::new(self.strategy, self.policy));
-            let span = recorder.span(branches.register(&recorder));
+            Arc::get_mut(&mut recorder).expect("nobody else has it yet").start_now();
+            let span = recorder.span(B::CALLS);
             let guard = FanOutGuard::new(Arc::clone(&recorder), span.clone());
-            let results = branches.run(self.strategy, &recorder).instrument(span).await;
+            let results = B::run(futures, self.strategy, &recorder).instrument(span).await;
             Outcome { results, report: guard.finish() }
         }
     }
@@ -97,8 +106,8 @@ impl FanOut {
 // === impl Branches ===
 
 /// Runs a branch in a task of its own.
-async fn spawned<B: Branch>(branch: B, recorder: &Arc<Recorder>, first: usize) -> B::Results {
-    let task = tokio::spawn(branch.run(Arc::clone(recorder), first).in_current_span());
+async fn spawned<B: Branch>(futures: B::Futures, recorder: &Arc<Recorder>, first: usize) -> B::Results {
+    let task = tokio::spawn(B::run(futures, Arc::clone(recorder), first).in_current_span());
     // An error means that the runtime was shut down: panics are caught inside the task.
     AbortOnDropHandle::new(task).await.unwrap_or_else(|_| B::cancelled())
 }
@@ -110,15 +119,19 @@ macro_rules! impl_branches {
             $($B: Branch<Results: Results<Error = Err>>),+
         {
             type Results = ($($B::Results,)+);
+            type Futures = ($($B::Futures,)+);
+            const CALLS: usize = 0 $(+ $B::CALLS)+;
 
-            fn register(&self, recorder: &Recorder) -> usize {
-                let calls = 0 $(+ $B::CALLS)+;
-                recorder.reserve(calls);
-                $(self.$i.register(recorder, $i);)+
-                calls
+            fn register(self, recorder: &Recorder) -> Self::Futures {
+                recorder.reserve(Self::CALLS);
+                ($(self.$i.register(recorder, $i),)+)
             }
 
-            fn run(self, strategy: Strategy, recorder: &Arc<Recorder>) -> impl Future<Output = Self::Results> + Send {
+            fn run(
+                futures: Self::Futures,
+                strategy: Strategy,
+                recorder: &Arc<Recorder>,
+            ) -> impl Future<Output = Self::Results> + Send {
                 // The index of each branch's first call in the report.
                 let mut next = 0;
                 let mut first_of = |calls: usize| {
@@ -129,9 +142,9 @@ macro_rules! impl_branches {
                 let first = ($(first_of($B::CALLS),)+);
                 async move {
                     match strategy {
-                        Strategy::Sequential => ($(self.$i.run(Arc::clone(recorder), first.$i).await,)+),
-                        Strategy::Concurrent => futures::join!($(self.$i.run(Arc::clone(recorder), first.$i)),+),
-                        Strategy::Spawned => futures::join!($(spawned(self.$i, recorder, first.$i)),+),
+                        Strategy::Sequential => ($($B::run(futures.$i, Arc::clone(recorder), first.$i).await,)+),
+                        Strategy::Concurrent => futures::join!($($B::run(futures.$i, Arc::clone(recorder), first.$i)),+),
+                        Strategy::Spawned => futures::join!($(spawned::<$B>(futures.$i, recorder, first.$i)),+),
                     }
                 }
             }

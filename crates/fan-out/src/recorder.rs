@@ -62,6 +62,11 @@ impl Recorder {
         Self { strategy, policy, started, stop, calls: Mutex::default() }
     }
 
+    /// Lets the fan-out begin now, and not when its calls were named.
+    pub(crate) fn start_now(&mut self) {
+        self.started = Instant::now();
+    }
+
     /// Reserves space for exactly this many calls.
     pub(crate) fn reserve(&self, calls: usize) {
         self.calls.lock().reserve_exact(calls);
@@ -93,7 +98,7 @@ impl Recorder {
 
     /// Runs a call until it ends or the fan-out stops.
     pub(crate) async fn run<T, E>(
-        &self,
+        self: Arc<Self>,
         index: usize,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, CallError<E>> {
