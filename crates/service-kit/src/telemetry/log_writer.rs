@@ -3,40 +3,51 @@
 //! `tracing-appender` has the same, but its end writes to standard output too, and waits for ever where nothing reads it.
 
 use std::{
-    io::{self, BufWriter, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, SyncSender},
-    },
+    io::{self, Write},
+    mem,
+    sync::Arc,
     thread,
     time::Duration,
 };
 
+use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines wait to be written. More are lost, and counted: with their memory a service would end instead.
-const QUEUE: usize = 16_384;
+/// How many bytes of lines wait to be written. More lines are lost, and counted: with their memory a service would end
+/// instead.
+const MAX_WAITING: usize = 4 << 20;
 
-/// How many bytes are written at once under load.
-const BUFFER: usize = 1 << 16;
+/// How much memory is kept for the next lines.
+const KEPT: usize = 1 << 16;
 
 /// How long lines are gathered after some were written. To wake a thread and to write costs ten times what a line does: under
 /// load that is shared by many. After a pause, a line is written at once.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Takes log lines, and waits for nothing. Clones share one queue.
+/// Takes log lines, and waits for nothing. Clones share what waits.
+///
+/// Lines are copied into one buffer. One by one, each would be allocated by one thread and freed by another, which costs as
+/// much as to format it.
 #[derive(Clone, Debug)]
-pub(super) struct LogWriter {
-    queue: SyncSender<Entry>,
-    lost: Arc<AtomicU64>,
+pub(super) struct LogWriter(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// There is something to write.
+    wake: Condvar,
+    /// What was asked for is written.
+    flushed: Condvar,
 }
 
-#[derive(Debug)]
-enum Entry {
-    Line(Vec<u8>),
-    /// Everything before it is to be written, and this sender dropped.
-    Flush(SyncSender<()>),
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    /// How many lines did not fit, and are not reported yet.
+    lost: u64,
+    /// How often somebody has asked to have everything written, and how many of them have that.
+    flushes_asked: u64,
+    flushes_done: u64,
 }
 
 // === impl LogWriter ===
@@ -44,42 +55,44 @@ enum Entry {
 impl LogWriter {
     /// Starts the thread that writes to `output`.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
-        let (queue, entries) = mpsc::sync_channel(QUEUE);
-        let lost = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&lost);
-        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(output, &entries, &count))?;
-        Ok(Self { queue, lost })
+        let writer = Self(Arc::default());
+        let shared = Arc::clone(&writer.0);
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(output, &shared))?;
+        Ok(writer)
     }
 
     /// Waits until all lines so far are written.
     pub(super) fn flush_all(&self) {
-        let (flushed, done) = mpsc::sync_channel(0);
-        if self.queue.send(Entry::Flush(flushed)).is_ok() {
-            // An error is the answer: the sender was dropped.
-            let _ = done.recv();
+        let mut waiting = self.0.waiting.lock();
+        waiting.flushes_asked += 1;
+        let own = waiting.flushes_asked;
+        self.0.wake.notify_one();
+        while waiting.flushes_done < own {
+            self.0.flushed.wait(&mut waiting);
         }
     }
 }
 
-/// Writes until all senders are gone. A failure loses lines only: a closed standard output must not end the service.
-fn write_all(output: impl Write, entries: &Receiver<Entry>, lost: &AtomicU64) {
-    let mut output = BufWriter::with_capacity(BUFFER, output);
-    while let Ok(first) = entries.recv() {
-        for entry in std::iter::once(first).chain(entries.try_iter()) {
-            match entry {
-                Entry::Line(line) => {
-                    let _ = output.write_all(&line);
-                }
-                Entry::Flush(flushed) => {
-                    let _ = output.flush();
-                    drop(flushed);
-                }
+/// Writes what waits, to the end of the process. A failure loses lines only: a closed standard output must not end the service.
+fn write_all(mut output: impl Write, shared: &Shared) {
+    let mut lines = Vec::new();
+    loop {
+        let (lost, flushes) = {
+            let mut waiting = shared.waiting.lock();
+            while waiting.lines.is_empty() && waiting.flushes_done == waiting.flushes_asked {
+                shared.wake.wait(&mut waiting);
             }
-        }
+            mem::swap(&mut waiting.lines, &mut lines);
+            (mem::take(&mut waiting.lost), waiting.flushes_asked)
+        };
+        let _ = output.write_all(&lines);
         let _ = output.flush();
-        let lines = lost.swap(0, Ordering::Relaxed);
-        if lines > 0 {
-            tracing::warn!(lines, "log lines are lost: nothing has read standard output");
+        lines.clear();
+        lines.shrink_to(KEPT);
+        shared.waiting.lock().flushes_done = flushes;
+        shared.flushed.notify_all();
+        if lost > 0 {
+            tracing::warn!(lines = lost, "log lines are lost: nothing has read standard output");
         }
         thread::sleep(GATHER);
     }
@@ -87,8 +100,18 @@ fn write_all(output: impl Write, entries: &Receiver<Entry>, lost: &AtomicU64) {
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let was_empty = {
+            let mut waiting = self.0.waiting.lock();
+            if waiting.lines.len() + line.len() > MAX_WAITING {
+                waiting.lost += 1;
+                return Ok(line.len());
+            }
+            let was_empty = waiting.lines.is_empty();
+            waiting.lines.extend_from_slice(line);
+            was_empty
+        };
+        if was_empty {
+            self.0.wake.notify_one();
         }
         Ok(line.len())
     }
@@ -108,9 +131,10 @@ impl MakeWriter<'_> for LogWriter {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use parking_lot::Mutex;
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        time::Instant,
+    };
 
     use super::*;
 
@@ -163,14 +187,14 @@ mod tests {
         let output = Output::default();
         let mut writer = LogWriter::start(output.clone()).unwrap();
         let blocked = output.0.lock();
-        // What does not fit into the buffer and the queue is counted.
+        // What does not fit is counted.
         let line = [b'x'; 1024];
-        for _ in 0..2 * QUEUE {
+        for _ in 0..3 * MAX_WAITING / line.len() {
             writer.write_all(&line).unwrap();
         }
-        assert!(writer.lost.load(Ordering::Relaxed) > 0);
+        assert!(writer.0.waiting.lock().lost > 0);
         drop(blocked);
         writer.flush_all();
-        assert!(output.0.lock().len() >= QUEUE * line.len(), "what was in the queue is written");
+        assert!(output.0.lock().len() >= MAX_WAITING, "what fits is written");
     }
 }
