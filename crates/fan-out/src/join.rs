@@ -29,7 +29,7 @@ pub trait Branches {
     type Results: Results;
 
     #[doc(hidden)]
-    type Futures;
+    type Futures: Send;
     /// The number of calls.
     #[doc(hidden)]
     const CALLS: usize;

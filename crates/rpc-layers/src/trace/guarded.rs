@@ -64,3 +64,45 @@ impl<F: Future> Future for Guarded<F> {
         Poll::Ready((result, this.guard.take().expect("it was there")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{pending, ready},
+        sync::Arc,
+    };
+
+    use parking_lot::Mutex;
+    use tracing::Span;
+
+    use super::*;
+
+    /// Notes in which span it is dropped.
+    struct Noting(Arc<Mutex<Vec<Option<&'static str>>>>);
+
+    impl Drop for Noting {
+        fn drop(&mut self) {
+            self.0.lock().push(Span::current().metadata().map(tracing::Metadata::name));
+        }
+    }
+
+    async fn after<F: Future>(future: F, noting: Noting) -> F::Output {
+        let output = future.await;
+        drop(noting);
+        output
+    }
+
+    #[tokio::test]
+    async fn a_future_is_dropped_once_and_inside_its_span() {
+        let _default = tracing::subscriber::set_default(tracing_subscriber::registry());
+        let dropped = Arc::default();
+        let guard = || SpanGuard::client(tracing::info_span!("call"), None);
+        let ((), guard_back) = Guarded::start(guard(), || after(ready(()), Noting(Arc::clone(&dropped)))).await;
+        assert_eq!(*dropped.lock(), [Some("call")], "it has ended");
+        drop(guard_back);
+        let mut waits = Box::pin(Guarded::start(guard(), || after(pending::<()>(), Noting(Arc::clone(&dropped)))));
+        assert!(futures::poll!(waits.as_mut()).is_pending());
+        drop(waits);
+        assert_eq!(*dropped.lock(), [Some("call"); 2], "it was dropped before");
+    }
+}

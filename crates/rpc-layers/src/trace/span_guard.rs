@@ -97,7 +97,7 @@ impl SpanGuard {
         self.ended = true;
         let kind = if matches!(self.side, Side::Server(_)) { SpanKind::Server } else { SpanKind::Client };
         reason.record(kind, &self.span);
-        // And not when it was left last: a reply is read outside of its call's span.
+        // It ends now, and not when it was left last: a client's reply is read outside of its span.
         end_now(&self.span);
         match &self.side {
             Side::Server(call) => {

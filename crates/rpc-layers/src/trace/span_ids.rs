@@ -65,7 +65,8 @@ impl SpanIds {
         &self.links
     }
 
-    /// Returns when it was ended, if it was, whenever it is left last.
+    /// Returns when it was ended, if it was, whenever it is left last. The spans of calls are: they are not entered at their
+    /// end.
     pub fn end(&self) -> Option<SystemTime> {
         self.end
     }
@@ -98,8 +99,10 @@ impl Drop for EndGuard {
     }
 }
 
-/// Returns whether a span has an [`EndGuard`] or one of this crate's own, so that a layer need not note when it is left. May
-/// be `false` though it has: a thread remembers a few hundred.
+/// Returns whether a span has an [`EndGuard`] or one of this crate's own, so that a layer need not note when it is left.
+///
+/// A hint: it may be `false` though there is one, since a thread remembers a few hundred, and very rarely `true` though there
+/// is none, since numbers of spans are used again. A span without an [end](SpanIds::end) ends when it is closed at the latest.
 pub fn has_end_guard(id: &Id) -> bool {
     GUARDED.with(|guarded| place(guarded, id).get() == id.into_u64())
 }

@@ -18,7 +18,8 @@ use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::Context};
 #[derive(Debug)]
 pub(super) struct Filter {
     log: EnvFilter,
-    /// Whether the log depends on spans, such as with `[fan_out]=debug`: else it need not hear of them.
+    /// Whether the log depends on spans, such as with `[fan_out]=debug`, as far as they are recorded: else it need not hear of
+    /// them.
     follows_spans: bool,
     /// Whether spans are exported.
     exported: bool,
@@ -120,7 +121,9 @@ fn has_ids(metadata: &Metadata<'_>) -> bool {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use tracing::Event;
+    use opentelemetry_sdk::trace::Sampler;
+    use rpc_layers::trace::HeadSampler;
+    use tracing::{Event, field::Empty};
     use tracing_subscriber::{layer::SubscriberExt as _, registry::Registry};
 
     use super::*;
@@ -142,17 +145,24 @@ mod tests {
     /// Returns which of the same spans and events reach the layers, and the most verbose level that is looked at.
     fn seen(directives: &str, exported: bool) -> (Vec<&'static str>, Option<LevelFilter>) {
         let seen = Seen::default();
-        let subscriber = tracing_subscriber::registry().with(seen.clone()).with(Filter::new(directives, exported));
+        let sampler = HeadSampler::new(Box::new(Sampler::AlwaysOn)).max_level_hint(LevelFilter::INFO);
+        let subscriber = tracing_subscriber::registry()
+            .with(seen.clone())
+            .with(sampler)
+            .with(None::<LevelFilter>)
+            .with(Filter::new(directives, exported));
         let level = subscriber.max_level_hint();
         tracing::subscriber::with_default(subscriber, || {
             let request = tracing::info_span!("server");
             let _entered = request.enter();
-            let fan_out = tracing::info_span!("fan_out");
+            let fan_out = tracing::info_span!("fan_out", width = 2_u64, late = Empty);
+            fan_out.record("late", true);
             fan_out.in_scope(|| tracing::debug!(target: "inside", "detail"));
             drop(tracing::debug_span!("transport"));
             tracing::info!(target: "line", "line");
             tracing::debug!(target: "detail", "detail");
             tracing::warn!(target: "h2::proto", "again");
+            tracing::warn!(name: "PeriodicReader.ExportError", target: "metrics", "again");
             tracing::info!(target: AUDIT_TARGET, "who");
         });
         let seen = std::mem::take(&mut *seen.0.lock().unwrap());
@@ -171,7 +181,10 @@ mod tests {
 
     #[test]
     fn a_line_may_depend_on_the_span_that_it_is_in() {
-        let (all, _) = seen("info,[fan_out]=debug", true);
-        assert_eq!(all, ["server", "fan_out", "inside", "line", AUDIT_TARGET]);
+        for directives in ["[fan_out]=debug", "[{width=2}]=debug", "[fan_out{late=true}]=debug"] {
+            let (all, _) = seen(&format!("info,{directives}"), true);
+            assert_eq!(all, ["server", "fan_out", "inside", "line", AUDIT_TARGET], "{directives}");
+        }
+        assert!(!seen("info,[{width=3}]=debug", true).0.contains(&"inside"));
     }
 }

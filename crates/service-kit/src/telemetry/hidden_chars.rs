@@ -44,7 +44,7 @@ pub(super) fn escape_json(json: &str) -> Cow<'_, str> {
 }
 
 fn replace_hidden(text: &str, mut write: impl FnMut(&mut String, char)) -> Cow<'_, str> {
-    // Most texts have no others than these.
+    // Most texts are printable ASCII.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }

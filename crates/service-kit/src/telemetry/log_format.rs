@@ -138,6 +138,9 @@ impl Visit for Message<'_, '_> {
 impl Others<'_, '_> {
     /// Writes a value whose text needs no quotes.
     fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+        if field.name() == MESSAGE {
+            return;
+        }
         let _ = write!(self.0, " {}={value}", field.name());
     }
 }
@@ -156,9 +159,6 @@ impl Visit for Others<'_, '_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == MESSAGE {
-            return;
-        }
         if is_plain(value) {
             self.plain(field, value);
         } else {
@@ -274,5 +274,40 @@ mod tests {
         let json: Value = serde_json::from_str(&line(LogFormat::Json, method)).unwrap();
         assert_eq!(json["method"], method, "JSON decodes to what was sent");
         assert!(line(LogFormat::Text, "GetUser").contains(" of GetUser method=GetUser error=GetUser "));
+    }
+    #[test]
+    fn values_have_quotes_only_where_they_need_them() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .fmt_fields(NoSpanFields)
+            .event_format(LogFormatter { service: "gateway", format: LogFormat::Text })
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(
+                yes = true,
+                less = -7,
+                more = u64::MAX,
+                half = 0.5,
+                word = "a-b",
+                two = "a b",
+                is = "a=b",
+                "text"
+            );
+            tracing::info!(quoted = "\"", empty = "", list = ?["x"], "käse {}", "日本");
+            tracing::info!(message = 5, other = 6);
+        });
+        let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let text = |line: &str| line.split_once(" INFO gateway: ").unwrap().1.to_owned();
+        assert_eq!(
+            lines.lines().map(text).collect::<Vec<_>>(),
+            [
+                r#"text yes=true less=-7 more=18446744073709551615 half=0.5 word=a-b two="a b" is="a=b""#,
+                r#"käse 日本 quoted="\"" empty= list="[\"x\"]""#,
+                "5 other=6",
+            ]
+        );
     }
 }

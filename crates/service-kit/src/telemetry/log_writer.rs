@@ -3,7 +3,7 @@
 //! `tracing-appender` has the same, but its end writes to standard output too, and waits for ever where nothing reads it.
 
 use std::{
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     mem,
     sync::Arc,
     thread,
@@ -13,9 +13,9 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many bytes of lines wait to be written. More lines are lost, and counted: with their memory a service would end
-/// instead.
-const MAX_WAITING: usize = 4 << 20;
+/// How many bytes of lines wait to be written, while as many are being written. More lines are lost, and counted: with their
+/// memory a service would end instead.
+const MAX_WAITING: usize = 2 << 20;
 
 /// How much memory is kept for the next lines.
 const KEPT: usize = 1 << 16;
@@ -24,7 +24,7 @@ const KEPT: usize = 1 << 16;
 /// load that is shared by many. After a pause, a line is written at once.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Takes log lines, and waits for nothing. Clones share what waits.
+/// Takes log lines, and waits for no output. Clones share what waits.
 ///
 /// Lines are copied into one buffer. One by one, each would be allocated by one thread and freed by another, which costs as
 /// much as to format it.
@@ -74,27 +74,70 @@ impl LogWriter {
 }
 
 /// Writes what waits, to the end of the process. A failure loses lines only: a closed standard output must not end the service.
-fn write_all(mut output: impl Write, shared: &Shared) {
-    let mut lines = Vec::new();
+fn write_all(output: impl Write, shared: &Shared) {
+    let mut output = Lines { output, is_torn: false };
+    let (mut lines, mut lost) = (Vec::new(), 0);
     loop {
-        let (lost, flushes) = {
+        let flushes = {
             let mut waiting = shared.waiting.lock();
             while waiting.lines.is_empty() && waiting.flushes_done == waiting.flushes_asked {
                 shared.wake.wait(&mut waiting);
             }
             mem::swap(&mut waiting.lines, &mut lines);
-            (mem::take(&mut waiting.lost), waiting.flushes_asked)
+            lost += mem::take(&mut waiting.lost);
+            waiting.flushes_asked
         };
-        let _ = output.write_all(&lines);
-        let _ = output.flush();
+        let failed = output.write(&lines);
+        lost += failed;
         lines.clear();
         lines.shrink_to(KEPT);
         shared.waiting.lock().flushes_done = flushes;
         shared.flushed.notify_all();
-        if lost > 0 {
+        // Only once lines are written again: this is one too.
+        if lost > 0 && failed == 0 {
             tracing::warn!(lines = lost, "log lines are lost: nothing has read standard output");
+            lost = 0;
         }
         thread::sleep(GATHER);
+    }
+}
+
+/// An output of lines.
+struct Lines<W> {
+    output: W,
+    /// Whether it ends with a part of a line.
+    is_torn: bool,
+}
+
+// === impl Lines ===
+
+impl<W: Write> Lines<W> {
+    /// Writes whole lines. Returns how many are lost because that failed.
+    fn write(&mut self, lines: &[u8]) -> u64 {
+        if self.is_torn && self.write_part(b"\n").is_ok() {
+            self.is_torn = false;
+        }
+        let rest = self.write_part(lines).err().unwrap_or_default();
+        if rest.len() < lines.len() {
+            self.is_torn = !lines[..lines.len() - rest.len()].ends_with(b"\n");
+        }
+        let _ = self.output.flush();
+        rest.split_inclusive(|byte| *byte == b'\n').count() as u64
+    }
+
+    /// Writes all of it, or returns the rest.
+    fn write_part<'a>(&mut self, mut rest: &'a [u8]) -> Result<(), &'a [u8]> {
+        while !rest.is_empty() {
+            match self.output.write(rest) {
+                Ok(0) => return Err(rest),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whoever shares the pipe or the terminal has set it so.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(GATHER),
+                Err(_) => return Err(rest),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -102,7 +145,7 @@ impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let was_empty = {
             let mut waiting = self.0.waiting.lock();
-            if waiting.lines.len() + line.len() > MAX_WAITING {
+            if !waiting.lines.is_empty() && waiting.lines.len() + line.len() > MAX_WAITING {
                 waiting.lost += 1;
                 return Ok(line.len());
             }
@@ -187,6 +230,11 @@ mod tests {
         let output = Output::default();
         let mut writer = LogWriter::start(output.clone()).unwrap();
         let blocked = output.0.lock();
+        // The first line is being written, and so waits no more.
+        writer.write_all(b"first\n").unwrap();
+        while !writer.0.waiting.lock().lines.is_empty() {
+            thread::yield_now();
+        }
         // What does not fit is counted.
         let line = [b'x'; 1024];
         for _ in 0..3 * MAX_WAITING / line.len() {
@@ -196,5 +244,46 @@ mod tests {
         drop(blocked);
         writer.flush_all();
         assert!(output.0.lock().len() >= MAX_WAITING, "what fits is written");
+    }
+    /// An output that takes so many bytes at once, and fails as often between them.
+    struct Failing {
+        taken: Arc<Mutex<Vec<u8>>>,
+        at_once: usize,
+        errors: Vec<ErrorKind>,
+    }
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut taken = self.taken.lock();
+            if taken.len() >= self.at_once
+                && let Some(error) = self.errors.pop()
+            {
+                return Err(error.into());
+            }
+            let length = bytes.len().min(self.at_once);
+            taken.extend(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_takes_nothing_for_a_moment_loses_nothing() {
+        let (taken, errors) = (Arc::default(), vec![ErrorKind::WouldBlock, ErrorKind::Interrupted]);
+        let mut lines = Lines { output: Failing { taken: Arc::clone(&taken), at_once: 5, errors }, is_torn: false };
+        assert_eq!(lines.write(b"one\ntwo\nthree\n"), 0);
+        assert_eq!(*taken.lock(), b"one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn lines_that_a_failure_loses_are_counted_and_the_next_begin_anew() {
+        let (taken, errors) = (Arc::default(), vec![ErrorKind::BrokenPipe]);
+        let mut lines = Lines { output: Failing { taken: Arc::clone(&taken), at_once: 5, errors }, is_torn: false };
+        assert_eq!(lines.write(b"one\ntwo\nthree\n"), 2, "a part of the second is written");
+        assert_eq!(lines.write(b"four\n"), 0);
+        assert_eq!(*taken.lock(), b"one\nt\nfour\n");
     }
 }

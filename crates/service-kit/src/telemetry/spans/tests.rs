@@ -27,7 +27,8 @@ use prost::Message as _;
 use rpc_layers::{
     CallContext,
     trace::{
-        ClientTraceLayer, DecidedIds, EndGuard, HeadSampler, KnownMethods, ServerTraceLayer, UNRECORDED_SPAN, link,
+        AttemptInfo, ClientTraceLayer, DecidedIds, EndGuard, HeadSampler, KnownMethods, ServerTraceLayer, SpanSlot,
+        UNRECORDED_SPAN, link,
     },
 };
 use tonic::{Status, body::Body};
@@ -67,11 +68,14 @@ fn queue(max_spans: usize, max_batch: usize) -> Arc<Queue> {
     Arc::new(Queue::new(QueueSettings { max_spans, max_batch, delay: Duration::from_secs(1) }))
 }
 
+fn is_exported(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.name() != UNRECORDED_SPAN
+}
+
 /// Returns what this crate exports of what `work` does.
 fn by_layer(limits: Limits, work: impl FnOnce()) -> ResourceSpans {
     let queue = queue(100, 100);
-    let exported = |metadata: &Metadata<'_>| metadata.is_span() && metadata.name() != UNRECORDED_SPAN;
-    let layer = SpanLayer::new(Arc::clone(&queue), Box::new(Sampler::AlwaysOn), limits, exported);
+    let layer = SpanLayer::new(Arc::clone(&queue), Box::new(Sampler::AlwaysOn), limits, is_exported);
     let subscriber = tracing_subscriber::registry().with(sampler()).with(layer);
     tracing::dispatcher::with_default(&Dispatch::new(subscriber), work);
     let batch = queue.take().unwrap();
@@ -98,8 +102,7 @@ fn by_sdk(work: impl FnOnce()) -> ResourceSpans {
         .with_level(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false);
-    let filter = filter_fn(|metadata| metadata.is_span() && metadata.name() != UNRECORDED_SPAN);
-    let subscriber = tracing_subscriber::registry().with(sampler()).with(layer.with_filter(filter));
+    let subscriber = tracing_subscriber::registry().with(sampler()).with(layer.with_filter(filter_fn(is_exported)));
     tracing::dispatcher::with_default(&Dispatch::new(subscriber), work);
     let spans = std::mem::take(&mut *exported.0.lock().unwrap());
     let resource = (&resource()).into();
@@ -272,6 +275,44 @@ fn a_span_ends_when_it_was_left_last_or_was_ended() {
         };
         assert_eq!(time("first") < time("third"), ended);
     }
+}
+
+#[test]
+fn a_span_that_is_kept_after_it_was_left_has_ended_before() {
+    let exported = by_layer(LIMITS, || {
+        let kept = info_span!("kept");
+        kept.in_scope(|| ());
+        std::thread::sleep(Duration::from_millis(1));
+        drop(info_span!("later"));
+        drop(kept);
+    });
+    let spans = &exported.scope_spans[0].spans;
+    let span = |name| spans.iter().find(|span| span.name == name).unwrap();
+    assert!(span("kept").end_time_unix_nano < span("later").start_time_unix_nano);
+}
+
+#[tokio::test]
+async fn the_span_of_a_call_ends_with_its_reply_whoever_keeps_it() {
+    let queue = queue(100, 100);
+    let layer = SpanLayer::new(Arc::clone(&queue), Box::new(Sampler::AlwaysOn), LIMITS, is_exported);
+    let _default = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let backend = service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Status::ok("").into_http::<Body>()) });
+    let client = ClientTraceLayer::new(&"http://backend:50052".parse().unwrap(), None).layer(backend);
+    let slot = SpanSlot::default();
+    let mut call = Request::post("http://backend:50052/a.B/C").body(Body::empty()).unwrap();
+    let attempt = AttemptInfo { number: 1, peer: None, span: Some(slot.clone()) };
+    CallContext::default().insert_attempt_into(attempt, call.extensions_mut());
+    drop(client.oneshot(call).await);
+    std::thread::sleep(Duration::from_millis(1));
+    drop(info_span!("later"));
+    slot.record("fanout.hedge", "won");
+    drop(slot);
+    let batch = queue.take().unwrap();
+    let head = Envelope::new(&resource(), "fanout").head(batch.encoded.len());
+    let request = ExportTraceServiceRequest::decode(&*[&head[..], &batch.encoded].concat()).unwrap();
+    let spans = &request.resource_spans[0].scope_spans[0].spans;
+    let [after, call] = &spans[..] else { panic!("the call's is kept longer: {spans:#?}") };
+    assert!(call.end_time_unix_nano < after.start_time_unix_nano, "{spans:#?}");
 }
 
 #[test]
