@@ -57,6 +57,16 @@ fn states<R>(outcome: &Outcome<R>) -> Vec<CallState> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_join_begins_when_it_is_awaited() {
+    let join = FanOut::new(Strategy::Concurrent).join((call("a", answer(3)), call("b", answer(2))));
+    sleep(secs(5)).await;
+    let report = join.await.report;
+    assert_eq!((report.wall, report.saved), (secs(3), secs(2)));
+    let starts: Vec<_> = report.calls.iter().map(|call| call.time.unwrap().start).collect();
+    assert_eq!(starts, [Duration::ZERO; 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_turn_is_the_sum_and_together_is_the_slowest() {
     for (strategy, wall, saved, avoidable) in
         [(Strategy::Sequential, 5, 0, 2), (Strategy::Concurrent, 3, 2, 0), (Strategy::Spawned, 3, 2, 0)]
