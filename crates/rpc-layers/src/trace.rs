@@ -16,7 +16,7 @@
 //! * `line_sample`: limits the log lines of requests that are refused, cancelled or late.
 //! * `saved_time`: [`SavedTime`], which a handler adds to the log line of its request.
 //! * `method`: the method of a request; bounds the names that callers can create.
-//! * `attempt`: which attempt of a call a request is; `ip_text`: the address that it is sent to, as text.
+//! * `attempt`: which attempt of a call a request is.
 //! * `head_sampler`: [`HeadSampler`], which decides before a span is made whether a request is recorded.
 //! * `span_context`: the ids of a span; `span_ids`: [`SpanIds`], as which a layer of the subscriber may keep them;
 //!   `trace_context`: the headers that have them.
@@ -33,7 +33,6 @@ mod duration;
 mod end_reason;
 mod guarded;
 mod head_sampler;
-mod ip_text;
 mod line_sample;
 mod method;
 mod saved_time;

@@ -81,7 +81,8 @@ impl<F: Future<Output = Result<Reply, Failure>>> Future for Sending<F> {
 impl Attempt {
     /// Sends to this endpoint of the backend at `origin`.
     pub(crate) fn new(endpoint: Arc<Endpoint>, origin: Uri, reply_check: ReplyCheck, meter: Option<&Meter>) -> Self {
-        Self { endpoint, trace: ClientTraceLayer::new(&origin, meter), origin, reply_check }
+        let trace = ClientTraceLayer::new(&origin, meter).peer(endpoint.address);
+        Self { endpoint, trace, origin, reply_check }
     }
 
     /// Waits for a stream on a connection, sends the call, and waits for the whole reply, or for the headers of one that
@@ -158,7 +159,7 @@ impl Attempt {
 
     fn request(&self, call: Call) -> Request<RequestBody> {
         let Call { inner, span, .. } = call;
-        let attempt = AttemptInfo { number: inner.attempts.add(), peer: Some(self.endpoint.address), span };
+        let attempt = AttemptInfo { number: inner.attempts.add(), span };
         let metadata = inner.metadata.as_deref().cloned().unwrap_or_default();
         let mut request = request(&self.origin, inner.method.path_and_query(), metadata, inner.request.clone());
         inner.ctx.insert_attempt_into(attempt, request.extensions_mut());

@@ -1,9 +1,6 @@
 //! Which attempt of a call a request is.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use tracing::Span;
 
@@ -13,8 +10,6 @@ use tracing::Span;
 pub struct AttemptInfo {
     /// 1 for the first attempt, and one more for each retry or hedge.
     pub number: u32,
-    /// The address that the attempt is sent to.
-    pub peer: Option<SocketAddr>,
     /// Receives the span of the attempt, for fields that are known only later, such as which hedge won.
     pub span: Option<SpanSlot>,
 }

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -21,7 +22,6 @@ use super::{
     duration::CallDuration,
     end_reason::EndReason,
     guarded::Guarded,
-    ip_text::IpText,
     method::{RpcMethod, rpc_method},
     span_context::span_context_of,
     span_guard::{ClientCall, SpanGuard},
@@ -47,10 +47,12 @@ pub struct ClientTrace<S> {
     server: Arc<Server>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Server {
     address: Option<String>,
     port: Option<u16>,
+    /// The address and the port that calls are sent to, if that is known. As text, so that no call has to format it.
+    peer: Option<(String, u16)>,
     /// `None` if no metrics are recorded.
     duration: Option<CallDuration>,
 }
@@ -75,7 +77,14 @@ impl ClientTraceLayer {
             _ => None,
         });
         let duration = meter.map(|meter| CallDuration::of_client(meter, server.host(), port));
-        Self { server: Arc::new(Server { address: server.host().map(str::to_owned), port, duration }) }
+        Self { server: Arc::new(Server { address: server.host().map(str::to_owned), port, peer: None, duration }) }
+    }
+
+    /// Names the address that calls are sent to, such as that of one replica, in their spans: `network.peer.address`.
+    #[must_use]
+    pub fn peer(mut self, peer: SocketAddr) -> Self {
+        Arc::make_mut(&mut self.server).peer = Some((peer.ip().to_string(), peer.port()));
+        self
     }
 }
 
@@ -130,7 +139,6 @@ fn propagate(headers: &mut HeaderMap, span: &Span, ctx: &CallContext) {
 
 impl Server {
     fn span<B>(&self, request: &Request<B>, attempt: Option<&AttemptInfo>) -> Span {
-        let peer = attempt.and_then(|attempt| attempt.peer);
         tracing::info_span!(
             "client",
             otel.name = rpc_method(request.uri()),
@@ -141,8 +149,8 @@ impl Server {
             rpc.response.status_code = Empty,
             server.address = self.address.as_deref(),
             server.port = self.port,
-            network.peer.address = peer.map(|peer| IpText::from(peer.ip())).as_ref().map(IpText::as_str),
-            network.peer.port = peer.map(|peer| peer.port()),
+            network.peer.address = self.peer.as_ref().map(|(address, _)| address.as_str()),
+            network.peer.port = self.peer.as_ref().map(|(_, port)| *port),
             fanout.attempt = attempt.map(|attempt| attempt.number),
             fanout.hedge = Empty,
             error.type = Empty,

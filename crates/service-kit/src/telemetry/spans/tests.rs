@@ -282,13 +282,12 @@ fn a_span_that_is_kept_after_it_was_left_has_ended_before() {
     let exported = by_layer(LIMITS, || {
         let kept = info_span!("kept");
         kept.in_scope(|| ());
-        std::thread::sleep(Duration::from_millis(1));
         drop(info_span!("later"));
         drop(kept);
     });
     let spans = &exported.scope_spans[0].spans;
     let span = |name| spans.iter().find(|span| span.name == name).unwrap();
-    assert!(span("kept").end_time_unix_nano < span("later").start_time_unix_nano);
+    assert!(span("kept").end_time_unix_nano <= span("later").start_time_unix_nano);
 }
 
 #[tokio::test]
@@ -300,10 +299,9 @@ async fn the_span_of_a_call_ends_with_its_reply_whoever_keeps_it() {
     let client = ClientTraceLayer::new(&"http://backend:50052".parse().unwrap(), None).layer(backend);
     let slot = SpanSlot::default();
     let mut call = Request::post("http://backend:50052/a.B/C").body(Body::empty()).unwrap();
-    let attempt = AttemptInfo { number: 1, peer: None, span: Some(slot.clone()) };
+    let attempt = AttemptInfo { number: 1, span: Some(slot.clone()) };
     CallContext::default().insert_attempt_into(attempt, call.extensions_mut());
     drop(client.oneshot(call).await);
-    std::thread::sleep(Duration::from_millis(1));
     drop(info_span!("later"));
     slot.record("fanout.hedge", "won");
     drop(slot);
@@ -312,7 +310,7 @@ async fn the_span_of_a_call_ends_with_its_reply_whoever_keeps_it() {
     let request = ExportTraceServiceRequest::decode(&*[&head[..], &batch.encoded].concat()).unwrap();
     let spans = &request.resource_spans[0].scope_spans[0].spans;
     let [after, call] = &spans[..] else { panic!("the call's is kept longer: {spans:#?}") };
-    assert!(call.end_time_unix_nano < after.start_time_unix_nano, "{spans:#?}");
+    assert!(call.end_time_unix_nano <= after.start_time_unix_nano, "{spans:#?}");
 }
 
 #[test]
