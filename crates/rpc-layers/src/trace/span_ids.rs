@@ -99,7 +99,8 @@ impl Drop for EndGuard {
     }
 }
 
-/// Returns whether a span has an [`EndGuard`] or one of this crate's own, so that a layer need not note when it is left.
+/// Returns whether a span has an [`EndGuard`] or one of this crate's own, so that a layer need not note when it is left: that is
+/// 3,000 of the 40,000 instructions by which a request is dearer that is exported.
 ///
 /// A hint: it may be `false` though there is one, since a thread remembers a few hundred, and very rarely `true` though there
 /// is none, since numbers of spans are used again. A span without an [end](SpanIds::end) ends when it is closed at the latest.

@@ -36,14 +36,14 @@ impl Filter {
     /// Returns whether something is wanted, or `None` if that is for the log to say.
     fn decide(&self, metadata: &Metadata<'_>) -> Option<bool> {
         if metadata.is_span() {
+            if has_ids(metadata) {
+                return Some(true);
+            }
             // If nothing is exported, other spans than those of requests are for nothing.
-            return if has_ids(metadata) || self.exported && is_for_export(metadata) {
-                Some(true)
-            } else if self.exported {
-                None
-            } else {
-                Some(false)
-            };
+            if !self.exported {
+                return Some(false);
+            }
+            return is_for_export(metadata).then_some(true);
         }
         // These repeat our own warnings, for each batch or connection.
         let is_of_h2 = *metadata.level() == Level::WARN && metadata.target().starts_with("h2::");
