@@ -120,7 +120,7 @@ impl Attempt {
         let mut service = ServiceBuilder::new()
             .layer(self.trace.clone())
             .layer(ClientDeadlineLayer::new())
-            .service(WholeReplies(permit.connection()));
+            .service(WholeReplies { connection: permit.connection(), keeps_headers: wanted == Wanted::Whole });
         let reply_check = self.reply_check;
         Either::Left(service.call(self.request(call)).map(move |result| {
             // The stream is free now.

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Up to how many bytes of a reply are worth a copy, rather than keeping the buffer of a whole frame, in bytes.
+const SMALL: usize = 1 << 10;
+
 /// The data and trailers of a whole reply.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
@@ -37,6 +40,7 @@ pub(crate) struct Collected {
 #[derive(Debug)]
 pub(crate) struct CollectReply {
     state: State,
+    keeps_headers: bool,
     /// Sends the rest of the request until the reply has ended: the server reads no more then.
     _sending: Option<AbortOnDropHandle<()>>,
 }
@@ -62,12 +66,13 @@ struct Reading {
 // === impl CollectReply ===
 
 impl CollectReply {
-    /// Reads the reply to a request.
-    pub(crate) fn new(sent: Result<Sent, Status>) -> Self {
-        match sent {
-            Ok(Sent { response, sending }) => Self { state: State::Waiting(response), _sending: sending },
-            Err(status) => Self { state: State::Unsent(Some(status)), _sending: None },
-        }
+    /// Reads the reply to a request. `keeps_headers` is whether the caller wants those that come before the data.
+    pub(crate) fn new(sent: Result<Sent, Status>, keeps_headers: bool) -> Self {
+        let (state, sending) = match sent {
+            Ok(Sent { response, sending }) => (State::Waiting(response), sending),
+            Err(status) => (State::Unsent(Some(status)), None),
+        };
+        Self { state, keeps_headers, _sending: sending }
     }
 }
 
@@ -86,6 +91,7 @@ impl Future for CollectReply {
                 let mut reading = Reading { head, stream, data: Bytes::new(), is_data_over: false };
                 let reply = reading.poll(cx);
                 if reply.is_pending() {
+                    reading.shrink(self.keeps_headers);
                     self.state = State::Reading(Box::new(reading));
                 }
                 reply
@@ -99,6 +105,18 @@ impl Future for CollectReply {
 // === impl Reading ===
 
 impl Reading {
+    /// Lets go of what the rest does not need. When a burst of replies fills the connection's window, servers send the
+    /// headers of all of them, and the first byte of many: thousands of replies wait here for the window.
+    fn shrink(&mut self, keeps_headers: bool) {
+        if !keeps_headers {
+            *self.head.headers_mut() = HeaderMap::new();
+        }
+        if self.data.len() < SMALL {
+            // It is a part of the buffer that it was read into.
+            self.data = Bytes::copy_from_slice(&self.data);
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Collected>, Status>> {
         while !self.is_data_over {
             let Some(chunk) = ready!(self.stream.poll_data(cx)) else {

@@ -26,7 +26,11 @@ use crate::{
 
 /// Calls whose reply is read to its end before it is returned.
 #[derive(Clone, Debug)]
-pub(crate) struct WholeReplies(pub(crate) Connection);
+pub(crate) struct WholeReplies {
+    pub(crate) connection: Connection,
+    /// Whether the caller wants the headers that come before the data. A reply may have none of them otherwise.
+    pub(crate) keeps_headers: bool,
+}
 
 /// Calls whose reply is returned with its headers, and read as it comes.
 #[derive(Clone, Debug)]
@@ -56,7 +60,7 @@ impl Service<Request<RequestBody>> for WholeReplies {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        CollectReply::new(self.0.send(request))
+        CollectReply::new(self.connection.send(request), self.keeps_headers)
     }
 }
 

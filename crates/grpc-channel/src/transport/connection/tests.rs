@@ -41,6 +41,11 @@ async fn connected(length: usize) -> Connection {
     Connection::open(address, transport).await.unwrap().0
 }
 
+/// Makes calls whose caller does not want the headers.
+fn whole_replies(connection: Connection) -> WholeReplies {
+    WholeReplies { connection, keeps_headers: false }
+}
+
 fn any_request() -> Request<RequestBody> {
     let (origin, path) = (Uri::from_static("http://localhost"), PathAndQuery::from_static("/a/b"));
     request(&origin, &path, http::HeaderMap::new(), RequestBody::Whole(Bytes::new()))
@@ -53,16 +58,25 @@ async fn next_data(body: &mut (impl Body<Data = Bytes, Error = Status> + Unpin))
 #[tokio::test]
 async fn replies_larger_than_the_window_come_whole_beside_each_other() {
     let connection = connected(LONG).await;
-    let replies = (0..8).map(|_| WholeReplies(connection.clone()).call(any_request()));
+    let replies = (0..8).map(|_| whole_replies(connection.clone()).call(any_request()));
     for reply in futures::future::join_all(replies).await {
         assert_eq!(next_data(&mut pin!(reply.unwrap().into_body())).await, LONG);
     }
 }
 
 #[tokio::test]
+async fn a_reply_that_waits_for_its_rest_keeps_headers_only_for_a_caller_who_wants_them() {
+    for keeps_headers in [true, false] {
+        let connection = connected(LONG).await;
+        let reply = WholeReplies { connection, keeps_headers }.call(any_request()).await.unwrap();
+        assert_eq!(reply.headers().contains_key("content-type"), keeps_headers);
+    }
+}
+
+#[tokio::test]
 async fn a_reply_that_nobody_waits_for_any_more_takes_no_room() {
     let connection = connected(LONG).await;
-    let mut unread = WholeReplies(connection.clone()).0;
+    let mut unread = connection.clone();
     let head = unread.send(any_request()).unwrap().response.await.unwrap();
     let (mut body, mut received) = (head.into_body(), 0);
     // All of the connection's window is taken, and none of it given back.
@@ -70,7 +84,7 @@ async fn a_reply_that_nobody_waits_for_any_more_takes_no_room() {
         received += body.data().await.unwrap().unwrap().len();
     }
     drop(body);
-    let next = tokio::time::timeout(Duration::from_secs(20), WholeReplies(connection).call(any_request()));
+    let next = tokio::time::timeout(Duration::from_secs(20), whole_replies(connection).call(any_request()));
     assert_eq!(next_data(&mut pin!(next.await.expect("there is room for it").unwrap().into_body())).await, LONG);
 }
 
