@@ -1,6 +1,6 @@
 //! How a channel balances, retries, bounds and rejects calls.
 
-use std::{str::FromStr, time::Duration};
+use std::{num::NonZeroUsize, str::FromStr, time::Duration};
 
 use tower::BoxError;
 
@@ -16,6 +16,9 @@ pub type ReplyCheck = fn(&[u8]) -> Result<(), BoxError>;
 pub struct Config {
     /// How often names are resolved again: 5 s.
     pub resolve_every: Duration,
+    /// The most endpoints that are connected to, of all that the names resolve to: `None`, which is all. Each channel chooses
+    /// at random, and keeps to what it chose as long as its names resolve to it, whether or not it can be reached (gRFC A68).
+    pub subset_size: Option<NonZeroUsize>,
     /// How long connecting to an endpoint may take: 2 s.
     pub connect_timeout: Duration,
     /// How often a connection is pinged: 6 min. Servers that enforce gRPC's default close connections with more than a ping
@@ -69,6 +72,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             resolve_every: Duration::from_secs(5),
+            subset_size: None,
             connect_timeout: Duration::from_secs(2),
             keepalive: Duration::from_mins(6),
             keepalive_timeout: Duration::from_secs(20),

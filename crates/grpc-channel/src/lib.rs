@@ -40,7 +40,7 @@
 //!   `budget`.
 //! * `balance`: which endpoint an attempt goes to: `balancer` with its `power_of_two`, `replica`, `attempt`.
 //! * `endpoints`: the `set` of them with a `snapshot` of what follows from their states, each `endpoint`'s state,
-//!   `outlier_detection`, the `resolver`, and the `connect_loop` that watches each one's `health`.
+//!   `outlier_detection`, the `resolver` with its `subset`, and the `connect_loop` that watches each one's `health`.
 //! * `transport`: one HTTP/2 `connection`, the `pool` of them to one endpoint, and on their streams `request`, `response`,
 //!   `collect`, which reads whole replies, and gRPC's `framing`.
 //! * `call` with its `request_body`, and `reply`: what the stack carries down and up; `observe`: tells each `observer` how a
@@ -105,6 +105,7 @@ mod endpoints {
     pub(crate) mod resolver;
     pub(crate) mod set;
     pub(crate) mod snapshot;
+    pub(crate) mod subset;
 }
 
 /// Connections, and gRPC's framing on them.

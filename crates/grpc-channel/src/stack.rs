@@ -22,6 +22,7 @@ use crate::{
         connect_loop::connect_loop,
         resolver::{Change, resolve_endpoints},
         set::EndpointSet,
+        subset::Subset,
     },
     error::Failure,
     metrics::Metrics,
@@ -162,6 +163,7 @@ fn balancer(
         Change::Insert(address, target) => changed.insert(connect(address, target)),
         Change::Remove(address) => changed.remove(address),
     };
-    let resolver = resolve_endpoints(targets.to_vec(), config.resolve_every, Arc::clone(set), apply);
+    let subset = Subset::new(config.subset_size);
+    let resolver = resolve_endpoints(targets.to_vec(), config.resolve_every, subset, Arc::clone(set), apply);
     Balancer::new(replicas, Arc::clone(set), resolver)
 }

@@ -1,6 +1,6 @@
 //! Flags for how calls to all backends are balanced, repeated, bounded and rejected.
 
-use std::{fs, str::FromStr, time::Duration};
+use std::{fs, num::NonZeroUsize, str::FromStr, time::Duration};
 
 use clap::builder::PossibleValuesParser;
 use fanout_proto::FILE_DESCRIPTOR_SET;
@@ -9,12 +9,18 @@ use service_kit::settings::{positive_duration, whole_number};
 
 use super::BACKENDS;
 
+/// The largest number that a limit takes.
+const MANY: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("it is not 0");
+
 /// How calls to each backend are balanced, repeated, bounded and rejected.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BackendArgs {
     /// How often the backends' names are resolved again
     #[arg(long, default_value = "5s", value_parser = positive_duration, value_name = "DURATION")]
     pub resolve_every: Duration,
+    /// The most replicas of each backend that are connected to, chosen at random; all if it is not set
+    #[arg(long, value_parser = whole_number(NonZeroUsize::MIN, MANY), value_name = "N")]
+    pub subset_size: Option<NonZeroUsize>,
     /// How long connecting to a replica may take
     #[arg(long, default_value = "2s", value_parser = positive_duration, value_name = "DURATION")]
     pub connect_timeout: Duration,
@@ -75,6 +81,7 @@ impl BackendArgs {
     pub(super) fn config(&self, name: &str, deadline: Duration) -> Config {
         Config {
             resolve_every: self.resolve_every,
+            subset_size: self.subset_size,
             connect_timeout: self.connect_timeout,
             keepalive: self.keepalive,
             keepalive_timeout: self.keepalive_timeout,

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{endpoints::set::EndpointSet, target::Target};
+use crate::{
+    endpoints::{set::EndpointSet, subset::Subset},
+    target::Target,
+};
 use futures::{
     FutureExt as _,
     future::{BoxFuture, join_all},
@@ -46,12 +49,13 @@ struct Name {
 }
 
 /// Resolves the targets' hosts every so often, and soon after an endpoint was lost, until it is dropped. `apply` is given
-/// each change; addresses that are gone are removed from the set.
+/// each change; addresses that are gone are removed from the set. Of the addresses, those count that `subset` chooses.
 ///
 /// A name that cannot be resolved keeps its last addresses: a name server that is down must not take the backend with it.
 pub(crate) async fn resolve_endpoints(
     targets: Vec<Target>,
     every: Duration,
+    subset: Subset,
     set: Arc<EndpointSet>,
     mut apply: impl FnMut(Change<'_>) + Send,
 ) {
@@ -59,7 +63,7 @@ pub(crate) async fn resolve_endpoints(
     let mut known = Known::new();
     loop {
         join_all(names.iter_mut().map(Name::resolve)).await;
-        known = update(&names, &known, &set, &mut apply);
+        known = update(&names, &known, &subset, &set, &mut apply);
         // Calls that wait look again after this.
         set.set_resolution_error(names.iter().find_map(|name| name.failure.clone()));
         if names.iter().all(Name::is_address) {
@@ -71,7 +75,13 @@ pub(crate) async fn resolve_endpoints(
 }
 
 /// Applies what has changed since the addresses were `known`, and returns those of now.
-fn update(names: &[Name], known: &Known, set: &EndpointSet, mut apply: impl FnMut(Change<'_>)) -> Known {
+fn update(
+    names: &[Name],
+    known: &Known,
+    subset: &Subset,
+    set: &EndpointSet,
+    mut apply: impl FnMut(Change<'_>),
+) -> Known {
     let mut found = Known::new();
     for (position, name) in names.iter().enumerate() {
         for address in &name.addresses {
@@ -80,6 +90,7 @@ fn update(names: &[Name], known: &Known, set: &EndpointSet, mut apply: impl FnMu
             found.entry(*address).or_insert(before.unwrap_or(position));
         }
     }
+    subset.choose(&mut found);
     let remove = |address, apply: &mut dyn FnMut(Change<'_>)| {
         apply(Change::Remove(address));
         set.remove(address);
@@ -169,7 +180,7 @@ mod tests {
             Change::Insert(address, _) => found.push(address.to_string()),
             Change::Remove(_) => panic!("{change:?}"),
         };
-        resolve_endpoints(targets.to_vec(), Duration::from_secs(1), set, apply).await;
+        resolve_endpoints(targets.to_vec(), Duration::from_secs(1), Subset::new(None), set, apply).await;
         assert_eq!(found, ["127.0.0.1:1", "[::1]:2"]);
     }
 
@@ -182,9 +193,9 @@ mod tests {
             });
             names.collect::<Vec<_>>()
         };
-        let (set, mut changes) = (EndpointSet::new(0.5), Vec::new());
-        let known = update(&names(before), &Known::new(), &set, |_| {});
-        update(&names(now), &known, &set, |change| {
+        let (set, subset, mut changes) = (EndpointSet::new(0.5), Subset::new(None), Vec::new());
+        let known = update(&names(before), &Known::new(), &subset, &set, |_| {});
+        update(&names(now), &known, &subset, &set, |change| {
             changes.push(match change {
                 Change::Insert(address, target) => format!("+{} {}", address.port(), target.host()),
                 Change::Remove(address) => format!("-{}", address.port()),

@@ -1,6 +1,6 @@
 //! Streams are counted, balanced and judged as unary calls are.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use channel_tests::{
     echo::EchoRequest,
@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use crate::{
     Client,
     callers::{CALLERS, Rpc, call_many, until_each_is_called},
-    cause, client, hanging, seen, text,
+    cause, client, event, hanging, seen, text,
 };
 
 async fn list(client: &mut Client) -> Result<(), Status> {
@@ -53,6 +53,30 @@ async fn streams_are_balanced_while_they_are_open() {
     }
     let balanced = servers.each_ref().map(|server| server.log().open());
     assert_eq!(balanced, [STREAMS / 2; 2], "after {before:?}");
+}
+
+/// Of many endpoints, each channel has its own few.
+#[tokio::test]
+async fn a_subset_of_the_endpoints_gets_all_calls() {
+    const SUBSET: usize = 3;
+    let mut servers = Vec::new();
+    for _ in 0..12 {
+        servers.push(EchoServer::start(Behaviour::default()).await);
+    }
+    let urls: Vec<_> = servers.iter().map(EchoServer::url).collect();
+    let config = Config { subset_size: NonZeroUsize::new(SUBSET), ..Config::default() };
+    let mut client = client(&urls, config).await;
+    let called = || servers.iter().filter(|server| server.log().counts().begun > 0).count();
+    let all_are_called = async {
+        while called() < SUBSET {
+            client.get(text("a")).await.unwrap();
+        }
+    };
+    event("all of the subset are called", all_are_called).await;
+    for _ in 0..200 {
+        client.get(text("a")).await.unwrap();
+    }
+    assert_eq!(called(), SUBSET);
 }
 
 /// An endpoint whose streams fail with UNAVAILABLE is ejected but for probes.
