@@ -117,8 +117,9 @@ pub(crate) const ENVOY_USER: Subject = Subject {
 
 pub(crate) const MOST_REPLICAS: usize = 1_000;
 
-/// The gateway with this many replicas of each backend, all of which are one process with many addresses.
-pub(crate) const REPLICAS: [(usize, Subject); 3] = [
+/// The gateway with replicas of each backend, all of which are one process with many addresses, and to how many of each it
+/// connects.
+pub(crate) const REPLICAS: [(usize, Subject); 5] = [
     (2, Subject { name: "2 replicas", command: |setup, listen| Ok(setup.replicated(listen, 2)), request: profile }),
     (
         100,
@@ -129,6 +130,22 @@ pub(crate) const REPLICAS: [(usize, Subject); 3] = [
         Subject {
             name: "1000 replicas",
             command: |setup, listen| Ok(setup.replicated(listen, MOST_REPLICAS)),
+            request: profile,
+        },
+    ),
+    (
+        20,
+        Subject {
+            name: "1000 replicas, --subset-size 20",
+            command: |setup, listen| Ok(setup.subset(listen, "20")),
+            request: profile,
+        },
+    ),
+    (
+        4,
+        Subject {
+            name: "1000 replicas, --subset-size 4",
+            command: |setup, listen| Ok(setup.subset(listen, "4")),
             request: profile,
         },
     ),
@@ -175,6 +192,13 @@ impl Setup {
             (0..replicas).map(url).collect::<Vec<_>>().join(",")
         };
         self.gateway_of(listen, "off", &urls(&self.user_service), &urls(&self.country_service))
+    }
+
+    /// The gateway with as many addresses of each backend as there are, of which it chooses so many.
+    fn subset(&self, listen: &str, size: &str) -> Command {
+        let mut command = self.replicated(listen, MOST_REPLICAS);
+        command.args(["--subset-size", size]);
+        command
     }
 
     fn gateway_of(&self, listen: &str, log: &str, users: &str, countries: &str) -> Command {
