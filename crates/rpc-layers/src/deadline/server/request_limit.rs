@@ -55,7 +55,7 @@ impl RequestLimit {
 impl fmt::Display for SetBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Caller => "the caller's grpc-timeout",
+            Self::Caller => "the call's grpc-timeout",
             Self::Server => "this server's own limit",
             Self::OuterLayer => "a layer further out",
         })

@@ -57,8 +57,8 @@ fn never(alive: &Arc<AtomicUsize>) -> impl Service<Request<()>, Response = Reply
 async fn the_smaller_limit_counts_and_drops_the_handler() {
     let second = Some(Duration::from_secs(1));
     for (own, timeout, millis, message) in [
-        (None, Some("100m"), 100, "deadline of 100 ms exceeded, set by the caller's grpc-timeout"),
-        (second, Some("100m"), 100, "deadline of 100 ms exceeded, set by the caller's grpc-timeout"),
+        (None, Some("100m"), 100, "deadline of 100 ms exceeded, set by the call's grpc-timeout"),
+        (second, Some("100m"), 100, "deadline of 100 ms exceeded, set by the call's grpc-timeout"),
         (second, Some("2S"), 1_000, "deadline of 1000 ms exceeded, set by this server's own limit"),
         (second, None, 1_000, "deadline of 1000 ms exceeded, set by this server's own limit"),
     ] {
