@@ -17,7 +17,8 @@ pub struct Config {
     /// How often names are resolved again: 5 s.
     pub resolve_every: Duration,
     /// The most endpoints that are connected to, of all that the names resolve to: `None`, which is all. Each channel chooses
-    /// at random, and keeps to what it chose as long as its names resolve to it, whether or not it can be reached (gRFC A68).
+    /// at random (gRFC A68), whether or not an endpoint can be reached. An address that comes or goes changes at most one of
+    /// those that are chosen; one that is ready stays until the other is.
     pub subset_size: Option<NonZeroUsize>,
     /// How long connecting to an endpoint may take: 2 s.
     pub connect_timeout: Duration,

@@ -1,6 +1,6 @@
 //! A gRPC client channel for tonic that survives what production does to it.
 //!
-//! A [`Channel`] resolves its targets' names, keeps connections to every endpoint, and sends each call to the best of
+//! A [`Channel`] resolves its targets' names, keeps connections to its endpoints, and sends each call to the best of
 //! them: balanced by pending calls, ejecting outliers, retrying within a budget, hedging late calls, opening a circuit
 //! breaker, and holding every wait to the call's deadline. It takes the place of tonic's `Channel` under generated clients.
 //!

@@ -49,7 +49,8 @@ struct Name {
 }
 
 /// Resolves the targets' hosts every so often, and soon after an endpoint was lost, until it is dropped. `apply` is given
-/// each change; addresses that are gone are removed from the set. Of the addresses, those count that `subset` chooses.
+/// each change; addresses that are gone are removed from the set. Only the addresses that `subset`
+/// chooses are used.
 ///
 /// A name that cannot be resolved keeps its last addresses: a name server that is down must not take the backend with it.
 pub(crate) async fn resolve_endpoints(
@@ -90,7 +91,7 @@ fn update(
             found.entry(*address).or_insert(before.unwrap_or(position));
         }
     }
-    subset.choose(&mut found);
+    choose(&mut found, known, subset, set);
     let remove = |address, apply: &mut dyn FnMut(Change<'_>)| {
         apply(Change::Remove(address));
         set.remove(address);
@@ -112,6 +113,23 @@ fn update(
         remove(address, &mut apply);
     }
     found
+}
+
+/// Removes the addresses that are not chosen. Of those that were before, as many stay as others are not ready yet: a
+/// connection is not given up for one that may never be.
+fn choose(found: &mut Known, known: &Known, subset: &Subset, set: &EndpointSet) {
+    let mut chosen = found.clone();
+    subset.choose(&mut chosen);
+    let missing = chosen.keys().filter(|address| !set.is_ready_at(**address)).count();
+    let mut stay = missing;
+    found.retain(|address, _| {
+        if chosen.contains_key(address) {
+            return true;
+        }
+        let stays = stay > 0 && known.contains_key(address) && set.is_ready_at(*address);
+        stay -= usize::from(stays);
+        stays
+    });
 }
 
 /// Waits until it is time to resolve again.
@@ -165,7 +183,10 @@ impl Name {
 
 #[cfg(test)]
 mod tests {
+    use std::{iter::repeat_with, num::NonZeroUsize};
+
     use super::*;
+    use crate::endpoints::endpoint::ConnectivityState;
 
     fn addresses(ports: &BTreeSet<u16>) -> BTreeSet<SocketAddr> {
         ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect()
@@ -211,6 +232,38 @@ mod tests {
         assert_eq!(changes(tls, [&[1], &[2]], [&[3], &[1]]), ["-1", "+1 users-2", "+3 users-1", "-2"]);
         assert_eq!(changes(tls, [&[], &[1]], [&[1], &[1]]), [""; 0], "both have it");
         assert_eq!(changes(["http://users-1:1", "http://users-2:1"], [&[1], &[2]], [&[2], &[1]]), [""; 0]);
+    }
+
+    #[test]
+    fn one_that_is_chosen_replaces_another_when_it_is_ready() {
+        let [one, other] = [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let chooses_the_other = |subset: &Subset| {
+            let mut both = Known::from([(one, 0), (other, 0)]);
+            subset.choose(&mut both);
+            both.contains_key(&other)
+        };
+        let subset = repeat_with(|| Subset::new(NonZeroUsize::new(1))).find(chooses_the_other).unwrap();
+        let set = EndpointSet::new(0.5);
+        let update = |known: &[SocketAddr], now: &[SocketAddr]| {
+            let mut name = Name::of(&"http://users:1".parse().unwrap());
+            name.addresses = now.iter().copied().collect();
+            let known = known.iter().map(|address| (*address, 0)).collect();
+            let known = update(&[name], &known, &subset, &set, |change| {
+                if let Change::Insert(address, _) = change {
+                    set.add(address, 1);
+                }
+            });
+            known.into_keys().collect::<Vec<_>>()
+        };
+        let ready = |address| set.set_connectivity(&set.get(address).unwrap(), ConnectivityState::Ready);
+        assert_eq!(update(&[], &[one]), [one]);
+        ready(one);
+        assert_eq!(update(&[one], &[one, other]), [one, other], "the other is not ready yet");
+        assert_eq!(update(&[one, other], &[one, other]), [one, other]);
+        ready(other);
+        assert_eq!(update(&[one, other], &[one, other]), [other]);
+        assert!(set.get(one).is_none());
+        assert_eq!(update(&[other], &[one]), [one], "the other is gone");
     }
 
     #[tokio::test(start_paused = true)]

@@ -236,6 +236,17 @@ impl EndpointSet {
         }
     }
 
+    /// Returns the endpoint at this address.
+    #[cfg(test)]
+    pub(crate) fn get(&self, address: SocketAddr) -> Option<Arc<Endpoint>> {
+        self.endpoints().get(&address).cloned()
+    }
+
+    /// Returns whether the endpoint at this address is ready.
+    pub(crate) fn is_ready_at(&self, address: SocketAddr) -> bool {
+        self.endpoints().get(&address).is_some_and(|endpoint| endpoint.is_ready())
+    }
+
     /// Returns whether an endpoint is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.endpoints().values().any(|endpoint| endpoint.is_ready())

@@ -7,7 +7,7 @@ use std::{
     num::NonZeroUsize,
 };
 
-/// Chooses so many addresses at random, each channel others.
+/// Chooses a number of addresses at random, different ones for each channel.
 ///
 /// A channel has all addresses in an order of its own, by a hash with a random key, and takes the first. So an address that
 /// comes or goes changes no more than one of those that are chosen.

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Up to how many bytes of a reply are worth a copy, rather than keeping the buffer of a whole frame, in bytes.
+/// Data shorter than this, in bytes, is copied rather than keeping the buffer that it was read into.
 const SMALL: usize = 1 << 10;
 
 /// The data and trailers of a whole reply.
@@ -89,9 +89,11 @@ impl Future for CollectReply {
                 }
                 let head = Response::from_parts(head, ());
                 let mut reading = Reading { head, stream, data: Bytes::new(), is_data_over: false };
+                if !self.keeps_headers {
+                    *reading.head.headers_mut() = HeaderMap::new();
+                }
                 let reply = reading.poll(cx);
                 if reply.is_pending() {
-                    reading.shrink(self.keeps_headers);
                     self.state = State::Reading(Box::new(reading));
                 }
                 reply
@@ -105,19 +107,19 @@ impl Future for CollectReply {
 // === impl Reading ===
 
 impl Reading {
-    /// Lets go of what the rest does not need. When a burst of replies fills the connection's window, servers send the
-    /// headers of all of them, and the first byte of many: thousands of replies wait here for the window.
-    fn shrink(&mut self, keeps_headers: bool) {
-        if !keeps_headers {
-            *self.head.headers_mut() = HeaderMap::new();
-        }
-        if self.data.len() < SMALL {
-            // It is a part of the buffer that it was read into.
+    /// Reads what there is of the reply. Until it is whole, keeps a small part of it without the buffer that it was read
+    /// into: when a burst of replies fills the connection's window, servers send the headers of all of them, and the first
+    /// byte of many, so that thousands of replies wait here for the window.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Collected>, Status>> {
+        let before = self.data.len();
+        let reply = self.poll_whole(cx);
+        if reply.is_pending() && self.data.len() > before && self.data.len() < SMALL {
             self.data = Bytes::copy_from_slice(&self.data);
         }
+        reply
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Collected>, Status>> {
+    fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Collected>, Status>> {
         while !self.is_data_over {
             let Some(chunk) = ready!(self.stream.poll_data(cx)) else {
                 self.is_data_over = true;
@@ -153,5 +155,37 @@ impl Body for Collected {
 
     fn is_end_stream(&self) -> bool {
         self.data.is_none() && self.trailers.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+    use http::Request;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_small_part_that_waits_for_the_rest_is_a_part_of_the_whole() {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let (client, server) = tokio::join!(h2::client::handshake(ours), h2::server::handshake(theirs));
+        let ((mut client, connection), mut server) = (client.unwrap(), server.unwrap());
+        tokio::spawn(connection);
+        let (response, _) = client.send_request(Request::new(()), true).unwrap();
+        let (_, mut respond) = server.accept().await.unwrap().unwrap();
+        tokio::spawn(async move { server.accept().await.is_none() });
+        let mut reply = CollectReply::new(Ok(Sent { response, sending: None }), true);
+
+        let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+        let mut body = respond.send_response(head, false).unwrap();
+        body.send_data("a".into(), false).unwrap();
+        while !matches!(&reply.state, State::Reading(reading) if reading.data == "a") {
+            assert!(poll!(&mut reply).is_pending());
+            yield_now().await;
+        }
+        body.send_data("bc".into(), false).unwrap();
+        body.send_trailers(HeaderMap::new()).unwrap();
+        assert_eq!(reply.await.unwrap().into_body().data.unwrap(), "abc");
     }
 }

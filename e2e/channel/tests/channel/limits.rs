@@ -1,4 +1,4 @@
-//! Streams are counted, balanced and judged as unary calls are.
+//! Streams are counted, balanced and judged as unary calls are; of many endpoints, some may get all.
 
 use std::{num::NonZeroUsize, time::Duration};
 
