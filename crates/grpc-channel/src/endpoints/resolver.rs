@@ -49,8 +49,7 @@ struct Name {
 }
 
 /// Resolves the targets' hosts every so often, and soon after an endpoint was lost, until it is dropped. `apply` is given
-/// each change; addresses that are gone are removed from the set. Only the addresses that `subset`
-/// chooses are used.
+/// each change; addresses that are gone are removed from the set. Only the addresses that `subset` chooses are used.
 ///
 /// A name that cannot be resolved keeps its last addresses: a name server that is down must not take the backend with it.
 pub(crate) async fn resolve_endpoints(
@@ -118,18 +117,10 @@ fn update(
 /// Removes the addresses that are not chosen. Of those that were before, as many stay as others are not ready yet: a
 /// connection is not given up for one that may never be.
 fn choose(found: &mut Known, known: &Known, subset: &Subset, set: &EndpointSet) {
-    let mut chosen = found.clone();
-    subset.choose(&mut chosen);
-    let missing = chosen.keys().filter(|address| !set.is_ready_at(**address)).count();
-    let mut stay = missing;
-    found.retain(|address, _| {
-        if chosen.contains_key(address) {
-            return true;
-        }
-        let stays = stay > 0 && known.contains_key(address) && set.is_ready_at(*address);
-        stay -= usize::from(stays);
-        stays
-    });
+    let left_out = subset.choose(found);
+    let missing = found.keys().filter(|address| !set.is_ready_at(**address)).count();
+    let may_stay = |address: &SocketAddr| known.contains_key(address) && set.is_ready_at(*address);
+    found.extend(left_out.into_iter().filter(|(address, _)| may_stay(address)).take(missing));
 }
 
 /// Waits until it is time to resolve again.
@@ -183,7 +174,7 @@ impl Name {
 
 #[cfg(test)]
 mod tests {
-    use std::{iter::repeat_with, num::NonZeroUsize};
+    use std::{cell::RefCell, iter::repeat_with, num::NonZeroUsize};
 
     use super::*;
     use crate::endpoints::endpoint::ConnectivityState;
@@ -243,26 +234,26 @@ mod tests {
             both.contains_key(&other)
         };
         let subset = repeat_with(|| Subset::new(NonZeroUsize::new(1))).find(chooses_the_other).unwrap();
-        let set = EndpointSet::new(0.5);
+        let (set, added) = (EndpointSet::new(0.5), RefCell::<BTreeMap<_, _>>::default());
         let update = |known: &[SocketAddr], now: &[SocketAddr]| {
             let mut name = Name::of(&"http://users:1".parse().unwrap());
             name.addresses = now.iter().copied().collect();
             let known = known.iter().map(|address| (*address, 0)).collect();
             let known = update(&[name], &known, &subset, &set, |change| {
                 if let Change::Insert(address, _) = change {
-                    set.add(address, 1);
+                    added.borrow_mut().insert(address, set.add(address, 1));
                 }
             });
             known.into_keys().collect::<Vec<_>>()
         };
-        let ready = |address| set.set_connectivity(&set.get(address).unwrap(), ConnectivityState::Ready);
+        let ready = |address| set.set_connectivity(&added.borrow()[&address], ConnectivityState::Ready);
         assert_eq!(update(&[], &[one]), [one]);
         ready(one);
         assert_eq!(update(&[one], &[one, other]), [one, other], "the other is not ready yet");
         assert_eq!(update(&[one, other], &[one, other]), [one, other]);
         ready(other);
         assert_eq!(update(&[one, other], &[one, other]), [other]);
-        assert!(set.get(one).is_none());
+        assert!(!set.is_ready_at(one), "it is removed");
         assert_eq!(update(&[other], &[one]), [one], "the other is gone");
     }
 

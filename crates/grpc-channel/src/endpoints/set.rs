@@ -236,12 +236,6 @@ impl EndpointSet {
         }
     }
 
-    /// Returns the endpoint at this address.
-    #[cfg(test)]
-    pub(crate) fn get(&self, address: SocketAddr) -> Option<Arc<Endpoint>> {
-        self.endpoints().get(&address).cloned()
-    }
-
     /// Returns whether the endpoint at this address is ready.
     pub(crate) fn is_ready_at(&self, address: SocketAddr) -> bool {
         self.endpoints().get(&address).is_some_and(|endpoint| endpoint.is_ready())

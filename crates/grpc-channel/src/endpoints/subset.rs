@@ -25,13 +25,14 @@ impl Subset {
         Self { size, order: RandomState::new() }
     }
 
-    /// Removes all addresses but those that are chosen.
-    pub(crate) fn choose<T>(&self, addresses: &mut BTreeMap<SocketAddr, T>) {
-        let Some(size) = self.size.map(NonZeroUsize::get).filter(|size| *size < addresses.len()) else { return };
+    /// Removes all addresses but those that are chosen, and returns the others.
+    pub(crate) fn choose<T>(&self, addresses: &mut BTreeMap<SocketAddr, T>) -> BTreeMap<SocketAddr, T> {
+        let size = self.size.map(NonZeroUsize::get).filter(|size| *size < addresses.len());
+        let Some(size) = size else { return BTreeMap::new() };
         let mut order: Vec<_> = addresses.keys().map(|address| (self.order.hash_one(address), *address)).collect();
         let (_, first_left_out, _) = order.select_nth_unstable(size);
         let first_left_out = *first_left_out;
-        addresses.retain(|address, _| (self.order.hash_one(address), *address) < first_left_out);
+        addresses.extract_if(.., |address, _| (self.order.hash_one(*address), *address) >= first_left_out).collect()
     }
 }
 

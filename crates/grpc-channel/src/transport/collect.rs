@@ -82,16 +82,16 @@ impl Future for CollectReply {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
             State::Waiting(response) => {
-                let (head, stream) = ready!(Pin::new(response).poll(cx)).map_err(lost)?.into_parts();
+                let (mut head, stream) = ready!(Pin::new(response).poll(cx)).map_err(lost)?.into_parts();
                 check_response(head.status, &head.headers)?;
                 if is_trailers_only(&head.headers) {
                     return Poll::Ready(Ok(Response::from_parts(head, Collected::default())));
                 }
+                if !self.keeps_headers {
+                    head.headers = HeaderMap::new();
+                }
                 let head = Response::from_parts(head, ());
                 let mut reading = Reading { head, stream, data: Bytes::new(), is_data_over: false };
-                if !self.keeps_headers {
-                    *reading.head.headers_mut() = HeaderMap::new();
-                }
                 let reply = reading.poll(cx);
                 if reply.is_pending() {
                     self.state = State::Reading(Box::new(reading));
@@ -107,13 +107,13 @@ impl Future for CollectReply {
 // === impl Reading ===
 
 impl Reading {
-    /// Reads what there is of the reply. Until it is whole, keeps a small part of it without the buffer that it was read
-    /// into: when a burst of replies fills the connection's window, servers send the headers of all of them, and the first
-    /// byte of many, so that thousands of replies wait here for the window.
+    /// Reads what there is of the reply. If a small part of it is first, keeps that without the buffer that it was read into:
+    /// when a burst of replies fills the connection's window, servers send the headers of all of them, and the first byte of
+    /// many, so that thousands of replies wait here for the window.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Collected>, Status>> {
-        let before = self.data.len();
+        let is_first = self.data.is_empty();
         let reply = self.poll_whole(cx);
-        if reply.is_pending() && self.data.len() > before && self.data.len() < SMALL {
+        if is_first && reply.is_pending() && self.data.len() < SMALL {
             self.data = Bytes::copy_from_slice(&self.data);
         }
         reply

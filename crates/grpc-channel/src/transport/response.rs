@@ -28,7 +28,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct WholeReplies {
     pub(crate) connection: Connection,
-    /// Whether the caller wants the headers that come before the data. A reply may have none of them otherwise.
+    /// Whether the caller wants the headers that come before the data. A reply has none of them otherwise, unless
+    /// they are all of it.
     pub(crate) keeps_headers: bool,
 }
 
