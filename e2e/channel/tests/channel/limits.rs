@@ -10,9 +10,11 @@ use grpc_channel::{Cause, Config};
 use tonic::{Code, Status};
 
 use crate::{
-    Client,
-    callers::{CALLERS, Rpc, call_many, until_each_is_called},
-    cause, client, event, hanging, seen, text,
+    Client, builder,
+    callers::{CALLERS, Callers, Rpc, until_each_is_called},
+    cause, client, event, hanging,
+    metrics::Metrics,
+    seen, text,
 };
 
 async fn list(client: &mut Client) -> Result<(), Status> {
@@ -84,16 +86,21 @@ async fn a_subset_of_the_endpoints_gets_all_calls() {
 async fn an_endpoint_whose_streams_fail_is_ejected() {
     let failing = EchoServer::start(Behaviour::failing(usize::MAX, Code::Unavailable)).await;
     let (good, other) = (EchoServer::start(Behaviour::default()).await, EchoServer::start(Behaviour::default()).await);
-    let mut client = client(&[failing.url(), good.url(), other.url()], Config::default()).await;
-    let begun = |server: &EchoServer| server.log().counts().begun;
+    let (mut client, metrics) = Metrics::of(builder(&[failing.url(), good.url(), other.url()])).await;
+    let begun = || failing.log().counts().begun;
     // While there is no other to call, an endpoint is called although it is ejected.
     until_each_is_called(&mut client, Rpc::List, &[&good, &other]).await;
-    let before = begun(&failing);
-    let observed = call_many(&client, Rpc::List, 4000).await;
-    // Five in a row, those in flight at that moment, and one probe after 1, 2, 4, … seconds.
-    let called = begun(&failing) - before;
-    assert!(before + called >= 5 && called <= 5 + CALLERS + 6, "{before} and {called} calls: {observed:?}");
-    assert_eq!(observed.failed(), called, "{observed:?}");
+    let at_first = begun();
+    let callers = Callers::start(&client, Rpc::List);
+    // For a second after a failure the others go first, so that five failures may take five seconds.
+    callers.wait_until("it is ejected", || metrics.endpoints("ejected") > 0.0).await;
+    let before = begun();
+    callers.wait_for_calls(4000).await;
+    let observed = callers.stop().await;
+    // Those in flight at that moment, and one probe after 1, 2, 4, … seconds.
+    let called = begun() - before;
+    assert!(begun() >= 5 && called <= CALLERS + 6, "{before} and {called} calls: {observed:?}");
+    assert_eq!(observed.failed(), begun() - at_first, "{observed:?}");
 }
 
 /// The breaker opens when streams fail in a row, in their trailers too.

@@ -3,7 +3,10 @@
 use grpc_channel::Builder;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use prometheus::Registry;
+use prometheus::{
+    Registry,
+    proto::{Metric, MetricFamily},
+};
 
 use crate::{Client, connected};
 
@@ -27,13 +30,20 @@ impl Metrics {
 
     /// Returns the sum of a metric's series, such as `fanout_backend_in_flight`.
     pub(crate) fn get(&self, name: &str) -> f64 {
+        self.sum(name, |_| true)
+    }
+
+    /// Returns how many endpoints are in this state, such as `ejected`.
+    pub(crate) fn endpoints(&self, state: &str) -> f64 {
+        self.sum("fanout_backend_replicas", |series| series.get_label().iter().any(|label| label.value() == state))
+    }
+
+    fn sum(&self, name: &str, is_meant: impl Fn(&Metric) -> bool) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| {
-            panic!(
-                "{name} is not among {:?}",
-                families.iter().map(prometheus::proto::MetricFamily::name).collect::<Vec<_>>()
-            )
+            panic!("{name} is not among {:?}", families.iter().map(MetricFamily::name).collect::<Vec<_>>())
         });
-        family.get_metric().iter().map(|series| series.get_gauge().get_value() + series.get_counter().get_value()).sum()
+        let meant = family.get_metric().iter().filter(|series| is_meant(series));
+        meant.map(|series| series.get_gauge().get_value() + series.get_counter().get_value()).sum()
     }
 }
