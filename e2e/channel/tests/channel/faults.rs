@@ -15,7 +15,9 @@ use tonic::Code;
 use crate::{
     Client, builder,
     callers::{CALLERS, Callers, Rpc, call_many, until_each_is_called},
-    client, event, hanging, quick, text,
+    client, event, hanging,
+    metrics::Metrics,
+    quick, text,
 };
 
 const DELAY: Duration = Duration::from_millis(2);
@@ -194,15 +196,18 @@ async fn one_of_three_fails_every_call() {
     let failing = EchoServer::start(Behaviour::failing(usize::MAX, Code::Unavailable)).await;
     let (good, other) =
         (EchoServer::start(Behaviour::slow(DELAY)).await, EchoServer::start(Behaviour::slow(DELAY)).await);
-    let mut client = client(&[failing.url(), good.url(), other.url()], Config::default()).await;
+    let (mut client, metrics) = Metrics::of(builder(&[failing.url(), good.url(), other.url()])).await;
     // While there is no other to call, an endpoint is called although it is ejected.
     until_each_is_called(&mut client, Rpc::Get, &[&good, &other]).await;
+    let callers = Callers::start(&client, Rpc::Get);
+    callers.wait_until("it is ejected", || metrics.endpoints("ejected") > 0.0).await;
     let before = failing.log().counts().begun;
-    let observed = call_many(&client, Rpc::Get, 4000).await;
+    callers.wait_for_calls(4000).await;
+    let observed = callers.stop().await;
     assert_eq!(observed.failed(), 0, "{observed:?}");
-    // Five in a row, those in flight at that moment, and one probe after 1, 2, 4, … seconds.
+    // Those in flight at that moment, and one probe after 1, 2, 4, … seconds.
     let called = failing.log().counts().begun - before;
-    assert!(called <= 5 + CALLERS + 6, "{called} calls reached it");
+    assert!(called <= CALLERS + 6, "{called} calls reached it");
 }
 
 /// No call fails whose request is one message: a server that ends its connections gracefully answers what it has taken,
